@@ -1,0 +1,1 @@
+//! Removes what was left behind.

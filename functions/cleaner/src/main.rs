@@ -1,0 +1,3 @@
+//! Removes what was left behind.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Takes GitHub's deliveries and puts queued jobs on the queue.

@@ -1,0 +1,3 @@
+//! Takes GitHub's deliveries and puts queued jobs on the queue.
+
+fn main() {}

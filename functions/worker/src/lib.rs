@@ -1,0 +1,1 @@
+//! Launches one runner for each queued job.

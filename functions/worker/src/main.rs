@@ -1,0 +1,3 @@
+//! Launches one runner for each queued job.
+
+fn main() {}

@@ -1,0 +1,286 @@
+//! Settings from environment variables, checked when a function starts.
+//!
+//! A malformed value stops the function with an error that names the variable, what was found and what was expected.
+//! No secret is ever read from the environment, so what was found may be shown.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::classes::RunnerClasses;
+use crate::names::NamePrefix;
+
+/// GitHub's public API.
+pub const GITHUB_API_URL: &str = "https://api.github.com";
+
+/// GitHub's published secondary limit, in points a minute and installation.
+/// Source: GitHub's "Rate limits for the REST API".
+pub const GITHUB_POINTS_PER_MINUTE: u32 = 900;
+
+/// What is wrong with one variable.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{variable}: found {found}, expected {expected}")]
+pub struct ConfigError {
+    /// The variable's name.
+    pub variable: &'static str,
+    /// What was found, shortened.
+    pub found: String,
+    /// What would have been right.
+    pub expected: String,
+}
+
+/// The environment a function reads its settings from.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl Environment {
+    /// The process's own environment.
+    pub fn of_process() -> Self {
+        Self(std::env::vars().collect())
+    }
+
+    /// The variable's value; an empty one counts as absent, since deployment tools cannot leave a variable out.
+    pub fn get(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, variable: &'static str, expected: &str) -> Result<String, ConfigError> {
+        self.get(variable).map(str::to_owned).ok_or_else(|| ConfigError {
+            variable,
+            found: "nothing".to_owned(),
+            expected: expected.to_owned(),
+        })
+    }
+
+    fn parsed<T>(
+        &self,
+        variable: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        match self.get(variable) {
+            None => Ok(default),
+            Some(value) => parse(value).map_err(|expected| malformed(variable, value, expected)),
+        }
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+fn malformed(variable: &'static str, found: &str, expected: impl Display) -> ConfigError {
+    const SHOWN: usize = 80;
+    let mut shown: String = found.chars().take(SHOWN).collect();
+    if shown.len() < found.len() {
+        shown.push('…');
+    }
+    ConfigError { variable, found: format!("{shown:?}"), expected: expected.to_string() }
+}
+
+/// What the webhook function needs to know.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// `JOB_QUEUE_URL`
+    pub job_queue_url: String,
+    /// `GITHUB_SECRET_ID`
+    pub github_secret_id: String,
+    /// `RUNNER_CLASSES`
+    pub classes: RunnerClasses,
+}
+
+impl WebhookConfig {
+    /// Reads and checks the webhook function's variables.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            job_queue_url: queue_url(environment)?,
+            github_secret_id: secret_id(environment)?,
+            classes: runner_classes(environment)?,
+        })
+    }
+}
+
+/// What the worker and the cleaner need to know.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// `JOB_QUEUE_URL`
+    pub job_queue_url: String,
+    /// `DEAD_LETTER_QUEUE_URL`: where a job is given up, with the reason on the message. Without it such a message
+    /// is failed until the queue's redrive policy moves it.
+    pub dead_letter_queue_url: Option<String>,
+    /// `GITHUB_SECRET_ID`
+    pub github_secret_id: String,
+    /// `GITHUB_API_URL`, `RUNNER_SCOPE`, `GITHUB_POINTS_PER_MINUTE`
+    pub github: GitHubConfig,
+    /// `RUNNER_CLASSES`
+    pub classes: RunnerClasses,
+    /// `ECS_CLUSTER`: name or ARN.
+    pub cluster: String,
+    /// `RUNNER_NAME_PREFIX`
+    pub name_prefix: NamePrefix,
+}
+
+impl FleetConfig {
+    /// Reads and checks the variables that the worker and the cleaner share.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            job_queue_url: queue_url(environment)?,
+            dead_letter_queue_url: environment
+                .get("DEAD_LETTER_QUEUE_URL")
+                .map(|value| http_url("DEAD_LETTER_QUEUE_URL", value))
+                .transpose()?,
+            github_secret_id: secret_id(environment)?,
+            github: GitHubConfig::from_environment(environment)?,
+            classes: runner_classes(environment)?,
+            cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
+            name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
+        })
+    }
+}
+
+/// Where GitHub is, at which level runners are registered, and how fast it may be called.
+#[derive(Clone, Debug)]
+pub struct GitHubConfig {
+    /// `GITHUB_API_URL`, without a trailing slash.
+    pub api_url: String,
+    /// `RUNNER_SCOPE`
+    pub scope: ScopeKind,
+    /// `GITHUB_POINTS_PER_MINUTE`; 0 switches pacing off.
+    pub points_per_minute: u32,
+}
+
+impl GitHubConfig {
+    fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            api_url: environment.parsed("GITHUB_API_URL", GITHUB_API_URL.to_owned(), api_url)?,
+            scope: environment.parsed("RUNNER_SCOPE", ScopeKind::Org, |value| match value {
+                "org" => Ok(ScopeKind::Org),
+                "repo" => Ok(ScopeKind::Repo),
+                _ => Err("\"org\" or \"repo\"".to_owned()),
+            })?,
+            points_per_minute: environment.parsed("GITHUB_POINTS_PER_MINUTE", GITHUB_POINTS_PER_MINUTE, |value| {
+                value.parse().map_err(|_| "a whole number of points a minute, 0 for no pacing".to_owned())
+            })?,
+        })
+    }
+}
+
+/// At which level runners are registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeKind {
+    /// With the organisation that owns the job's repository.
+    Org,
+    /// With the job's repository itself; the only one that personal accounts have.
+    Repo,
+}
+
+fn queue_url(environment: &Environment) -> Result<String, ConfigError> {
+    let value = environment.required("JOB_QUEUE_URL", "the URL of the SQS job queue")?;
+    http_url("JOB_QUEUE_URL", &value)
+}
+
+fn http_url(variable: &'static str, value: &str) -> Result<String, ConfigError> {
+    match Url::parse(value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(value.to_owned()),
+        _ => Err(malformed(variable, value, "the URL of an SQS queue")),
+    }
+}
+
+fn secret_id(environment: &Environment) -> Result<String, ConfigError> {
+    environment.required("GITHUB_SECRET_ID", "the name or ARN of the Secrets Manager secret")
+}
+
+fn runner_classes(environment: &Environment) -> Result<RunnerClasses, ConfigError> {
+    let value = environment.required("RUNNER_CLASSES", "a JSON list of runner classes")?;
+    RunnerClasses::parse(&value)
+        .map_err(|error| malformed("RUNNER_CLASSES", &value, format_args!("a JSON list of runner classes: {error}")))
+}
+
+/// Plain HTTP would show tokens to the network, so it is for loopback only.
+fn api_url(value: &str) -> Result<String, String> {
+    const EXPECTED: &str = "an https URL such as https://api.github.com or https://HOST/api/v3, without user or query \
+                            (http only on loopback)";
+    let url = Url::parse(value).map_err(|_| EXPECTED.to_owned())?;
+    let on_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if plain && (url.scheme() == "https" || (url.scheme() == "http" && on_loopback)) {
+        Ok(value.trim_end_matches('/').to_owned())
+    } else {
+        Err(EXPECTED.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: &str =
+        r#"[{"name":"default","labels":["fargate"],"task_definition":"runner","subnets":["subnet-1"]}]"#;
+
+    fn fleet(changes: &[(&str, &str)]) -> Result<FleetConfig, ConfigError> {
+        let mut variables = HashMap::from([
+            ("JOB_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/jobs"),
+            ("GITHUB_SECRET_ID", "jitgate/github"),
+            ("RUNNER_CLASSES", CLASSES),
+            ("ECS_CLUSTER", "runners"),
+        ]);
+        variables.extend(changes.iter().copied());
+        FleetConfig::from_environment(&variables.into_iter().collect())
+    }
+
+    #[test]
+    fn what_is_not_said_has_the_documented_default() {
+        let config = fleet(&[]).expect("a complete environment");
+        assert_eq!(config.github.api_url, "https://api.github.com");
+        assert_eq!(config.github.scope, ScopeKind::Org);
+        assert_eq!(config.github.points_per_minute, 900);
+        assert_eq!(config.name_prefix.as_str(), "jit");
+        assert_eq!(config.dead_letter_queue_url, None);
+    }
+
+    #[test]
+    fn a_malformed_value_is_named_with_what_was_expected() {
+        for (variable, value, expected) in [
+            ("JOB_QUEUE_URL", "", "the URL of the SQS job queue"),
+            ("JOB_QUEUE_URL", "jobs", "the URL of an SQS queue"),
+            ("GITHUB_SECRET_ID", "", "Secrets Manager"),
+            ("ECS_CLUSTER", "", "ECS cluster"),
+            ("RUNNER_SCOPE", "team", "\"org\" or \"repo\""),
+            ("RUNNER_NAME_PREFIX", "a prefix", "1 to 12"),
+            ("RUNNER_CLASSES", "{}", "a JSON list of runner classes"),
+            ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
+            ("GITHUB_API_URL", "api.github.com", "an https URL"),
+        ] {
+            let error = fleet(&[(variable, value)]).expect_err(value);
+            assert_eq!(error.variable, variable);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in ["http://127.0.0.1:1", "http://[::1]:1/api/v3", "http://localhost:1/", "https://ghes.example/api/v3"]
+        {
+            assert!(fleet(&[("GITHUB_API_URL", url)]).is_ok(), "{url}");
+        }
+        for url in [
+            "http://ghes.example",
+            "http://127.0.0.1.example",
+            "http://localhost.example",
+            "https://u:p@h.example",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(fleet(&[("GITHUB_API_URL", url)]).is_err(), "{url}");
+        }
+    }
+}

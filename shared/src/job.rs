@@ -1,0 +1,180 @@
+//! The job, and the message in which it travels from the webhook to the worker.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// The version of [`JobMessage`]'s JSON that this code writes and reads.
+pub const MESSAGE_VERSION: u8 = 1;
+
+/// Longest `html_url` carried; a longer one is left out, since nothing but a log line depends on it.
+pub const LONGEST_HTML_URL: usize = 300;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    };
+}
+
+id!(
+    /// GitHub's id of a workflow job: one attempt of it, since a re-run makes new ones.
+    JobId
+);
+id!(
+    /// GitHub's id of a workflow run.
+    RunId
+);
+id!(
+    /// GitHub's id of an account: an organisation or a user.
+    OwnerId
+);
+id!(
+    /// GitHub's id of an App's installation.
+    InstallationId
+);
+id!(
+    /// GitHub's id of a registration.
+    RunnerId
+);
+
+/// How many times we have launched a runner for a job, this one included; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attempt(pub u16);
+
+impl Attempt {
+    /// The first launch.
+    pub const FIRST: Self = Self(1);
+
+    /// The launch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What a message wants done about its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// The job is queued and needs a runner.
+    #[default]
+    Launch,
+    /// The job ended without a runner: whatever was started for it is of no use.
+    Release,
+}
+
+/// A job on its way through the queue: all that later steps need, so that none has to ask GitHub again.
+///
+/// About 600 bytes with ordinary names. Nothing in it is cut but an overlong `html_url`; a job whose labels GitHub
+/// itself would refuse never gets here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// [`MESSAGE_VERSION`]
+    #[serde(rename = "v")]
+    pub version: u8,
+    /// What is to be done.
+    #[serde(default)]
+    pub purpose: Purpose,
+    /// The job.
+    pub job_id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Which attempt of the run; re-runs count up from 1.
+    pub run_attempt: u32,
+    /// Login of the account that owns the repository.
+    pub owner: String,
+    /// That account's id; also the message's group, so that one owner's storm does not starve the others.
+    pub owner_id: OwnerId,
+    /// Name of the repository, without its owner.
+    pub repository: String,
+    /// Login of the organisation; absent for personal accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// The App's installation that sent the delivery; absent for organisation and repository hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<InstallationId>,
+    /// Exactly the job's labels: its runner will carry these and no others.
+    pub labels: Vec<String>,
+    /// Name of the runner class that fits.
+    pub class: String,
+    /// When GitHub created the job.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// The job's page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html_url: Option<String>,
+    /// `X-GitHub-Delivery` of the delivery that told us.
+    pub delivery_id: String,
+    /// Which launch for this job.
+    pub attempt: Attempt,
+    /// When we first heard of it; a job waits 24 h on GitHub, counted from about here.
+    #[serde(with = "time::serde::timestamp")]
+    pub queued_at: OffsetDateTime,
+    /// Birth time of the runner's name. Every repeat of this message derives the same name from it.
+    #[serde(with = "time::serde::timestamp")]
+    pub born_at: OffsetDateTime,
+    /// How often the job was sent back to wait.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deferrals: u32,
+    /// How often in a row it had to wait for the same reason of ours or of AWS; sets the next delay.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backoff: u32,
+    /// Not to be worked on earlier: SQS delays 15 minutes at most, GitHub's limits can take an hour.
+    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<OffsetDateTime>,
+    /// A registration may be left under this message's name by a launch whose outcome we never heard, so the name
+    /// must stay as it is until that is settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsettled: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Why a message's body cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableMessage {
+    /// Not JSON, or a field missing or of the wrong type.
+    #[error("not a job message: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Written by a later version of jitgate.
+    #[error("job message of version {0}, expected {MESSAGE_VERSION}")]
+    Version(u8),
+}
+
+impl JobMessage {
+    /// Reads a message's body.
+    pub fn parse(body: &str) -> Result<Self, UnreadableMessage> {
+        let message: Self = serde_json::from_str(body)?;
+        if message.version == MESSAGE_VERSION { Ok(message) } else { Err(UnreadableMessage::Version(message.version)) }
+    }
+
+    /// The message's body.
+    pub fn to_body(&self) -> String {
+        serde_json::to_string(self).expect("a struct of strings and numbers always becomes JSON")
+    }
+
+    /// `owner/name`
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.repository)
+    }
+}

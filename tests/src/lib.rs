@@ -1,0 +1,3 @@
+//! Stand-ins for what cannot be had on one machine, and the harness that drives the functions against them.
+
+pub mod wire;
