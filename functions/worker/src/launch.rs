@@ -34,7 +34,7 @@ const MOST_LAUNCHES: u16 = 5;
 
 /// A job that has been on its way for this long may have ended meanwhile. Not asked earlier: right after its delivery
 /// GitHub may not know yet that a job is queued.
-const WORTH_ASKING: time::Duration = time::Duration::minutes(5);
+const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 
 /// A registration younger than this may not be shown yet.
 const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
@@ -165,7 +165,12 @@ impl Worker {
         message: &JobMessage,
         name: &RunnerName,
     ) -> Result<JitConfig, GitHubError> {
-        let request = JitRequest { name, runner_group_id: class.runner_group_id, labels: &message.labels };
+        let request = JitRequest {
+            name,
+            runner_group_id: class.runner_group_id,
+            labels: &message.labels,
+            has_waited: message.not_before.is_some(),
+        };
         let mut repeats = 0;
         loop {
             match self.github.generate_jit_config(&place.account, &place.scope, &request).await {

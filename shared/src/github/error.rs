@@ -34,6 +34,12 @@ pub enum GitHubError {
         /// When to go on.
         until: OffsetDateTime,
     },
+    /// A call now would come close to GitHub's secondary limit. Nothing was called.
+    #[error("paced: to be called from {until}")]
+    Paced {
+        /// When to go on.
+        until: OffsetDateTime,
+    },
     /// The credential does not permit it: somebody must mend the App, its installation or the secret. Calls with it
     /// stop for a while.
     #[error("GitHub denies access: {reason}")]

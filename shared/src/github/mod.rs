@@ -8,6 +8,7 @@ mod accounts;
 mod app;
 mod error;
 mod gate;
+mod pace;
 mod runners;
 mod sign_in;
 
@@ -31,6 +32,7 @@ use crate::job::{InstallationId, JobMessage};
 use crate::secret::{SecretReader, expose};
 use error::{Refusal, classify};
 use gate::Gate;
+use pace::{Pacer, READ_POINTS, WRITE_POINTS};
 use sign_in::SignIn;
 
 /// Before this, the call is given up as unanswered. Real time: it guards against the real network.
@@ -136,6 +138,7 @@ pub struct GitHub {
     config: GitHubConfig,
     clock: Clock,
     gate: Gate,
+    pacer: Pacer,
     sign_in: SignIn,
 }
 
@@ -149,11 +152,32 @@ struct Call<'a> {
     permission: &'static str,
     /// A 404 means that the credential may not see the account, not that one thing in it is gone.
     on_account_itself: bool,
+    pace: Pace,
+}
+
+/// How a call minds GitHub's secondary limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It finishes what has been begun, so it is made in any case.
+    Uncovered,
+    /// It begins something, and is made only if the ledger covers it.
+    Covered {
+        /// Whoever was told to come back goes before newcomers.
+        has_waited: bool,
+    },
 }
 
 impl<'a> Call<'a> {
     fn get(path: Vec<&'a str>, permission: &'static str) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), body: None, permission, on_account_itself: false }
+        Self {
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            body: None,
+            permission,
+            on_account_itself: false,
+            pace: Pace::Uncovered,
+        }
     }
 
     fn post(path: Vec<&'a str>, permission: &'static str, body: &impl Serialize) -> Self {
@@ -165,12 +189,22 @@ impl<'a> Call<'a> {
         self.on_account_itself = true;
         self
     }
+
+    fn points(&self) -> u32 {
+        if self.method == Method::GET { READ_POINTS } else { WRITE_POINTS }
+    }
 }
 
 /// What one exchange came to, short of success.
 enum Failure {
     Refused(Refusal),
     Silent(String),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Silent(causes(&error.without_url()))
+    }
 }
 
 impl GitHub {
@@ -187,7 +221,14 @@ impl GitHub {
             .https_only(config.api_url.starts_with("https:"))
             .build()
             .expect("static settings that the client accepts");
-        Self { http, config, gate: Gate::default(), sign_in: SignIn::new(secret, clock.clone()), clock }
+        Self {
+            http,
+            pacer: Pacer::new(config.points_per_minute),
+            config,
+            gate: Gate::default(),
+            sign_in: SignIn::new(secret, clock.clone()),
+            clock,
+        }
     }
 
     /// Where the runner for a job is registered.
@@ -202,7 +243,21 @@ impl GitHub {
         loop {
             let (key, bearer) = self.credential_for(account).await?;
             self.gate.check(key, &account.login, self.clock.now())?;
-            let refusal = match self.exchange(&call, &bearer).await {
+            let permit = match call.pace {
+                Pace::Uncovered => {
+                    self.pacer.spend(key, call.points(), self.clock.now());
+                    None
+                }
+                Pace::Covered { has_waited } => {
+                    let permit = self.pacer.admit(key, has_waited, || self.clock.now()).await;
+                    // A neighbour may have met a limit while this call waited for its turn.
+                    self.gate.check(key, &account.login, self.clock.now())?;
+                    Some(permit.map_err(|until| GitHubError::Paced { until })?)
+                }
+            };
+            let outcome = self.exchange(&call, &bearer, key).await;
+            drop(permit);
+            let refusal = match outcome {
                 Ok(answer) => {
                     self.gate.opened(key, &account.login);
                     return Ok(answer);
@@ -241,7 +296,13 @@ impl GitHub {
         match refusal {
             Refusal::NameTaken => GitHubError::NameTaken,
             Refusal::NotFound(message) => GitHubError::NotFound { message },
-            Refusal::Limited(until) => self.gate.limit(key, until, now),
+            Refusal::Limited(until) => {
+                let error = self.gate.limit(key, until, now);
+                if let GitHubError::RateLimited { until } = error {
+                    self.pacer.refused(key, until, now);
+                }
+                error
+            }
             Refusal::Unauthorized(message) => {
                 let reason = match key {
                     CredentialKey::Token => format!("the token in the secret is not accepted (401): {message}"),
@@ -260,7 +321,12 @@ impl GitHub {
     }
 
     /// One request and its answer.
-    async fn exchange<T: DeserializeOwned>(&self, call: &Call<'_>, bearer: &SecretString) -> Result<T, Failure> {
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        bearer: &SecretString,
+        key: CredentialKey,
+    ) -> Result<T, Failure> {
         let mut request = self.http.request(call.method.clone(), self.url(&call.path)).bearer_auth(expose(bearer));
         if !call.query.is_empty() {
             request = request.query(&call.query);
@@ -268,12 +334,13 @@ impl GitHub {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let silent = |error: reqwest::Error| Failure::Silent(causes(&error.without_url()));
-        let answer = request.send().await.map_err(silent)?;
+        let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = answer.bytes().await.map_err(silent)?;
+        let body = answer.bytes().await?;
+        let now = self.clock.now();
+        self.pacer.answered(key, &headers, now);
         if !status.is_success() {
-            return Err(Failure::Refused(classify(status, &headers, &body, self.clock.now())));
+            return Err(Failure::Refused(classify(status, &headers, &body, now)));
         }
         // 204 has no body; only a call whose answer is `()` gets one.
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };

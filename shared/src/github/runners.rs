@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Call, GitHub, GitHubError, Scope};
+use super::{Account, Call, GitHub, GitHubError, Pace, Scope};
 use crate::job::{JobId, RunnerId};
 use crate::names::RunnerName;
 
@@ -21,6 +21,9 @@ pub struct JitRequest<'a> {
     pub runner_group_id: u64,
     /// 1 to 100; the runner answers to these and no others.
     pub labels: &'a [String],
+    /// Whether the job has been told to come back before; then it goes before newcomers.
+    #[serde(skip)]
+    pub has_waited: bool,
 }
 
 /// A registration good for one job, and the configuration that starts its runner.
@@ -123,7 +126,8 @@ impl GitHub {
     ) -> Result<JitConfig, GitHubError> {
         let mut path = scope.path();
         path.push("generate-jitconfig");
-        let call = Call::post(path, scope.permission(), request).on_account_itself();
+        let mut call = Call::post(path, scope.permission(), request).on_account_itself();
+        call.pace = Pace::Covered { has_waited: request.has_waited };
         let answer: JitConfigJson = self.call(account, call).await?;
         Ok(JitConfig { runner_id: answer.runner.id, encoded: answer.encoded_jit_config })
     }

@@ -262,7 +262,7 @@ impl GitHub {
         let now = self.clock.now();
         self.gate.check(key, owner, now)?;
         let bearer = signer.sign(now).map_err(|problem| self.sign_in.secret.unusable(problem))?.into();
-        match self.exchange(call, &bearer).await {
+        match self.exchange(call, &bearer, CredentialKey::App).await {
             Ok(answer) => {
                 self.gate.opened(key, owner);
                 Ok(answer)
