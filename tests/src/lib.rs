@@ -2,4 +2,5 @@
 
 pub mod github;
 pub mod payloads;
+pub mod runner;
 pub mod wire;

@@ -5,6 +5,7 @@
 
 pub mod answers;
 mod auth;
+pub mod courier;
 mod deliveries;
 mod jitconfig;
 mod jobs;
@@ -101,13 +102,14 @@ impl GitHub {
         })
     }
 
-    fn now(&self) -> OffsetDateTime {
-        self.0.clock.now()
+    /// The clock all of it goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// The state, with everything done that was due by now.
     fn state(&self) -> (MutexGuard<'_, State>, OffsetDateTime) {
-        let now = self.now();
+        let now = self.0.clock.now();
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.settle(now);
         (state, now)
@@ -299,6 +301,11 @@ impl GitHub {
         let (state, _) = self.state();
         let runner = state.runners.get(&credentials.runner_id)?;
         (runner.client_id == credentials.client_id).then_some(runner.id)
+    }
+
+    /// A registration's configuration once more, for tests that start a runner without having asked for it.
+    pub fn config_of(&self, runner: RunnerId) -> Option<String> {
+        self.state().0.runners.get(&runner.0).map(|runner| jitconfig::encode(runner, "_work"))
     }
 
     /// The runner opens a session.
