@@ -5,3 +5,4 @@ pub mod github;
 pub mod payloads;
 pub mod runner;
 pub mod wire;
+pub mod world;

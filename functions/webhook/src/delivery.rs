@@ -144,6 +144,10 @@ pub fn read(
 
 /// The second reading, which finds out the field's path, happens only when the first has failed.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    // A struct would also be read from a list of its fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Malformed("the body is not a JSON object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| {
         if error.is_syntax() || error.is_eof() {
             return Malformed(format!("the body is not JSON: {error}"));
