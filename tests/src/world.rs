@@ -46,7 +46,7 @@ pub const VISIBILITY: Duration = Duration::from_mins(6);
 pub const START: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
 
 /// How long a job takes, where a test does not care.
-const WORK: Duration = Duration::from_secs(120);
+const WORK: Duration = Duration::from_mins(2);
 
 /// A deployment and what surrounds it.
 pub struct World {
