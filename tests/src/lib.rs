@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod github;
+pub mod openapi;
 pub mod payloads;
 pub mod runner;
 pub mod wire;

@@ -26,7 +26,7 @@ impl Bench {
         let clock = Clock::manual(START);
         let github = GitHub::new(clock.clone());
         let endpoint = serve(Arc::new(github.clone())).await;
-        let http = reqwest::Client::builder().user_agent("jitgate-tests").build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().user_agent("jitgate-tests").build().unwrap();
         Self { github, clock, endpoint, http }
     }
 
@@ -79,6 +79,16 @@ impl Bench {
         let runner = self.github.recognise(config.as_str().unwrap()).expect("GitHub's own configuration");
         self.github.connect(runner).unwrap();
         runner
+    }
+}
+
+/// Tests may ask anything, but the stand-in may answer only what GitHub would.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let lies = self.github.violations().into_iter().filter(|found| found.contains(": answer "));
+            assert_eq!(lies.collect::<Vec<String>>(), Vec::<String>::new());
+        }
     }
 }
 
@@ -461,4 +471,287 @@ async fn runs_are_found_by_status_and_may_be_closed_too_early() {
     assert_eq!(body(bench.get(&path, &token).await).await["status"], "completed");
     assert_eq!(bench.github.job(job).unwrap().status, JobStatus::Queued);
     assert_eq!(bench.get("/repos/octo-org/octo-repo/actions/jobs/1", &token).await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_secondary_limit_counts_points_in_a_sliding_window() {
+    let bench = Bench::new().await;
+    let token = bench.token().await;
+    for number in 0..180 {
+        assert_eq!(bench.register(&token, &format!("jit-{number}"), &["fargate"]).await.status(), 201);
+    }
+    let refused = bench.get("/orgs/octo-org/actions/runners", &token).await;
+    assert_eq!(refused.headers()["retry-after"], "60");
+    let (status, message) = refusal(refused).await;
+    assert_eq!((status, message.contains("secondary rate limit")), (StatusCode::FORBIDDEN, true));
+    // The App itself has its own window.
+    assert_eq!(bench.get("/app", &bench.jwt()).await.status(), 200);
+    bench.clock.advance(Duration::from_mins(1));
+    assert_eq!(bench.get("/orgs/octo-org/actions/runners", &token).await.status(), 200);
+    let meter = &bench.github.meters()["installation 77"];
+    assert_eq!((meter.permitted, meter.refused, meter.points, meter.writes), (181, 1, 901, 180));
+}
+
+#[tokio::test]
+async fn the_secondary_limit_can_be_scaled_and_may_keep_silent_about_the_wait() {
+    let bench = Bench::new().await;
+    let token = bench.token().await;
+    bench.github.limit(|limits| {
+        limits.secondary = Some(Secondary {
+            points: 10,
+            window: Duration::from_secs(2),
+            status: 429,
+            retry_after: false,
+            refused_cost: true,
+        });
+    });
+    for name in ["jit-1", "jit-2"] {
+        assert_eq!(bench.register(&token, name, &["fargate"]).await.status(), 201);
+    }
+    bench.clock.advance(Duration::from_secs(1));
+    let refused = bench.register(&token, "jit-3", &["fargate"]).await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, false));
+    bench.github.limit(|limits| limits.secondary.as_mut().unwrap().retry_after = true);
+    let refused = bench.register(&token, "jit-3", &["fargate"]).await;
+    // The refused calls are in the window, too.
+    assert_eq!(refused.headers()["retry-after"], "2");
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(bench.register(&token, "jit-3", &["fargate"]).await.status(), 201);
+}
+
+#[tokio::test]
+async fn every_answer_tells_what_is_left_of_the_hour() {
+    let bench = Bench::new().await;
+    bench.github.limit(|limits| limits.primary = 2);
+    let token = bench.token().await;
+    let path = "/orgs/octo-org/actions/runners";
+    let header = |answer: &Response, name: &str| answer.headers()[name].to_str().unwrap().parse::<i64>().unwrap();
+    let reset = (START + Duration::from_hours(1)).unix_timestamp();
+    for remaining in [1, 0] {
+        let answer = bench.get(path, &token).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "x-ratelimit-limit"), 2);
+        assert_eq!(header(&answer, "x-ratelimit-remaining"), remaining);
+        assert_eq!(header(&answer, "x-ratelimit-used"), 2 - remaining);
+        assert_eq!(header(&answer, "x-ratelimit-reset"), reset);
+    }
+    let refused = bench.get(path, &token).await;
+    assert_eq!((header(&refused, "x-ratelimit-remaining"), header(&refused, "x-ratelimit-reset")), (0, reset));
+    assert_eq!(refusal(refused).await.0, 403);
+    bench.clock.advance(Duration::from_hours(1));
+    let token = bench.token().await;
+    assert_eq!(bench.get(path, &token).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_apps_hook_sends_logs_and_sends_again() {
+    let bench = Bench::new().await;
+    bench.github.add_hook(HookTarget::App, "https://hooks.example/");
+    let job = bench.github.queue_job(JobSpec::labels(["fargate"]));
+    let first = bench.github.take_deliveries().pop().unwrap();
+    assert!(bench.github.take_deliveries().is_empty());
+    let payload: Value = serde_json::from_slice(&first.body).unwrap();
+    assert_eq!((&payload["action"], &payload["workflow_job"]["id"]), (&json!("queued"), &json!(job)));
+    assert_eq!(payload["installation"]["id"], json!(INSTALLATION));
+    let jwt = bench.jwt();
+    let failed = "/app/hook/deliveries?status=failure";
+    assert_eq!(body(bench.get(failed, &jwt).await).await, json!([]));
+    bench.github.delivered(first.id, Outcome { status: 503, body: "{}".to_owned() });
+    let log = body(bench.get(failed, &jwt).await).await;
+    assert_eq!((&log[0]["guid"], &log[0]["status_code"]), (&json!(first.guid), &json!(503)));
+    let whole = body(bench.get(&format!("/app/hook/deliveries/{}", first.id), &jwt).await).await;
+    assert_eq!(whole["request"]["payload"], payload);
+    let again = format!("/app/hook/deliveries/{}/attempts", first.id);
+    assert_eq!(bench.call(Method::POST, &again, &jwt, None).await.status(), 202);
+    let second = bench.github.take_deliveries().pop().unwrap();
+    assert_eq!((&second.guid, &second.body, second.redelivery), (&first.guid, &first.body, true));
+    assert_ne!(second.id, first.id);
+    bench.github.delivered(second.id, Outcome { status: 202, body: "{}".to_owned() });
+    let log = body(bench.get("/app/hook/deliveries?status=success", &jwt).await).await;
+    assert_eq!((log.as_array().unwrap().len(), &log[0]["redelivery"]), (1, &json!(true)));
+    bench.clock.advance(Duration::from_hours(72));
+    let jwt = bench.jwt();
+    assert_eq!(body(bench.get("/app/hook/deliveries", &jwt).await).await, json!([]));
+    assert_eq!(bench.call(Method::POST, &again, &jwt, None).await.status(), 404);
+    let token = bench.token().await;
+    assert_eq!(bench.get("/app/hook/deliveries", &token).await.status(), 401);
+}
+
+#[tokio::test]
+async fn deliveries_come_in_pages_newest_first() {
+    let bench = Bench::new().await;
+    bench.github.add_hook(HookTarget::App, "https://hooks.example/");
+    for _ in 0..5 {
+        bench.github.queue_job(JobSpec::labels(["fargate"]));
+    }
+    let mut sent = Vec::new();
+    for delivery in bench.github.take_deliveries() {
+        sent.push(json!(delivery.id));
+        bench.github.delivered(delivery.id, Outcome::unreachable());
+    }
+    sent.reverse();
+    let jwt = bench.jwt();
+    let mut path = "/app/hook/deliveries?per_page=2&status=failure".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let answer = bench.get(&path, &jwt).await;
+        let link = answer.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        seen.extend(body(answer).await.as_array().unwrap().iter().map(|delivery| delivery["id"].clone()));
+        let Some(link) = link else { break };
+        let url = link.trim_start_matches('<').split('>').next().unwrap();
+        path = url.strip_prefix(&bench.endpoint.url()).unwrap().to_owned();
+    }
+    assert_eq!(seen, sent);
+    assert_eq!(bench.get("/app/hook/deliveries?cursor=nowhere", &jwt).await.status(), 400);
+}
+
+#[tokio::test]
+async fn organisations_and_repositories_have_hooks_of_their_own() {
+    let bench = Bench::new().await;
+    bench.github.grant(INSTALLATION, &[("organization_hooks", "write"), ("repository_hooks", "read")]);
+    let of_org = bench.github.add_hook(HookTarget::Scope(Scope::org("octo-org")), "https://hooks.example/org");
+    let rockets = Scope::repo("octo-org", "rockets");
+    let of_repo = bench.github.add_hook(HookTarget::Scope(rockets), "https://hooks.example/repo");
+    bench.github.queue_job(JobSpec::labels(["fargate"]).in_repository("octo-org", "gardens"));
+    bench.github.queue_job(JobSpec::labels(["fargate"]).in_repository("octo-org", "rockets"));
+    let deliveries = bench.github.take_deliveries();
+    let hooks: Vec<u64> = deliveries.iter().map(|delivery| delivery.hook_id).collect();
+    assert_eq!(hooks, [of_org, of_org, of_repo]);
+    assert_eq!(deliveries[1].guid, deliveries[2].guid);
+    for delivery in &deliveries {
+        let payload: Value = serde_json::from_slice(&delivery.body).unwrap();
+        assert!(payload.get("installation").is_none());
+        bench.github.delivered(delivery.id, Outcome::timed_out());
+    }
+    let token = bench.token().await;
+    assert_eq!(body(bench.get("/orgs/octo-org/hooks", &token).await).await[0]["id"], of_org);
+    assert_eq!(body(bench.get("/repos/octo-org/rockets/hooks", &token).await).await[0]["id"], of_repo);
+    let log = format!("/orgs/octo-org/hooks/{of_org}/deliveries");
+    let listed = body(bench.get(&log, &token).await).await;
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["status"]), (2, &json!("timed out")));
+    let again = |log: &str| format!("{log}/{}/attempts", listed[0]["id"]);
+    assert_eq!(bench.call(Method::POST, &again(&log), &token, None).await.status(), 202);
+    let log = format!("/repos/octo-org/rockets/hooks/{of_repo}/deliveries");
+    let of_repo = &body(bench.get(&log, &token).await).await[0]["id"];
+    assert_eq!(bench.get(&format!("{log}/{of_repo}"), &token).await.status(), 200);
+    let not_allowed = bench.call(Method::POST, &format!("{log}/{of_repo}/attempts"), &token, None).await;
+    assert_eq!(not_allowed.status(), 403);
+}
+
+#[tokio::test]
+async fn deliveries_look_like_the_example_they_are_made_from() {
+    let bench = Bench::new().await;
+    bench.github.add_hook(HookTarget::App, "https://hooks.example/");
+    let token = bench.token().await;
+    for (number, example) in WorkflowJobEvent::examples().iter().enumerate() {
+        let spec = JobSpec::labels(["fargate"]).named("deploy").like_example(number);
+        let job = bench.github.queue_job(spec);
+        let runner = bench.online(&token, &format!("jit-{job}"), &["fargate"]).await;
+        bench.github.take_job(runner).unwrap().unwrap();
+        bench.github.finish_job(runner, "success");
+        let payloads: Vec<Value> = bench
+            .github
+            .take_deliveries()
+            .iter()
+            .map(|delivery| serde_json::from_slice(&delivery.body).unwrap())
+            .collect();
+        for (payload, action) in payloads.iter().zip(["queued", "in_progress", "completed"]) {
+            let its = &payload["workflow_job"];
+            assert_eq!((&payload["action"], &its["status"], &its["id"]), (&json!(action), &json!(action), &json!(job)));
+            assert_eq!((&its["labels"], &its["name"]), (&json!(["fargate"]), &json!("deploy")));
+            assert_eq!(its["runner_id"].is_null(), action == "queued");
+            assert_eq!(its["conclusion"].is_null(), action != "completed");
+            assert_eq!(payload["repository"]["full_name"], "octo-org/octo-repo");
+            assert_eq!(payload["organization"]["login"], "octo-org");
+            assert_eq!(payload.get("installation").is_some(), example.json().get("installation").is_some());
+            assert_eq!(payload["sender"], example.json()["sender"]);
+        }
+        assert_eq!(payloads.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn an_example_can_be_adopted_as_it_is() {
+    let bench = Bench::new().await;
+    for event in WorkflowJobEvent::examples() {
+        let job = bench.github.adopt(&event);
+        let known = bench.github.job(job).unwrap();
+        assert_eq!(
+            (json!(known.id), json!(known.labels)),
+            (event.json()["workflow_job"]["id"].clone(), event.json()["workflow_job"]["labels"].clone())
+        );
+    }
+    let found = bench.get("/users/wolfy1339/installation", &bench.jwt()).await;
+    assert_eq!(body(found).await["id"], 3_456_996);
+}
+
+#[tokio::test]
+async fn the_end_of_versions_is_told_where_it_is_offered() {
+    let bench = Bench::new().await;
+    let token = bench.token().await;
+    let path = "/orgs/octo-org/actions/runners/deprecations/2.329.0";
+    assert_eq!(body(bench.get(path, &token).await).await["registration_deprecates_at"], Value::Null);
+    let end = EndOfLife { registration: Some(START), runtime: None };
+    bench.github.behave(|behaviour| behaviour.end_of_life = [("2.329.0".to_owned(), end)].into());
+    assert_eq!(body(bench.get(path, &token).await).await["registration_deprecates_at"], "2026-11-01T12:00:00Z");
+    bench.github.behave(|behaviour| behaviour.deprecations_offered = false);
+    assert_eq!(bench.get(path, &token).await.status(), 404);
+}
+
+#[tokio::test]
+async fn scripted_refusals_have_githubs_shape() {
+    use crate::wire::Fault;
+
+    let bench = Bench::new().await;
+    let token = bench.token().await;
+    let minute = Some(Duration::from_mins(1));
+    for answer in [
+        answers::secondary_limit(minute),
+        answers::secondary_limit(None),
+        answers::secondary_limit_as(429, minute),
+        answers::primary_limit(START),
+        answers::bad_credentials(),
+        answers::forbidden(),
+        answers::not_found(),
+        answers::name_in_use("jit-1"),
+        answers::validation_failed(&["no"]),
+        answers::server_error(),
+        answers::bad_gateway(),
+        answers::unavailable(),
+    ] {
+        let status = answer.status();
+        bench.endpoint.faults.script(operation::GENERATE_JITCONFIG, Fault::Refuse(answer));
+        assert_eq!(bench.register(&token, "jit-1", &["fargate"]).await.status(), status);
+    }
+    bench.github.assert_spoke_github();
+}
+
+#[tokio::test]
+async fn nothing_secret_is_in_a_violation() {
+    let bench = Bench::new().await;
+    let wrong = json!({ "name": ["ghp_secret"], "runner_group_id": "ghp_secret", "labels": "ghp_secret" });
+    let path = "/orgs/octo-org/actions/runners/generate-jitconfig";
+    bench.call(Method::POST, path, "ghp_secret", Some(wrong)).await;
+    let found = bench.github.violations();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(!found.concat().contains("ghp_secret"), "{found:?}");
+}
+
+#[tokio::test]
+async fn ten_thousand_registrations_are_listed_without_delay() {
+    let clock = Clock::manual(START);
+    let github = GitHub::unchecked(clock);
+    github.add_personal_token("ghp_admin", &["admin:org"]);
+    let endpoint = serve(Arc::new(github.clone())).await;
+    for number in 0..10_000 {
+        github.orphan(&Scope::org("octo-org"), &format!("jit-{number}"), &["fargate"], false);
+    }
+    let http = reqwest::Client::builder().no_proxy().user_agent("jitgate-tests").build().unwrap();
+    let url = endpoint.url() + "/orgs/octo-org/actions/runners?per_page=100&page=";
+    let begin = std::time::Instant::now();
+    for page in 1..=100 {
+        let answer = http.get(format!("{url}{page}")).bearer_auth("ghp_admin").send().await.unwrap();
+        assert_eq!(body(answer).await["runners"].as_array().unwrap().len(), 100);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
