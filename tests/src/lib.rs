@@ -5,5 +5,6 @@ pub mod github;
 pub mod openapi;
 pub mod payloads;
 pub mod runner;
+pub mod lambda;
 pub mod wire;
 pub mod world;
