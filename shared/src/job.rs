@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 pub const MESSAGE_VERSION: u8 = 1;
 
 /// Longest `html_url` carried; a longer one is left out, since nothing but a log line depends on it.
-pub const LONGEST_HTML_URL: usize = 300;
+pub const LONGEST_HTML_URL: usize = 256;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -1,0 +1,202 @@
+//! What the demo asks of the stand-in, beside GitHub's own API: `/_standin/…`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::Method;
+use jitgate_tests::github::courier::Courier;
+use jitgate_tests::github::{GitHub, JobSpec, ORGANIZATION, Outcome, Scope, answers};
+use jitgate_tests::payloads::WorkflowJobEvent;
+use jitgate_tests::wire::{self, Answer, Request, Service};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const PREFIX: &str = "/_standin/";
+
+/// GitHub, and the control API beside it.
+pub(crate) struct Standin {
+    github: GitHub,
+    courier: Arc<Courier>,
+    sent_by_hand: AtomicU64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewJob {
+    labels: Vec<String>,
+    #[serde(default = "build")]
+    name: String,
+    #[serde(default)]
+    example: usize,
+}
+
+fn build() -> String {
+    "build".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRunner {
+    name: String,
+    labels: Vec<String>,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    #[default]
+    Offline,
+    Online,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewDelivery {
+    payload: Value,
+    #[serde(default = "workflow_job")]
+    event: String,
+    signature: Option<String>,
+}
+
+fn workflow_job() -> String {
+    "workflow_job".to_owned()
+}
+
+impl Standin {
+    pub(crate) fn new(github: GitHub, courier: Arc<Courier>) -> Self {
+        Self { github, courier, sent_by_hand: AtomicU64::new(0) }
+    }
+
+    async fn control(&self, what: &str, request: &Request) -> Answer {
+        let done = match (request.method(), what) {
+            (&Method::POST, "jobs") => match read(request) {
+                Ok(job) => Ok(self.queue_job(job).await),
+                Err(problem) => Err(problem),
+            },
+            (&Method::POST, "runners") => read(request).map(|runner| self.add_runner(&runner)),
+            (&Method::POST, "deliveries") => match read(request) {
+                Ok(delivery) => Ok(self.send(delivery).await),
+                Err(problem) => Err(problem),
+            },
+            (&Method::GET, "timeline") => Ok(self.timeline()),
+            (&Method::GET, "state") => Ok(self.state()),
+            _ => Ok(answers::not_found()),
+        };
+        done.unwrap_or_else(|problem| answers::error(400, &problem))
+    }
+
+    async fn queue_job(&self, job: NewJob) -> Answer {
+        let example = WorkflowJobEvent::example(job.example);
+        let repository = example.json()["repository"]["name"].as_str().unwrap_or("octo-repo");
+        let spec = JobSpec::labels(job.labels)
+            .named(&job.name)
+            .in_repository(ORGANIZATION, repository)
+            .like_example(job.example);
+        let job = self.github.queue_job(spec);
+        let delivery = match self.github.last_delivery_of(job) {
+            None => Value::Null,
+            Some((id, guid)) => {
+                let outcome = self.outcome(id).await;
+                json!({ "id": guid, "status": outcome.status, "body": outcome.body })
+            }
+        };
+        wire::json(201, &json!({ "job_id": job, "delivery": delivery }))
+    }
+
+    /// The courier sends it, and gives up in time.
+    async fn outcome(&self, delivery: u64) -> Outcome {
+        loop {
+            if let Some(outcome) = self.github.outcome(delivery) {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn add_runner(&self, runner: &NewRunner) -> Answer {
+        let labels: Vec<&str> = runner.labels.iter().map(String::as_str).collect();
+        let id = self.github.orphan(&Scope::org(ORGANIZATION), &runner.name, &labels, false);
+        if matches!(runner.status, Status::Online) {
+            let _ = self.github.connect(id);
+        }
+        wire::json(201, &json!({ "id": id, "name": runner.name }))
+    }
+
+    async fn send(&self, delivery: NewDelivery) -> Answer {
+        let number = self.sent_by_hand.fetch_add(1, Ordering::Relaxed);
+        let guid = format!("7c1e4f50-0000-11f1-9000-{number:012x}");
+        let body = delivery.payload.to_string().into_bytes();
+        let outcome = self.courier.post(&delivery.event, &guid, body, delivery.signature).await;
+        wire::json(200, &json!({ "status": outcome.status, "body": outcome.body }))
+    }
+
+    fn timeline(&self) -> Answer {
+        let events: Vec<Value> = self
+            .github
+            .timeline()
+            .into_iter()
+            .map(|event| {
+                json!({
+                    "at": moment(event.at),
+                    "job_id": event.job_id,
+                    "event": event.event,
+                    "detail": event.detail,
+                })
+            })
+            .collect();
+        wire::json(200, &json!({ "events": events }))
+    }
+
+    fn state(&self) -> Answer {
+        let jobs = self.github.jobs().into_iter().map(|job| {
+            json!({
+                "id": job.id,
+                "status": job.status.as_str(),
+                "conclusion": job.conclusion,
+                "runner_name": job.runner_name,
+            })
+        });
+        let runners = self.github.runners().into_iter().map(|runner| {
+            json!({
+                "id": runner.id,
+                "name": runner.name,
+                "status": if runner.online { "online" } else { "offline" },
+                "busy": runner.job.is_some(),
+                "labels": runner.labels,
+            })
+        });
+        let (jobs, runners): (Vec<Value>, Vec<Value>) = (jobs.collect(), runners.collect());
+        wire::json(200, &json!({ "jobs": jobs, "runners": runners }))
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T, String> {
+    serde_json::from_slice(request.body()).map_err(|error| error.to_string())
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).expect("a year of four digits")
+}
+
+impl Service for Standin {
+    fn operation(&self, request: &Request) -> String {
+        match request.uri().path().strip_prefix(PREFIX) {
+            Some(what) => format!("standin {what}"),
+            None => self.github.operation(request),
+        }
+    }
+
+    fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer> {
+        match request.uri().path().strip_prefix(PREFIX) {
+            Some(what) => self.control(what, request).boxed(),
+            None => self.github.answer(request),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Watches the cluster and lives the runners' lives: what Fargate would do with the runner image.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_ecs::error::DisplayErrorContext;
+use aws_sdk_ecs::types::{DesiredStatus, Task};
+use jitgate::job::JobId;
+use jitgate_tests::github::GitHub;
+use jitgate_tests::runner::{JIT_CONFIG_VARIABLE, Runner};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How often the cluster is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// How often a runner asks for a job, and looks whether its own is done.
+const STEP: Duration = Duration::from_millis(100);
+
+/// The most ARNs that `DescribeTasks` takes.
+const MOST_DESCRIBED: usize = 100;
+
+/// A task for which a runner lives or has lived.
+struct Living {
+    kill: Option<oneshot::Sender<()>>,
+    life: JoinHandle<()>,
+}
+
+/// Starts a runner for each new task, and kills those whose task was stopped.
+pub(crate) struct Watcher {
+    github: GitHub,
+    ecs: Client,
+    cluster: String,
+    job_time: Duration,
+    living: HashMap<String, Living>,
+}
+
+impl Watcher {
+    pub(crate) fn new(github: GitHub, endpoint: &str, cluster: String, job_time: Duration) -> Self {
+        let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        // An emulator takes any credentials, but some read the account from them.
+        let credentials = Credentials::new(
+            variable("AWS_ACCESS_KEY_ID", "test"),
+            variable("AWS_SECRET_ACCESS_KEY", "test"),
+            None,
+            None,
+            "stand-in",
+        );
+        let config = aws_sdk_ecs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(variable("AWS_REGION", "us-east-1")))
+            .credentials_provider(credentials)
+            .endpoint_url(endpoint)
+            .build();
+        Self { github, ecs: Client::from_conf(config), cluster, job_time, living: HashMap::new() }
+    }
+
+    /// For ever: a look that fails is followed by another.
+    pub(crate) async fn run(mut self) {
+        loop {
+            if let Err(problem) = self.look().await {
+                tracing::warn!("failed to look at the cluster: {problem}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), String> {
+        let arns = self.running_tasks().await?;
+        self.living.retain(|arn, living| {
+            let stopped = !arns.contains(arn);
+            if stopped && let Some(kill) = living.kill.take() {
+                let _ = kill.send(());
+            }
+            // A life that is over is kept as long as its task shows, so that the task gets no second one.
+            !stopped || !living.life.is_finished()
+        });
+        let new: Vec<String> = arns.into_iter().filter(|arn| !self.living.contains_key(arn)).collect();
+        for batch in new.chunks(MOST_DESCRIBED) {
+            let described = self.ecs.describe_tasks().cluster(&self.cluster).set_tasks(Some(batch.to_vec()));
+            let described = described.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
+            for task in described.tasks() {
+                self.begin(task);
+            }
+        }
+        Ok(())
+    }
+
+    async fn running_tasks(&self) -> Result<Vec<String>, String> {
+        let mut pages = self
+            .ecs
+            .list_tasks()
+            .cluster(&self.cluster)
+            .desired_status(DesiredStatus::Running)
+            .into_paginator()
+            .items()
+            .send();
+        let mut arns = Vec::new();
+        while let Some(arn) = pages.next().await {
+            arns.push(arn.map_err(|error| DisplayErrorContext(error).to_string())?);
+        }
+        Ok(arns)
+    }
+
+    /// Gives the task a runner, once it runs.
+    fn begin(&mut self, task: &Task) {
+        let Some(arn) = task.task_arn() else { return };
+        if task.last_status() != Some("RUNNING") {
+            return;
+        }
+        self.github.note(self.job_of(task), "task_started", arn.rsplit('/').next().unwrap_or(arn).to_owned());
+        let runner = jit_config(task).and_then(|config| Runner::start(&self.github, config, self.job_time).ok());
+        let (kill, killed) = oneshot::channel();
+        let (ecs, cluster, arn) = (self.ecs.clone(), self.cluster.clone(), arn.to_owned());
+        let task = arn.clone();
+        let life = tokio::spawn(async move {
+            if let Some(runner) = runner {
+                // A sender that was dropped is no kill.
+                let killed = async {
+                    if killed.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                runner.run(STEP, killed).await;
+            } else {
+                tracing::warn!("task {task}: no runner can start with what its override says");
+            }
+            // Its container has exited, which an emulator cannot see.
+            let stop = ecs.stop_task().cluster(cluster).task(&task).reason("Essential container in task exited");
+            if let Err(error) = stop.send().await {
+                tracing::warn!("failed to stop task {task}: {}", DisplayErrorContext(error));
+            }
+        });
+        self.living.insert(arn, Living { kill: Some(kill), life });
+    }
+
+    /// The job that the task was started for, as far as `startedBy` says.
+    fn job_of(&self, task: &Task) -> Option<JobId> {
+        let parts = task.started_by()?.split('-').filter_map(|part| part.parse().ok().map(JobId));
+        parts.into_iter().find(|id| self.github.job(*id).is_some())
+    }
+}
+
+fn jit_config(task: &Task) -> Option<&str> {
+    let containers = task.overrides()?.container_overrides();
+    let mut variables = containers.iter().flat_map(aws_sdk_ecs::types::ContainerOverride::environment);
+    variables.find(|variable| variable.name() == Some(JIT_CONFIG_VARIABLE))?.value()
+}

@@ -1,0 +1,354 @@
+//! Who asks, and what they may see and do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, USER_AGENT};
+use jitgate::job::InstallationId;
+use jsonwebtoken::{Algorithm, Validation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::answers::{self, Refused, refuse};
+use super::objects;
+use super::route::{Owner, Paging};
+use super::state::{AccountKind, Installation, Scope, State, Token, next};
+use crate::wire::{self, Answer, Request};
+
+/// How long an installation token is good for. Source: GitHub's "Generating an installation access token".
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
+
+/// The latest `exp` of an App's JWT. Source: GitHub's "Generating a JSON Web Token (JWT) for a GitHub App".
+const LONGEST_JWT_LIFE: i64 = 600;
+
+/// Whose token it is.
+pub(super) enum Identity {
+    App,
+    Installation(Arc<Token>),
+    Personal(String, Arc<BTreeSet<String>>),
+}
+
+impl Identity {
+    /// Limits are counted by this.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::App => "app".to_owned(),
+            Self::Installation(token) => format!("installation {}", token.installation),
+            Self::Personal(token, _) => format!("token {token}"),
+        }
+    }
+}
+
+/// What a call needs of a token.
+#[derive(Clone, Copy)]
+pub(super) enum Permission {
+    /// The runners of an organisation or a repository.
+    Runners,
+    /// Jobs and runs of a repository.
+    Actions,
+    /// Hooks of an organisation or a repository.
+    Hooks,
+}
+
+impl Permission {
+    /// GitHub's name for it, which depends on the level.
+    fn name(self, scope: &Scope) -> &'static str {
+        match (self, scope) {
+            (Self::Runners, Scope::Repository(..)) => "administration",
+            (Self::Runners, _) => "organization_self_hosted_runners",
+            (Self::Actions, _) => "actions",
+            (Self::Hooks, Scope::Repository(..)) => "repository_hooks",
+            (Self::Hooks, _) => "organization_hooks",
+        }
+    }
+
+    /// The classic token's scopes, any of which will do.
+    fn token_scopes(self, scope: &Scope) -> &'static [&'static str] {
+        match (self, scope) {
+            (_, Scope::Enterprise(_)) => &["manage_runners:enterprise", "admin:enterprise"],
+            (Self::Hooks, Scope::Organization(_)) => &["admin:org_hook"],
+            (_, Scope::Organization(_)) => &["admin:org"],
+            (_, Scope::Repository(..)) => &["repo"],
+        }
+    }
+}
+
+/// Whether a call only looks or also changes things.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Read,
+    Write,
+}
+
+impl State {
+    pub(super) fn authenticate(&mut self, request: &Request, now: OffsetDateTime) -> Refused<Identity> {
+        if !request.headers().contains_key(USER_AGENT) {
+            return refuse(answers::error(403, "Request forbidden by administrative rules: no User-Agent header"));
+        }
+        let Some(header) = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok()) else {
+            return refuse(answers::requires_authentication());
+        };
+        let (kind, token) = header.split_once(' ').unwrap_or((header, ""));
+        if !kind.eq_ignore_ascii_case("bearer") && !kind.eq_ignore_ascii_case("token") {
+            return refuse(answers::requires_authentication());
+        }
+        if token.matches('.').count() == 2 {
+            self.check_jwt(token, now)?;
+            return Ok(Identity::App);
+        }
+        if let Some(scopes) = self.personal_tokens.get(token) {
+            return Ok(Identity::Personal(token.to_owned(), Arc::clone(scopes)));
+        }
+        match self.tokens.get(token) {
+            Some(found) if found.expires_at > now && self.installations.contains_key(&found.installation.0) => {
+                Ok(Identity::Installation(Arc::clone(found)))
+            }
+            _ => refuse(answers::bad_credentials()),
+        }
+    }
+
+    fn check_jwt(&mut self, jwt: &str, now: OffsetDateTime) -> Refused<()> {
+        #[derive(Deserialize)]
+        struct Claims {
+            iss: Value,
+            iat: i64,
+            exp: i64,
+        }
+        let mut validation = Validation::new(Algorithm::RS256);
+        // Times are judged below, by our own clock.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        let Ok(decoded) = jsonwebtoken::decode::<Claims>(jwt, &self.app.public_key, &validation) else {
+            return refuse(answers::error(401, "A JSON web token could not be decoded"));
+        };
+        let now = now.unix_timestamp();
+        let Claims { iss, iat, exp } = decoded.claims;
+        if iss != json!(self.app.id) && iss != json!(self.app.id.to_string()) && iss != json!(self.app.client_id) {
+            return refuse(answers::error(401, "Integration not found"));
+        }
+        if iat > now {
+            return refuse(answers::error(401, "'Issued at' claim ('iat') must not be in the future"));
+        }
+        if exp <= now {
+            return refuse(answers::error(401, "'Expiration time' claim ('exp') has passed"));
+        }
+        if exp > now + LONGEST_JWT_LIFE {
+            return refuse(answers::error(401, "'Expiration time' claim ('exp') is too far in the future"));
+        }
+        let repeated = self.last_jwt.as_ref().is_some_and(|(last, second)| last == jwt && *second == now);
+        self.last_jwt = Some((jwt.to_owned(), now));
+        if repeated && self.behaviour.identical_jwt_fails {
+            return refuse(answers::not_found());
+        }
+        Ok(())
+    }
+
+    /// Whether this identity may do this there; 404 hides what it must not know of.
+    pub(super) fn authorize(
+        &self,
+        identity: &Identity,
+        scope: &Scope,
+        permission: Permission,
+        level: Level,
+    ) -> Refused<()> {
+        let known = match scope {
+            Scope::Organization(login) => {
+                self.accounts.get(login).is_some_and(|account| account.kind == AccountKind::Organization)
+            }
+            Scope::Repository(owner, name) => self.known_repository(owner, name).is_some(),
+            Scope::Enterprise(_) => true,
+        };
+        if !known {
+            return refuse(answers::not_found());
+        }
+        match identity {
+            Identity::App => refuse(answers::forbidden()),
+            Identity::Personal(_, scopes) => {
+                let any = permission.token_scopes(scope).iter().any(|needed| scopes.contains(*needed));
+                if any {
+                    Ok(())
+                } else {
+                    refuse(answers::error(403, "Resource not accessible by personal access token"))
+                }
+            }
+            Identity::Installation(token) => self.authorize_installation(token, scope, permission, level),
+        }
+    }
+
+    fn authorize_installation(
+        &self,
+        token: &Token,
+        scope: &Scope,
+        permission: Permission,
+        level: Level,
+    ) -> Refused<()> {
+        let Some(installation) = self.installations.get(&token.installation.0) else {
+            return refuse(answers::bad_credentials());
+        };
+        if installation.suspended_at.is_some() {
+            return refuse(answers::suspended());
+        }
+        let seen = match scope {
+            Scope::Organization(login) => installation.account.login.eq_ignore_ascii_case(login),
+            Scope::Repository(owner, name) => {
+                installation.account.login.eq_ignore_ascii_case(owner)
+                    && installation.repositories.as_ref().is_none_or(|names| names.contains(name))
+                    && token.repositories.as_ref().is_none_or(|names| names.contains(name))
+            }
+            // No App can be granted this, so it is not hidden but refused.
+            Scope::Enterprise(_) => return refuse(answers::forbidden()),
+        };
+        if !seen {
+            return refuse(answers::not_found());
+        }
+        let name = permission.name(scope);
+        match token.permissions.get(name).map(String::as_str) {
+            Some("write" | "admin") => Ok(()),
+            Some("read") if level == Level::Read => Ok(()),
+            _ => {
+                let needed = if level == Level::Read { "read" } else { "write" };
+                let mut answer = answers::forbidden();
+                answers::set(&mut answer, "x-accepted-github-permissions", format!("{name}={needed}"));
+                refuse(answer)
+            }
+        }
+    }
+
+    pub(super) fn get_app(&self, identity: &Identity) -> Refused<Answer> {
+        require_app(identity)?;
+        Ok(answers::ok(&objects::app(&self.app, self.installations.len())))
+    }
+
+    pub(super) fn list_installations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
+        require_app(identity)?;
+        let paging = Paging::of(request);
+        let page =
+            paging.cut(self.installations.values().map(|installation| objects::installation(&self.app, installation)));
+        let mut answer = answers::ok(&Value::Array(page));
+        if let Some(link) = paging.link(request, self.installations.len()) {
+            answers::set(&mut answer, "link", link);
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn get_installation(&self, identity: &Identity, owner: &Owner) -> Refused<Answer> {
+        require_app(identity)?;
+        let found = match owner {
+            Owner::Organization(login) => self.installation_on(login, AccountKind::Organization),
+            Owner::User(login) => self.installation_on(login, AccountKind::User),
+            Owner::Repository(owner, name) => self.known_repository(owner, name).and_then(|repository| {
+                let name = repository.name.to_lowercase();
+                self.installation_of(owner)
+                    .filter(|installation| installation.repositories.as_ref().is_none_or(|names| names.contains(&name)))
+            }),
+        };
+        match found {
+            Some(installation) => Ok(answers::ok(&objects::installation(&self.app, installation))),
+            None => refuse(answers::not_found()),
+        }
+    }
+
+    fn installation_on(&self, login: &str, kind: AccountKind) -> Option<&Installation> {
+        self.installation_of(login).filter(|installation| installation.account.kind == kind)
+    }
+
+    pub(super) fn create_token(
+        &mut self,
+        identity: &Identity,
+        id: u64,
+        request: &Request,
+        now: OffsetDateTime,
+    ) -> Refused<Answer> {
+        #[derive(Default, Deserialize)]
+        struct Narrowed {
+            permissions: Option<BTreeMap<String, String>>,
+            repositories: Option<Vec<String>>,
+            repository_ids: Option<Vec<u64>>,
+        }
+        require_app(identity)?;
+        let Some(installation) = self.installations.get(&id).cloned() else {
+            return refuse(answers::not_found());
+        };
+        if installation.suspended_at.is_some() {
+            return refuse(answers::suspended());
+        }
+        let narrowed = if request.body().is_empty() {
+            Narrowed::default()
+        } else {
+            serde_json::from_slice(request.body())
+                .map_err(|_| Box::new(answers::error(400, "Problems parsing JSON")))?
+        };
+        let permissions = match narrowed.permissions {
+            None => installation.permissions.clone(),
+            Some(wanted) => {
+                let granted = |(name, level): (&String, &String)| {
+                    let granted = installation.permissions.get(name);
+                    granted.is_some_and(|granted| granted == level || granted == "admin" || level == "read")
+                };
+                if !wanted.iter().all(granted) {
+                    return refuse(answers::error(
+                        422,
+                        "The permissions requested are not granted to this installation.",
+                    ));
+                }
+                wanted
+            }
+        };
+        let repositories =
+            self.narrowed_repositories(&installation, narrowed.repositories, narrowed.repository_ids.as_deref())?;
+        let token = format!("ghs_{:036}", next(&mut self.counters.token));
+        let expires_at = now + TOKEN_LIFE;
+        let of_them = repositories.as_ref().map(|names| {
+            let all = self.repositories.values();
+            all.filter(|repository| {
+                repository.owner.id == installation.account.id && names.contains(&repository.name.to_lowercase())
+            })
+            .map(objects::repository)
+            .collect()
+        });
+        let body = objects::token(&token, expires_at, &permissions, installation.repositories.is_none(), of_them);
+        let installation = InstallationId(id);
+        self.tokens.insert(token, Arc::new(Token { installation, permissions, repositories, expires_at }));
+        Ok(wire::json(201, &body))
+    }
+
+    /// Which repositories a new token is for; absent for all of the installation's.
+    fn narrowed_repositories(
+        &self,
+        installation: &Installation,
+        names: Option<Vec<String>>,
+        ids: Option<&[u64]>,
+    ) -> Refused<Option<BTreeSet<String>>> {
+        if names.is_none() && ids.is_none() {
+            return Ok(None);
+        }
+        let of_ids = ids.unwrap_or_default().iter().map(|id| {
+            let found = self.repositories.values().find(|repository| repository.id == *id);
+            found.map_or_else(String::new, |repository| repository.name.to_lowercase())
+        });
+        let wanted: BTreeSet<String> =
+            names.unwrap_or_default().iter().map(|name| name.to_lowercase()).chain(of_ids).collect();
+        let accessible = |name: &String| {
+            self.known_repository(&installation.account.login, name).is_some()
+                && installation.repositories.as_ref().is_none_or(|names| names.contains(name))
+        };
+        if wanted.iter().all(accessible) {
+            Ok(Some(wanted))
+        } else {
+            refuse(answers::error(
+                422,
+                "There is at least one repository that does not exist or is not accessible to the parent installation.",
+            ))
+        }
+    }
+}
+
+/// Some calls are for the App itself.
+pub(super) fn require_app(identity: &Identity) -> Refused<()> {
+    match identity {
+        Identity::App => Ok(()),
+        _ => refuse(answers::error(401, "A JSON web token could not be decoded")),
+    }
+}

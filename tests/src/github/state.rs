@@ -1,0 +1,445 @@
+//! What GitHub knows: accounts, repositories, installations, runners, jobs, hooks. No rule lives here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jitgate::job::{InstallationId, JobId, OwnerId, RunId, RunnerId};
+use jsonwebtoken::DecodingKey;
+use time::OffsetDateTime;
+
+use super::deliveries::{DeliveryRecord, Hook};
+use super::limits::{Limits, Meter};
+
+/// The level at which runners are registered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// An organisation.
+    Organization(String),
+    /// A repository: owner and name.
+    Repository(String, String),
+    /// An enterprise.
+    Enterprise(String),
+}
+
+impl Scope {
+    /// An organisation, by its login.
+    pub fn org(login: &str) -> Self {
+        Self::Organization(login.to_lowercase())
+    }
+
+    /// A repository, by its owner's login and its name.
+    pub fn repo(owner: &str, name: &str) -> Self {
+        Self::Repository(owner.to_lowercase(), name.to_lowercase())
+    }
+
+    /// An enterprise, by its slug.
+    pub fn enterprise(slug: &str) -> Self {
+        Self::Enterprise(slug.to_lowercase())
+    }
+}
+
+/// As in GitHub's URLs.
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization(login) => write!(formatter, "orgs/{login}"),
+            Self::Repository(owner, name) => write!(formatter, "repos/{owner}/{name}"),
+            Self::Enterprise(slug) => write!(formatter, "enterprises/{slug}"),
+        }
+    }
+}
+
+/// A GitHub App, as GitHub knows it.
+pub(super) struct App {
+    pub(super) id: u64,
+    pub(super) client_id: String,
+    pub(super) public_key: DecodingKey,
+}
+
+/// Whether an account is an organisation; only they have runners of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AccountKind {
+    Organization,
+    User,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) id: OwnerId,
+    pub(super) login: String,
+    pub(super) kind: AccountKind,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Repository {
+    pub(super) id: u64,
+    pub(super) owner: Account,
+    pub(super) name: String,
+}
+
+impl Repository {
+    pub(super) fn full_name(&self) -> String {
+        format!("{}/{}", self.owner.login, self.name)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Installation {
+    pub(super) id: InstallationId,
+    pub(super) account: Account,
+    pub(super) permissions: BTreeMap<String, String>,
+    /// Lower-case names of the repositories it was given; absent for all.
+    pub(super) repositories: Option<BTreeSet<String>>,
+    pub(super) suspended_at: Option<OffsetDateTime>,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// What an installation token may do.
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) installation: InstallationId,
+    pub(super) permissions: BTreeMap<String, String>,
+    pub(super) repositories: Option<BTreeSet<String>>,
+    pub(super) expires_at: OffsetDateTime,
+}
+
+/// A registration. All here are ephemeral: good for one job.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// GitHub's id of it.
+    pub id: RunnerId,
+    /// Its name, unique within the scope.
+    pub name: String,
+    /// Where it is registered.
+    pub scope: Scope,
+    /// The group it belongs to.
+    pub group_id: u64,
+    /// Exactly the labels it was registered with.
+    pub labels: Vec<String>,
+    /// Whether it has a session.
+    pub online: bool,
+    /// The software's version; `None` until it has connected once.
+    pub version: Option<String>,
+    /// The job it works on.
+    pub job: Option<JobId>,
+    /// Whether it has ever taken a job.
+    pub has_taken: bool,
+    /// When it was registered; not part of GitHub's answers.
+    pub registered_at: OffsetDateTime,
+    /// When it last took a job.
+    pub taken_at: Option<OffsetDateTime>,
+    /// When its job ended.
+    pub ended_at: Option<OffsetDateTime>,
+    /// GitHub is mistaken about it: it says idle while there is a job.
+    pub seems_idle: bool,
+    pub(super) client_id: String,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// Waits for the approval of an environment.
+    Waiting,
+    /// Waits for a runner.
+    Queued,
+    /// A runner has it.
+    InProgress,
+    /// It has ended, one way or another.
+    Completed,
+}
+
+impl JobStatus {
+    /// GitHub's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// A workflow job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// GitHub's id of it.
+    pub id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Login of the repository's owner.
+    pub owner: String,
+    /// Name of the repository.
+    pub repository: String,
+    /// What the workflow calls it.
+    pub name: String,
+    /// The labels of `runs-on`.
+    pub labels: Vec<String>,
+    /// The group of `runs-on`, which no delivery tells.
+    pub group: Option<u64>,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// When a runner took it.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub completed_at: Option<OffsetDateTime>,
+    /// The runner that took it.
+    pub runner_id: Option<RunnerId>,
+    /// That runner's name, which outlives its registration.
+    pub runner_name: Option<String>,
+    /// That runner's group: id and name.
+    pub runner_group: Option<(u64, String)>,
+    /// How often a runner took it: more than once would be a lie of this stand-in.
+    pub times_taken: u32,
+    /// Which of GitHub's examples its deliveries look like.
+    pub(super) example: Option<usize>,
+}
+
+/// A workflow run.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) repository: Repository,
+    pub(super) created_at: OffsetDateTime,
+    /// GitHub calls the run completed although it has jobs that are not.
+    pub(super) closed: bool,
+    pub(super) jobs: BTreeSet<u64>,
+}
+
+/// A runner group.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) id: u64,
+    pub(super) name: String,
+    /// Lower-case names of the repositories that may use it; absent for all.
+    pub(super) repositories: Option<BTreeSet<String>>,
+}
+
+/// When a version of the runner stops being served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EndOfLife {
+    /// From then on it cannot be registered.
+    pub registration: Option<OffsetDateTime>,
+    /// From then on it gets no jobs.
+    pub runtime: Option<OffsetDateTime>,
+}
+
+/// In which ways this GitHub is slow or odd. The defaults are a GitHub that is neither.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one oddity on, independently of the others")]
+pub struct Behaviour {
+    /// How long after a job's start `busy` still says no. Users saw 25 to 60 s.
+    pub busy_lag: Duration,
+    /// Whether a deletion is refused by what `busy` says instead of by what is true.
+    pub deletion_trusts_busy: bool,
+    /// How long after its job's end a runner's deletion is still refused. Users saw tens of seconds.
+    pub deletion_refused_after_job: Duration,
+    /// How long after its job's end a registration stays.
+    pub deregistration_lag: Duration,
+    /// After how long GitHub fails the job of a runner that has vanished.
+    pub lost_job_after: Duration,
+    /// After how long GitHub removes an ephemeral runner that never had a job. About a day.
+    pub unused_runner_after: Duration,
+    /// After how long a queued job is given up. Source: GitHub's "Actions limits".
+    pub queued_job_after: Duration,
+    /// Whether the same App JWT seen twice within a second is answered 404, as users saw it.
+    pub identical_jwt_fails: bool,
+    /// Whether GitHub says when versions of the runner end; GHES and some plans don't.
+    pub deprecations_offered: bool,
+    /// What it says.
+    pub end_of_life: BTreeMap<String, EndOfLife>,
+    /// The version that runner stand-ins connect with.
+    pub runner_version: String,
+    /// Whether the payloads of successful deliveries are kept; they are most of the memory of a long run.
+    pub keep_payloads: bool,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            busy_lag: Duration::ZERO,
+            deletion_trusts_busy: false,
+            deletion_refused_after_job: Duration::ZERO,
+            deregistration_lag: Duration::ZERO,
+            lost_job_after: Duration::from_mins(10),
+            unused_runner_after: DAY,
+            queued_job_after: DAY,
+            identical_jwt_fails: false,
+            deprecations_offered: true,
+            end_of_life: BTreeMap::new(),
+            runner_version: "2.336.0".to_owned(),
+            keep_payloads: true,
+        }
+    }
+}
+
+/// Something that will happen by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    /// The registration goes, its job having ended.
+    Deregister(RunnerId),
+    /// The registration goes, unless a runner has used it.
+    ExpireUnused(RunnerId),
+    /// The job fails, unless its runner has come back.
+    LoseJob(JobId),
+    /// The job is given up, unless a runner has taken it.
+    ExpireQueued(JobId),
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: OffsetDateTime,
+    /// To which job, where that can be told.
+    pub job_id: Option<JobId>,
+    /// What: `queued`, `delivered`, `registered`, `task_started`, `online`, `in_progress`, `completed`,
+    /// `deregistered`, `offline`, `deleted`, `redelivered`.
+    pub event: &'static str,
+    /// In words.
+    pub detail: String,
+}
+
+/// The last numbers given out. Each kind of thing counts on its own, from numbers that cannot be mistaken for those
+/// of another kind.
+pub(super) struct Counters {
+    pub(super) account: u64,
+    pub(super) repository: u64,
+    pub(super) installation: u64,
+    pub(super) group: u64,
+    pub(super) runner: u64,
+    pub(super) job: u64,
+    pub(super) run: u64,
+    pub(super) hook: u64,
+    pub(super) delivery: u64,
+    pub(super) token: u64,
+    pub(super) due: u64,
+    pub(super) request: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            account: 6_000_000,
+            repository: 400_000_000,
+            installation: 76,
+            group: 1,
+            runner: 100,
+            job: 52_000_000_000,
+            run: 18_000_000_000,
+            hook: 500_000,
+            delivery: 20_000_000_000,
+            token: 0,
+            due: 0,
+            request: 0,
+        }
+    }
+}
+
+/// Counts on and gives the number.
+pub(super) fn next(counter: &mut u64) -> u64 {
+    *counter += 1;
+    *counter
+}
+
+/// All of it.
+pub(super) struct State {
+    pub(super) app: App,
+    pub(super) counters: Counters,
+    pub(super) behaviour: Behaviour,
+    pub(super) limits: Limits,
+    pub(super) meters: HashMap<String, Meter>,
+    /// By lower-case login.
+    pub(super) accounts: BTreeMap<String, Account>,
+    /// By lower-case owner and name.
+    pub(super) repositories: BTreeMap<(String, String), Repository>,
+    pub(super) installations: BTreeMap<u64, Installation>,
+    pub(super) tokens: HashMap<String, Arc<Token>>,
+    /// Scopes of personal access tokens, by token.
+    pub(super) personal_tokens: HashMap<String, Arc<BTreeSet<String>>>,
+    /// The last JWT that was used, and in which second.
+    pub(super) last_jwt: Option<(String, i64)>,
+    pub(super) groups: BTreeMap<Scope, BTreeMap<u64, Group>>,
+    pub(super) runners: BTreeMap<u64, Runner>,
+    /// Runners by scope and lower-case name.
+    pub(super) names: HashMap<(Scope, String), u64>,
+    pub(super) jobs: BTreeMap<u64, Job>,
+    pub(super) queued: BTreeSet<u64>,
+    pub(super) runs: BTreeMap<u64, Run>,
+    pub(super) hooks: BTreeMap<u64, Hook>,
+    pub(super) deliveries: BTreeMap<u64, DeliveryRecord>,
+    /// Deliveries that nobody has taken to send.
+    pub(super) unsent: Vec<u64>,
+    pub(super) schedule: BTreeMap<(OffsetDateTime, u64), Due>,
+    pub(super) timeline: Vec<Event>,
+}
+
+impl State {
+    pub(super) fn new(app: App) -> Self {
+        Self {
+            app,
+            counters: Counters::default(),
+            behaviour: Behaviour::default(),
+            limits: Limits::default(),
+            meters: HashMap::new(),
+            accounts: BTreeMap::new(),
+            repositories: BTreeMap::new(),
+            installations: BTreeMap::new(),
+            tokens: HashMap::new(),
+            personal_tokens: HashMap::new(),
+            last_jwt: None,
+            groups: BTreeMap::new(),
+            runners: BTreeMap::new(),
+            names: HashMap::new(),
+            jobs: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            runs: BTreeMap::new(),
+            hooks: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            unsent: Vec::new(),
+            schedule: BTreeMap::new(),
+            timeline: Vec::new(),
+        }
+    }
+
+    /// The account of that login, made if there is none.
+    pub(super) fn account(&mut self, login: &str, kind: AccountKind) -> Account {
+        let counter = &mut self.counters.account;
+        let new = || Account { id: OwnerId(next(counter)), login: login.to_owned(), kind };
+        self.accounts.entry(login.to_lowercase()).or_insert_with(new).clone()
+    }
+
+    /// The repository of that name, made if there is none, as is its owner: an organisation if not known otherwise.
+    pub(super) fn repository(&mut self, owner: &str, name: &str) -> Repository {
+        let owner = self.account(owner, AccountKind::Organization);
+        let counter = &mut self.counters.repository;
+        let key = (owner.login.to_lowercase(), name.to_lowercase());
+        let new = || Repository { id: next(counter), owner, name: name.to_owned() };
+        self.repositories.entry(key).or_insert_with(new).clone()
+    }
+
+    pub(super) fn known_repository(&self, owner: &str, name: &str) -> Option<&Repository> {
+        self.repositories.get(&(owner.to_lowercase(), name.to_lowercase()))
+    }
+
+    pub(super) fn installation_of(&self, login: &str) -> Option<&Installation> {
+        self.installations.values().find(|installation| installation.account.login.eq_ignore_ascii_case(login))
+    }
+
+    pub(super) fn plan(&mut self, at: OffsetDateTime, due: Due) {
+        let number = next(&mut self.counters.due);
+        self.schedule.insert((at, number), due);
+    }
+
+    pub(super) fn note(&mut self, at: OffsetDateTime, job_id: Option<JobId>, event: &'static str, detail: String) {
+        self.timeline.push(Event { at, job_id, event, detail });
+    }
+}

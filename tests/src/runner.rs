@@ -1,0 +1,214 @@
+//! A stand-in for the runner: given a JIT configuration, it behaves as actions/runner does.
+//!
+//! [`Runner::step`] does one thing and returns, so that a story with a clock of its own decides when; [`Runner::run`]
+//! lives through a whole life on the system's clock.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jitgate::job::{JobId, RunnerId};
+use time::OffsetDateTime;
+
+use crate::github::{GitHub, JobStatus};
+
+/// The variable of the task's override in which the runner finds its configuration.
+pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
+
+/// GitHub does not know the configuration, or its registration is gone: the runner exits at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// What a runner is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It listens, and there is nothing for it.
+    Idle,
+    /// It works.
+    Working(JobId),
+    /// Its job is over, and so is its life.
+    Finished(JobId),
+    /// Its registration was deleted: it exits, unless it is a [ghost](Runner::haunt).
+    Gone,
+}
+
+/// A runner with a session.
+pub struct Runner {
+    github: GitHub,
+    id: RunnerId,
+    work: Duration,
+    conclusion: String,
+    ghost: bool,
+    job: Option<(JobId, OffsetDateTime)>,
+}
+
+impl Runner {
+    /// Opens a session; each job will take `work`, by GitHub's clock.
+    pub fn start(github: &GitHub, encoded_jit_config: &str, work: Duration) -> Result<Self, Refused> {
+        let id = github.recognise(encoded_jit_config).ok_or(Refused)?;
+        github.connect(id).map_err(|_| Refused)?;
+        Ok(Self { github: github.clone(), id, work, conclusion: "success".to_owned(), ghost: false, job: None })
+    }
+
+    /// How its job will end, where not with `success`.
+    #[must_use]
+    pub fn concluding(mut self, conclusion: &str) -> Self {
+        conclusion.clone_into(&mut self.conclusion);
+        self
+    }
+
+    /// Goes on listening when its registration is gone, as the listener of an ephemeral runner was seen to do
+    /// (actions/runner issue 4617): its task will never end by itself.
+    #[must_use]
+    pub fn haunt(mut self) -> Self {
+        self.ghost = true;
+        self
+    }
+
+    /// GitHub's id of its registration.
+    pub fn id(&self) -> RunnerId {
+        self.id
+    }
+
+    /// Asks for a job, or looks whether the one it has is done.
+    pub fn step(&mut self) -> Step {
+        let Some((job, until)) = self.job else { return self.listen() };
+        let ended_elsewhere = self.github.job(job).is_none_or(|job| job.status != JobStatus::InProgress);
+        if !ended_elsewhere && self.github.clock().now() < until {
+            return Step::Working(job);
+        }
+        self.github.finish_job(self.id, &self.conclusion);
+        self.job = None;
+        Step::Finished(job)
+    }
+
+    fn listen(&mut self) -> Step {
+        match self.github.take_job(self.id) {
+            Ok(None) => Step::Idle,
+            Ok(Some(job)) => {
+                self.job = Some((job.id, self.github.clock().now() + self.work));
+                Step::Working(job.id)
+            }
+            Err(_) if self.ghost => Step::Idle,
+            Err(_) => Step::Gone,
+        }
+    }
+
+    /// Lives until its job is done or its registration is gone, looking every `pause`; is killed when `killed` comes
+    /// about.
+    pub async fn run(mut self, pause: Duration, killed: impl Future<Output = ()> + Send) -> Step {
+        let mut killed = std::pin::pin!(killed);
+        loop {
+            let step = self.step();
+            if matches!(step, Step::Finished(_) | Step::Gone) {
+                return step;
+            }
+            tokio::select! {
+                () = &mut killed => {
+                    self.kill();
+                    return Step::Gone;
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Dies without a word, as by SIGKILL: the registration stays, and GitHub notices a lost job only later.
+    pub fn kill(self) {
+        self.github.kill(self.id);
+    }
+
+    /// Ends on SIGTERM: idle, it only closes its session, and its registration stays; busy, it cancels its job.
+    pub fn terminate(self) {
+        if self.job.is_some() {
+            self.github.finish_job(self.id, "cancelled");
+        } else {
+            self.github.kill(self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jitgate::clock::Clock;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::github::{JobSpec, Scope};
+
+    const WORK: Duration = Duration::from_mins(1);
+
+    fn bench() -> (GitHub, Clock) {
+        let clock = Clock::manual(datetime!(2026-11-01 12:00 UTC));
+        (GitHub::new(clock.clone()), clock)
+    }
+
+    fn runner(github: &GitHub, name: &str) -> Runner {
+        let id = github.orphan(&Scope::org("octo-org"), name, &["fargate"], false);
+        Runner::start(github, &github.config_of(id).unwrap(), WORK).unwrap()
+    }
+
+    #[test]
+    fn a_runner_lives_for_one_job() {
+        let (github, clock) = bench();
+        let mut runner = runner(&github, "jit-1");
+        assert_eq!(runner.step(), Step::Idle);
+        let job = github.queue_job(JobSpec::labels(["fargate"]));
+        assert_eq!(runner.step(), Step::Working(job));
+        clock.advance(WORK / 2);
+        assert_eq!(runner.step(), Step::Working(job));
+        clock.advance(WORK / 2);
+        assert_eq!(runner.step(), Step::Finished(job));
+        assert!(github.runners().is_empty());
+        let events: Vec<&str> = github.timeline().iter().map(|event| event.event).collect();
+        assert_eq!(events, ["registered", "online", "queued", "in_progress", "completed", "deregistered"]);
+    }
+
+    #[test]
+    fn a_runner_whose_registration_is_gone_exits_unless_it_is_a_ghost() {
+        let (github, clock) = bench();
+        let mut ordinary = runner(&github, "jit-1");
+        let mut ghost = runner(&github, "jit-2").haunt();
+        let config = github.config_of(ordinary.id()).unwrap();
+        clock.advance(Duration::from_hours(24));
+        assert_eq!(ordinary.step(), Step::Gone);
+        assert_eq!(ghost.step(), Step::Idle);
+        assert_eq!(Runner::start(&github, &config, WORK).err(), Some(Refused));
+        assert_eq!(Runner::start(&github, "bm8=", WORK).err(), Some(Refused));
+    }
+
+    #[test]
+    fn a_cancelled_job_ends_its_runner() {
+        let (github, _) = bench();
+        let mut runner = runner(&github, "jit-1");
+        let job = github.queue_job(JobSpec::labels(["fargate"]));
+        assert_eq!(runner.step(), Step::Working(job));
+        github.cancel_job(job);
+        assert_eq!(runner.step(), Step::Finished(job));
+        assert_eq!(github.job(job).unwrap().conclusion.as_deref(), Some("cancelled"));
+    }
+
+    #[test]
+    fn a_signal_ends_an_idle_runner_but_not_its_registration() {
+        let (github, _) = bench();
+        let idle = runner(&github, "jit-1");
+        let id = idle.id();
+        idle.terminate();
+        assert!(!github.runner(id).unwrap().online);
+        let mut busy = runner(&github, "jit-2");
+        let job = github.queue_job(JobSpec::labels(["fargate"]));
+        assert_eq!(busy.step(), Step::Working(job));
+        busy.terminate();
+        assert_eq!(github.job(job).unwrap().conclusion.as_deref(), Some("cancelled"));
+    }
+
+    #[tokio::test]
+    async fn a_killed_runner_loses_its_job() {
+        let (github, clock) = bench();
+        let runner = runner(&github, "jit-1");
+        let job = github.queue_job(JobSpec::labels(["fargate"]));
+        let step = runner.run(Duration::from_millis(1), tokio::time::sleep(Duration::from_millis(5))).await;
+        assert_eq!(step, Step::Gone);
+        clock.advance(Duration::from_mins(10));
+        assert_eq!(github.job(job).unwrap().conclusion.as_deref(), Some("failure"));
+    }
+}
