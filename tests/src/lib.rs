@@ -2,9 +2,9 @@
 
 pub mod aws;
 pub mod github;
+pub mod lambda;
 pub mod openapi;
 pub mod payloads;
 pub mod runner;
-pub mod lambda;
 pub mod wire;
 pub mod world;
