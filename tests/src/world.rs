@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use cleaner::Cleaner;
 use cleaner::clean::CleanError;
 use jitgate::clock::Clock;
@@ -21,6 +20,7 @@ use crate::aws::ecs::{TaskChange, TaskDefinition};
 use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
 use crate::github::{GitHub, JobSpec};
+use crate::lambda::http_event::{Front, HttpEvent};
 use crate::payloads::{WorkflowJobEvent, sign};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 use crate::wire::{self, Endpoint};
@@ -169,8 +169,7 @@ impl World {
 
     /// Any request comes in at the Function URL.
     pub async fn request(&self, delivery: &Delivery) -> HttpResponse {
-        let request = serde_json::from_value(delivery.function_url_event()).expect("an event as Lambda makes it");
-        self.webhook.handle(request).await
+        answer(&self.webhook, delivery.event().to_event(Front::FunctionUrl)).await
     }
 
     /// The worker works off all that is visible on the queue.
@@ -254,6 +253,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.github.assert_spoke_github();
+        }
+    }
+}
+
 /// One class, named `default`.
 pub fn runner_classes() -> Value {
     json!([{
@@ -274,6 +282,11 @@ pub async fn invoke(worker: &Worker, event: Value) -> Result<Value, serde_json::
     serde_json::to_value(Box::pin(worker.handle(event)).await)
 }
 
+/// Gives a request to a webhook as Lambda does.
+pub async fn answer(webhook: &Webhook, event: Value) -> HttpResponse {
+    webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
+}
+
 /// A request to the webhook.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -290,7 +303,6 @@ impl Delivery {
     pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = [
             ("Content-Type", "application/json"),
-            ("User-Agent", "GitHub-Hookshot/044aadd"),
             ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
             ("X-GitHub-Event", event),
         ];
@@ -336,51 +348,9 @@ impl Delivery {
         self
     }
 
-    /// As a Function URL or an HTTP API gives it to the function: payload 2.0, header names in lower case. A JSON body
-    /// comes as it is.
-    pub fn function_url_event(&self) -> Value {
-        let headers: HashMap<_, _> =
-            self.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        json!({
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": "/",
-            "rawQueryString": "",
-            "headers": headers,
-            "requestContext": {
-                "accountId": "anonymous",
-                "http": { "method": self.method, "path": "/", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
-                "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
-                "stage": "$default",
-            },
-            "body": String::from_utf8_lossy(&self.body),
-            "isBase64Encoded": false,
-        })
-    }
-
-    /// The same with the body in base64, as binary bodies come.
-    pub fn base64_event(&self) -> Value {
-        let mut event = self.function_url_event();
-        event["body"] = BASE64_STANDARD.encode(&self.body).into();
-        event["isBase64Encoded"] = true.into();
-        event
-    }
-
-    /// As a REST API gives it to the function: payload 1.0, header names as they were sent.
-    pub fn rest_api_event(&self) -> Value {
-        let headers: HashMap<_, _> = self.headers.iter().cloned().collect();
-        let lists: HashMap<_, _> =
-            self.headers.iter().map(|(name, value)| (name.clone(), vec![value.clone()])).collect();
-        json!({
-            "resource": "/",
-            "path": "/",
-            "httpMethod": self.method,
-            "headers": headers,
-            "multiValueHeaders": lists,
-            "queryStringParameters": null,
-            "requestContext": { "httpMethod": self.method, "stage": "prod", "requestId": "c6af9ac6" },
-            "body": String::from_utf8_lossy(&self.body),
-            "isBase64Encoded": false,
-        })
+    /// The request as a function gets it.
+    pub fn event(&self) -> HttpEvent {
+        let bare = HttpEvent::post(self.body.clone()).method(&self.method);
+        self.headers.iter().fold(bare, |event, (name, value)| event.header(name, value))
     }
 }

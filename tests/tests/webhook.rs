@@ -5,14 +5,15 @@ use std::time::Duration;
 use jitgate::job::JobMessage;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::GitHub;
+use jitgate_tests::lambda::http_event::Front;
 use jitgate_tests::payloads::{WorkflowJobEvent, examples, sign};
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, START, WEBHOOK_SECRET, World};
+use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, START, WEBHOOK_SECRET, World, answer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use webhook::{HttpResponse, Webhook};
+use webhook::HttpResponse;
 
-fn answer(response: &HttpResponse) -> (u16, String) {
+fn status(response: &HttpResponse) -> (u16, String) {
     let body: Value = serde_json::from_str(&response.body).expect("a JSON body");
     assert!(body["status"].is_string() && body["reason"].is_string(), "{body}");
     (response.status_code, body["status"].as_str().unwrap_or_default().to_owned())
@@ -27,15 +28,11 @@ fn queued() -> WorkflowJobEvent {
     WorkflowJobEvent::queued().labels(["fargate", "Linux"])
 }
 
-async fn invoke(webhook: &Webhook, event: Value) -> HttpResponse {
-    webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
-}
-
 #[tokio::test]
 async fn a_fitting_job_is_on_the_queue_before_github_hears_202() {
     let world = World::new().await;
     let response = world.deliver(&queued()).await;
-    assert_eq!(answer(&response), (202, "queued".to_owned()));
+    assert_eq!(status(&response), (202, "queued".to_owned()));
     let messages = world.aws.sqs.messages(JOB_QUEUE);
     assert_eq!(messages.len(), 1);
     insta::assert_snapshot!(messages[0].body);
@@ -47,11 +44,12 @@ async fn a_fitting_job_is_on_the_queue_before_github_hears_202() {
 async fn all_three_kinds_of_event_are_understood_alike() {
     let world = World::new().await;
     let delivery = Delivery::signed("workflow_job", queued().bytes());
-    for event in [delivery.function_url_event(), delivery.base64_event(), delivery.rest_api_event()] {
-        assert_eq!(answer(&invoke(&world.webhook, event).await), (202, "queued".to_owned()));
+    let events = Front::ALL.map(|front| [delivery.event().to_event(front), delivery.event().base64().to_event(front)]);
+    for event in events.into_iter().flatten() {
+        assert_eq!(status(&answer(&world.webhook, event).await), (202, "queued".to_owned()));
     }
     let messages = world.aws.sqs.messages(JOB_QUEUE);
-    assert_eq!(messages.len(), 3);
+    assert_eq!(messages.len(), 6);
     assert!(messages.iter().all(|message| message.body == messages[0].body));
 }
 
@@ -61,13 +59,13 @@ async fn each_of_githubs_own_examples_is_answered_with_a_success() {
     assert_eq!(WorkflowJobEvent::examples().len(), 8);
     for event in WorkflowJobEvent::examples() {
         let response = world.deliver(&event).await;
-        assert_eq!(answer(&response), (200, "ignored".to_owned()), "{}", event.json());
+        assert_eq!(status(&response), (200, "ignored".to_owned()), "{}", event.json());
     }
     for event in WorkflowJobEvent::examples() {
         let action = event.json()["action"].clone();
         let response = world.deliver(&event.labels(["fargate"])).await;
         let expected = if action == "queued" { (202, "queued") } else { (200, "ignored") };
-        assert_eq!(answer(&response), (expected.0, expected.1.to_owned()), "{action}");
+        assert_eq!(status(&response), (expected.0, expected.1.to_owned()), "{action}");
     }
 }
 
@@ -77,11 +75,11 @@ async fn a_ping_is_answered_and_other_events_are_ignored_with_the_reason() {
     let ping = serde_json::to_vec(&examples("ping")[0]).unwrap();
     assert_eq!(world.request(&Delivery::signed("ping", ping)).await.status_code, 200);
     let response = world.request(&Delivery::signed("push", "{}")).await;
-    assert_eq!(answer(&response), (200, "ignored".to_owned()));
+    assert_eq!(status(&response), (200, "ignored".to_owned()));
     assert!(reason(&response).contains("push"));
     for action in ["in_progress", "completed", "waiting", "invented"] {
         let response = world.deliver(&queued().action(action)).await;
-        assert_eq!(answer(&response), (200, "ignored".to_owned()));
+        assert_eq!(status(&response), (200, "ignored".to_owned()));
         assert!(reason(&response).contains(action));
     }
     assert_eq!(world.waiting(), 0);
@@ -91,7 +89,7 @@ async fn a_ping_is_answered_and_other_events_are_ignored_with_the_reason() {
 async fn labels_that_fit_no_class_are_named() {
     let world = World::new().await;
     let response = world.deliver(&queued().labels(["fargate", "gpu"])).await;
-    assert_eq!(answer(&response), (200, "ignored".to_owned()));
+    assert_eq!(status(&response), (200, "ignored".to_owned()));
     assert!(reason(&response).contains("fargate, gpu"), "{}", response.body);
     let response = world.deliver(&queued().labels(Vec::<String>::new())).await;
     assert!(reason(&response).contains("no labels"), "{}", response.body);
@@ -114,7 +112,7 @@ async fn what_is_not_signed_rightly_is_refused_without_a_word_about_the_signatur
         unsigned.clone().signature(&sign(WEBHOOK_SECRET, b"another body")),
     ] {
         let response = world.request(&delivery).await;
-        assert_eq!(answer(&response), (401, "refused".to_owned()));
+        assert_eq!(status(&response), (401, "refused".to_owned()));
         assert!(!response.body.contains(&right[7..]), "{}", response.body);
     }
     assert_eq!(world.waiting(), 0);
@@ -125,18 +123,21 @@ async fn requests_that_cannot_be_deliveries_are_refused_before_anything_is_calle
     let world = World::new().await;
     let delivery = Delivery::signed("workflow_job", queued().bytes());
     for method in ["GET", "PUT", "HEAD", "DELETE"] {
-        assert_eq!(answer(&world.request(&delivery.clone().method(method)).await), (405, "refused".to_owned()));
+        assert_eq!(status(&world.request(&delivery.clone().method(method)).await), (405, "refused".to_owned()));
     }
     let form = delivery.clone().header("Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
     let response = world.request(&form).await;
-    assert_eq!(answer(&response), (415, "refused".to_owned()));
+    assert_eq!(status(&response), (415, "refused".to_owned()));
     assert!(reason(&response).contains("application/json"));
     let large = Delivery::signed("workflow_job", vec![b' '; 1024 * 1024 + 1]);
-    assert_eq!(answer(&world.request(&large).await), (413, "refused".to_owned()));
-    assert_eq!(answer(&invoke(&world.webhook, large.base64_event()).await), (413, "refused".to_owned()));
-    let mut not_base64 = delivery.function_url_event();
+    assert_eq!(status(&world.request(&large).await), (413, "refused".to_owned()));
+    assert_eq!(
+        status(&answer(&world.webhook, large.event().base64().to_event(Front::FunctionUrl)).await),
+        (413, "refused".to_owned())
+    );
+    let mut not_base64 = delivery.event().to_event(Front::FunctionUrl);
     not_base64["isBase64Encoded"] = true.into();
-    assert_eq!(answer(&invoke(&world.webhook, not_base64).await), (400, "refused".to_owned()));
+    assert_eq!(status(&answer(&world.webhook, not_base64).await), (400, "refused".to_owned()));
     assert!(world.aws.calls().all().is_empty());
 }
 
@@ -147,7 +148,7 @@ async fn the_largest_body_is_still_taken() {
     body.resize(1024 * 1024, b' ');
     let delivery = Delivery::signed("workflow_job", body);
     assert_eq!(world.request(&delivery).await.status_code, 202);
-    assert_eq!(invoke(&world.webhook, delivery.base64_event()).await.status_code, 202);
+    assert_eq!(answer(&world.webhook, delivery.event().base64().to_event(Front::FunctionUrl)).await.status_code, 202);
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
     let world = World::new().await;
     let refuse = async |body: Vec<u8>| {
         let response = world.request(&Delivery::signed("workflow_job", body)).await;
-        assert_eq!(answer(&response), (400, "refused".to_owned()), "{}", response.body);
+        assert_eq!(status(&response), (400, "refused".to_owned()), "{}", response.body);
         reason(&response)
     };
     for (body, says) in [
@@ -224,7 +225,7 @@ async fn the_message_stays_small_whatever_the_names() {
     assert_eq!(world.deliver(&event).await.status_code, 202);
     assert_eq!(JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[1].body).unwrap().html_url, None);
     let response = world.deliver(&event.labels([long_label('a'), long_label('b'), "fargate".to_owned()])).await;
-    assert_eq!(answer(&response), (200, "ignored".to_owned()));
+    assert_eq!(status(&response), (200, "ignored".to_owned()));
     assert!(reason(&response).contains("300 characters"), "{}", response.body);
 }
 
@@ -247,8 +248,8 @@ async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_af
     let world = World::new().await;
     world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
     world.aws.faults().script("SendMessage", Fault::Drop);
-    assert_eq!(answer(&world.deliver(&queued()).await), (503, "failed".to_owned()));
-    assert_eq!(answer(&world.deliver(&queued()).await), (503, "failed".to_owned()));
+    assert_eq!(status(&world.deliver(&queued()).await), (503, "failed".to_owned()));
+    assert_eq!(status(&world.deliver(&queued()).await), (503, "failed".to_owned()));
     assert_eq!(world.deliver(&queued()).await.status_code, 202);
     assert_eq!(world.waiting(), 1);
 }
@@ -257,12 +258,12 @@ async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_af
 async fn when_the_secret_cannot_be_read_github_hears_503_and_the_next_delivery_starts_afresh() {
     let world = World::new().await;
     world.aws.faults().script("GetSecretValue", Fault::Refuse(answers::unavailable()));
-    assert_eq!(answer(&world.deliver(&queued()).await), (503, "failed".to_owned()));
+    assert_eq!(status(&world.deliver(&queued()).await), (503, "failed".to_owned()));
     assert_eq!(world.deliver(&queued()).await.status_code, 202);
     world.aws.secrets.rotate(SECRET_ID, r#"{"webhook_secret":""}"#);
     let webhook = world.new_webhook().unwrap();
-    let event = Delivery::signed("workflow_job", queued().bytes()).function_url_event();
-    assert_eq!(answer(&invoke(&webhook, event).await), (503, "failed".to_owned()));
+    let event = Delivery::signed("workflow_job", queued().bytes()).event().to_event(Front::FunctionUrl);
+    assert_eq!(status(&answer(&webhook, event).await), (503, "failed".to_owned()));
 }
 
 #[tokio::test]
@@ -306,7 +307,7 @@ async fn a_rotation_needs_no_redeploy_and_loses_no_delivery() {
     assert_eq!(world.request(&signed_with("the next one")).await.status_code, 202, "the new one, at once");
     assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 202, "and still the old one");
     let fresh = world.new_webhook().unwrap();
-    let old = invoke(&fresh, signed_with(WEBHOOK_SECRET).function_url_event()).await;
+    let old = answer(&fresh, signed_with(WEBHOOK_SECRET).event().to_event(Front::FunctionUrl)).await;
     assert_eq!(old.status_code, 202, "also in a process that never saw it as the current one");
     world.aws.secrets.rotate(SECRET_ID, &GitHub::app_secret("the one after").to_string());
     world.clock.advance(Duration::from_mins(6));

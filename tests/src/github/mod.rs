@@ -307,6 +307,11 @@ impl GitHub {
         }
     }
 
+    /// Somebody deletes a registration by hand; false if there was none.
+    pub fn delete_registration(&self, runner: RunnerId) -> bool {
+        self.state().0.runners.remove(&runner.0).is_some()
+    }
+
     /// A registration that nobody here has made: offline, and if `has_connected`, once online.
     pub fn orphan(&self, scope: &Scope, name: &str, labels: &[&str], has_connected: bool) -> RunnerId {
         let (mut state, now) = self.state();
