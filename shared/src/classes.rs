@@ -10,6 +10,10 @@ pub const MOST_LABELS: usize = 100;
 /// Longest label, in characters. Source: GitHub's limit on runner labels.
 pub const LONGEST_LABEL: usize = 256;
 
+/// Most characters that all labels of one job may have together: they travel in the queue's message, which stays at
+/// about 1 KB, and on the task.
+pub const LONGEST_LABELS: usize = 300;
+
 /// Longest name of a class, in characters; it becomes part of runner names, which have 64.
 const LONGEST_CLASS_NAME: usize = 24;
 
@@ -57,8 +61,10 @@ pub enum Misfit {
     /// `runs-on: {group: …}` without labels: the group does not arrive in the delivery, so nothing says who is meant.
     #[error("the job has no labels")]
     NoLabels,
-    /// GitHub would refuse the registration.
-    #[error("a runner can carry {MOST_LABELS} labels of {LONGEST_LABEL} characters at most")]
+    /// More than GitHub would register, or than fits the message.
+    #[error(
+        "a job may have {MOST_LABELS} labels of {LONGEST_LABEL} characters at most, {LONGEST_LABELS} characters together"
+    )]
     TooMany,
     /// Each class lacks at least one of the labels.
     #[error("no runner class has all labels of [{}]", .0.join(", "))]
@@ -87,7 +93,11 @@ impl RunnerClasses {
         if labels.is_empty() {
             return Err(Misfit::NoLabels);
         }
-        if labels.len() > MOST_LABELS || labels.iter().any(|label| label.chars().count() > LONGEST_LABEL) {
+        let lengths = || labels.iter().map(|label| label.chars().count());
+        if labels.len() > MOST_LABELS
+            || lengths().any(|length| length > LONGEST_LABEL)
+            || lengths().sum::<usize>() > LONGEST_LABELS
+        {
             return Err(Misfit::TooMany);
         }
         self.0.iter().find(|class| class.fits(labels)).ok_or_else(|| Misfit::NoClass(labels.to_vec()))
@@ -190,6 +200,7 @@ mod tests {
         assert_eq!(classes.fit(&[]), Err(Misfit::NoLabels));
         assert_eq!(classes.fit(&vec!["fargate".to_owned(); 101]), Err(Misfit::TooMany));
         assert_eq!(classes.fit(&labels(&[&"x".repeat(257)])), Err(Misfit::TooMany));
+        assert_eq!(classes.fit(&labels(&[&"x".repeat(151), &"y".repeat(150)])), Err(Misfit::TooMany));
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! What the three jitgate functions have in common: configuration, the job and its names, GitHub, ECS and SQS.
 
+pub mod aws;
 pub mod classes;
 pub mod clock;
 pub mod config;
+pub mod ecs;
+pub mod github;
 pub mod job;
 pub mod names;
+pub mod queue;
+pub mod secret;
+pub mod telemetry;

@@ -1,1 +1,6 @@
 //! Removes what was left behind.
+
+pub mod clean;
+pub mod plan;
+
+pub use clean::Cleaner;

@@ -1,3 +1,19 @@
-//! Takes GitHub's deliveries and puts queued jobs on the queue.
+//! The webhook function: a Function URL or API Gateway in front, the job queue behind.
 
-fn main() {}
+use jitgate::aws::sdk_config;
+use jitgate::clock::Clock;
+use jitgate::config::{Environment, WebhookConfig};
+use jitgate::telemetry::start_logging;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use webhook::{HttpRequest, Webhook};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = WebhookConfig::from_environment(&Environment::of_process())?;
+    let webhook = Webhook::new(&sdk_config().await, config, Clock::system());
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpRequest>| {
+        Ok::<_, Error>(webhook.handle(event.payload).await)
+    }))
+    .await
+}

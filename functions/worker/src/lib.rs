@@ -1,1 +1,7 @@
 //! Launches one runner for each queued job.
+
+pub mod batch;
+pub mod launch;
+pub mod verdict;
+
+pub use batch::{BatchResponse, SqsEvent, Worker};

@@ -1,3 +1,19 @@
-//! Launches one runner for each queued job.
+//! The worker function: the job queue in front, GitHub and ECS behind.
 
-fn main() {}
+use jitgate::aws::sdk_config;
+use jitgate::clock::Clock;
+use jitgate::config::{Environment, FleetConfig};
+use jitgate::telemetry::start_logging;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use worker::{SqsEvent, Worker};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = FleetConfig::from_environment(&Environment::of_process())?;
+    let worker = Worker::new(&sdk_config().await, config, Clock::system());
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        Ok::<_, Error>(worker.handle(event.payload).await)
+    }))
+    .await
+}

@@ -1,0 +1,23 @@
+# Everything is set up by the commands themselves, below this folder.
+
+PYTHON ?= python3
+LOCAL = @$(PYTHON) infra/local
+
+.PHONY: help demo test up down lint
+help: ## what there is to do
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+demo: ## deploy everything to an emulator, run jobs through it, and show their way
+	$(LOCAL) demo
+
+test: ## every test: the workspace's, then the deployed stack's end to end
+	$(LOCAL) test
+
+up: ## bring the stack up and leave it running
+	$(LOCAL) up
+
+down: ## end what `make up` left running
+	$(LOCAL) down
+
+lint: ## hold template.yaml against CloudFormation's and SAM's rules
+	$(LOCAL) lint

@@ -1,0 +1,164 @@
+//! GitHub's payloads, turned into what they mean for us.
+
+use jitgate::classes::RunnerClasses;
+use jitgate::job::{
+    Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+
+/// Longest delivery id that is carried along; GitHub's are GUIDs of 36 characters.
+const LONGEST_DELIVERY_ID: usize = 64;
+
+/// What a delivery is to us.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// GitHub tries whether somebody is there.
+    Ping,
+    /// A job needs a runner of ours.
+    Job(Box<JobMessage>),
+    /// Nothing to do, and why.
+    Ignored(String),
+}
+
+/// A payload that does not have what it should; says which field.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+#[derive(Deserialize)]
+struct ActionJson {
+    action: String,
+}
+
+#[derive(Deserialize)]
+struct QueuedJson {
+    workflow_job: WorkflowJobJson,
+    repository: RepositoryJson,
+    organization: Option<LoginJson>,
+    installation: Option<InstallationJson>,
+}
+
+#[derive(Deserialize)]
+struct WorkflowJobJson {
+    id: JobId,
+    run_id: RunId,
+    /// Absent from old enterprise servers.
+    #[serde(default = "first_attempt")]
+    run_attempt: u32,
+    labels: Vec<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    html_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RepositoryJson {
+    name: String,
+    owner: OwnerJson,
+}
+
+#[derive(Deserialize)]
+struct OwnerJson {
+    id: OwnerId,
+    login: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LoginJson {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct InstallationJson {
+    id: InstallationId,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+/// Reads a delivery whose signature has been verified. `event` and `delivery_id` are its headers.
+pub fn read(
+    event: &str,
+    delivery_id: &str,
+    body: &[u8],
+    classes: &RunnerClasses,
+    now: OffsetDateTime,
+) -> Result<Delivery, Malformed> {
+    match event {
+        "ping" => return Ok(Delivery::Ping),
+        "workflow_job" => {}
+        other => return Ok(Delivery::Ignored(format!("event {other:?} is none of ours"))),
+    }
+    let ActionJson { action } = parse(body)?;
+    if action != "queued" {
+        return Ok(Delivery::Ignored(format!("action {action:?} needs no runner")));
+    }
+    let QueuedJson { workflow_job: job, repository, organization, installation } = parse(body)?;
+    let organization = match organization {
+        Some(organization) => Some(organization.login),
+        None => (repository.owner.kind.as_deref() == Some("Organization")).then(|| repository.owner.login.clone()),
+    };
+    for (field, value) in [
+        ("repository.name", &repository.name),
+        ("repository.owner.login", &repository.owner.login),
+        ("organization.login", organization.as_ref().unwrap_or(&repository.owner.login)),
+    ] {
+        if value.is_empty() {
+            return Err(Malformed(format!("{field}: is empty")));
+        }
+    }
+    let class = match classes.fit(&job.labels) {
+        Ok(class) => class.name.clone(),
+        Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
+    };
+    Ok(Delivery::Job(Box::new(JobMessage {
+        version: MESSAGE_VERSION,
+        purpose: Purpose::Launch,
+        job_id: job.id,
+        run_id: job.run_id,
+        run_attempt: job.run_attempt,
+        owner: repository.owner.login,
+        owner_id: repository.owner.id,
+        repository: repository.name,
+        organization,
+        installation_id: installation.map(|installation| installation.id),
+        labels: job.labels,
+        class,
+        created_at: job.created_at,
+        html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
+        delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
+        attempt: Attempt::FIRST,
+        queued_at: now,
+        born_at: now,
+        deferrals: 0,
+        backoff: 0,
+        not_before: None,
+        unsettled: false,
+    })))
+}
+
+/// The second reading, which finds out the field's path, happens only when the first has failed.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    // A struct would also be read from a list of its fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Malformed("the body is not a JSON object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_syntax() || error.is_eof() {
+            return Malformed(format!("the body is not JSON: {error}"));
+        }
+        let mut json = serde_json::Deserializer::from_slice(body);
+        match serde_path_to_error::deserialize::<_, T>(&mut json) {
+            Err(error) => Malformed(match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            }),
+            Ok(_) => Malformed(error.to_string()),
+        }
+    })
+}

@@ -1,0 +1,210 @@
+//! From a batch of messages to the list of those that must come again.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use futures::future::join_all;
+use jitgate::clock::Clock;
+use jitgate::config::FleetConfig;
+use jitgate::ecs::Tasks;
+use jitgate::github::GitHub;
+use jitgate::job::{JobMessage, Purpose};
+use jitgate::queue::{JobQueue, LONGEST_DELAY};
+use jitgate::secret::SecretReader;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::launch::Launched;
+use crate::verdict::{LONGEST_WAIT, LaunchError, Verdict, decide};
+
+/// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
+#[derive(Debug, Deserialize)]
+pub struct SqsEvent {
+    #[serde(rename = "Records", default)]
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: String,
+    #[serde(default)]
+    body: String,
+}
+
+/// Which messages must come again; the others are done with.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// One entry a message.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// A message that must come again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// The message's id.
+    pub item_identifier: String,
+}
+
+/// The worker function, alive as long as its process.
+pub struct Worker {
+    pub(crate) config: FleetConfig,
+    pub(crate) github: GitHub,
+    pub(crate) tasks: Tasks,
+    pub(crate) clock: Clock,
+    queue: JobQueue,
+}
+
+/// The queue did not take what had to be put there, so the message itself must come again.
+struct MustReturn;
+
+impl Worker {
+    /// Nothing is read or called before the first batch.
+    pub fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
+        let secret = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
+        Self {
+            github: GitHub::new(config.github.clone(), secret, clock.clone()),
+            tasks: Tasks::new(sdk, config.cluster.clone()),
+            queue: JobQueue::new(sdk, config.job_queue_url.clone()),
+            config,
+            clock,
+        }
+    }
+
+    /// Works on all messages of a batch at the same time.
+    pub async fn handle(&self, event: SqsEvent) -> BatchResponse {
+        let outcomes = join_all(event.records.into_iter().map(async |record| match self.work(&record).await {
+            Ok(()) => None,
+            Err(MustReturn) => Some(BatchItemFailure { item_identifier: record.message_id }),
+        }));
+        BatchResponse { batch_item_failures: outcomes.await.into_iter().flatten().collect() }
+    }
+
+    async fn work(&self, record: &Record) -> Result<(), MustReturn> {
+        let mut message = match JobMessage::parse(&record.body) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(message.id = record.message_id, error = %error, "message unreadable");
+                return self.give_up(&record.body, &error.to_string()).await;
+            }
+        };
+        let now = self.clock.now();
+        if now - message.queued_at > LONGEST_WAIT {
+            tracing::error!(
+                job.id = message.job_id.0,
+                repository = message.full_name(),
+                deferrals = message.deferrals,
+                "job dropped: it waited as long as GitHub lets it"
+            );
+            return Ok(());
+        }
+        if let Some(moment) = message.not_before.filter(|moment| *moment > now) {
+            return self.send(&message, moment - now).await;
+        }
+        match message.purpose {
+            Purpose::Launch => self.work_on_launch(&mut message, now).await,
+            Purpose::Release => Ok(()),
+        }
+    }
+
+    async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<(), MustReturn> {
+        // A class may have been renamed while the message waited.
+        let class = match self.config.classes.named(&message.class) {
+            Some(class) => class,
+            None => match self.config.classes.fit(&message.labels) {
+                Ok(class) => class,
+                Err(misfit) => {
+                    tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
+                    return self.give_up(&message.to_body(), &misfit.to_string()).await;
+                }
+            },
+        };
+        match self.launch(message, class).await {
+            Ok(Launched::Started { task, runner_id, runner_name }) => {
+                tracing::info!(
+                    job.id = message.job_id.0,
+                    job.attempt = message.attempt.0,
+                    run.id = message.run_id.0,
+                    repository = message.full_name(),
+                    class = class.name,
+                    delivery.id = message.delivery_id,
+                    runner.id = runner_id.0,
+                    runner.name = %runner_name,
+                    task.arn = %task,
+                    waited_seconds = (self.clock.now() - message.queued_at).whole_seconds(),
+                    "runner launched"
+                );
+                Ok(())
+            }
+            Ok(Launched::AlreadyRunning { task }) => {
+                tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
+                Ok(())
+            }
+            Ok(Launched::JobGone) => {
+                tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
+                Ok(())
+            }
+            Err(error) => self.settle(message, &error, now).await,
+        }
+    }
+
+    async fn settle(
+        &self,
+        message: &mut JobMessage,
+        error: &LaunchError,
+        now: OffsetDateTime,
+    ) -> Result<(), MustReturn> {
+        match decide(error, message.backoff, now) {
+            Verdict::Defer { until, grows } => {
+                tracing::warn!(
+                    job.id = message.job_id.0,
+                    repository = message.full_name(),
+                    class = message.class,
+                    deferrals = message.deferrals,
+                    delay_seconds = (until - now).whole_seconds(),
+                    error = %error,
+                    "job deferred"
+                );
+                message.deferrals += 1;
+                message.backoff = if grows { message.backoff + 1 } else { message.backoff };
+                message.not_before = Some(until);
+                if !message.unsettled {
+                    message.born_at = until;
+                }
+                self.send(message, until - now).await
+            }
+            Verdict::GiveUp => {
+                tracing::error!(
+                    job.id = message.job_id.0,
+                    repository = message.full_name(),
+                    class = message.class,
+                    error = %error,
+                    "job given up"
+                );
+                self.give_up(&message.to_body(), &error.to_string()).await
+            }
+        }
+    }
+
+    async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<(), MustReturn> {
+        let delay = Duration::try_from(delay).unwrap_or_default().min(LONGEST_DELAY);
+        // Rounded up: a message that comes a moment early would only be sent once more.
+        let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
+        self.queue.send(message, delay).await.map_err(|error| {
+            tracing::error!(job.id = message.job_id.0, error = %error, "message not sent, its record returns");
+            MustReturn
+        })
+    }
+
+    /// Without a dead-letter queue of our own knowledge, the message returns until the job queue's redrive policy
+    /// moves it.
+    async fn give_up(&self, body: &str, reason: &str) -> Result<(), MustReturn> {
+        let Some(url) = &self.config.dead_letter_queue_url else { return Err(MustReturn) };
+        self.queue.send_dead_letter(url, body, reason).await.map_err(|error| {
+            tracing::error!(error = %error, "dead letter not sent, its record returns");
+            MustReturn
+        })
+    }
+}

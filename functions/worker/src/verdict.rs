@@ -1,0 +1,122 @@
+//! The one place that decides what happens to a message after a failure.
+//!
+//! A message is done, or it is deferred: sent anew with a delay, which does not use up its retries, until its job has
+//! waited as long as GitHub lets it; or it is given up: put on the dead-letter queue with the reason on it. Failures
+//! that often pass within a second are first repeated inside the invocation; see [`is_passing`].
+
+use std::hash::{BuildHasher, RandomState};
+
+use jitgate::ecs::{EcsError, RunError};
+use jitgate::github::GitHubError;
+use jitgate::secret::SecretError;
+use time::{Duration, OffsetDateTime};
+
+/// GitHub fails a job that waits longer. Source: GitHub's "Usage limits for self-hosted runners".
+pub const LONGEST_WAIT: Duration = Duration::hours(24);
+
+/// The first of the growing delays; each next one is twice as long.
+pub const FIRST_DELAY: Duration = Duration::seconds(10);
+
+/// The longest of the growing delays: what a job waits at most after capacity has come back.
+pub const LONGEST_DELAY: Duration = Duration::minutes(5);
+
+/// Until something that a person must mend is looked at again.
+pub const MENDING_DELAY: Duration = Duration::minutes(5);
+
+/// ECS's reads lag behind its writes by seconds.
+pub const SETTLING_DELAY: Duration = Duration::seconds(30);
+
+/// Why a launch did not come to its end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// From GitHub.
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    /// From `RunTask`.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// From a look at existing tasks.
+    #[error(transparent)]
+    Ecs(#[from] EcsError),
+    /// A task was started for this launch, but ECS or GitHub do not show yet what it is.
+    #[error("the launch's task {task} cannot be told alive from dead yet")]
+    Unsure {
+        /// Its ARN, if known.
+        task: String,
+    },
+    /// Neighbours or crashes have left too many registrations for one launch.
+    #[error("all names for this launch are taken")]
+    NamesTaken,
+    /// Every task that was started for the job has stopped, and the job still waits.
+    #[error("{attempts} launches in a row have stopped without taking the job, the last because: {reason}")]
+    StopsAtOnce {
+        /// How many were tried.
+        attempts: u16,
+        /// ECS's words about the last.
+        reason: String,
+    },
+}
+
+/// What happens to the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Sent anew, to be worked on at that moment.
+    Defer {
+        /// Not before this.
+        until: OffsetDateTime,
+        /// Whether the next delay for the same reason is longer.
+        grows: bool,
+    },
+    /// To the dead-letter queue.
+    GiveUp,
+}
+
+/// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.
+pub fn is_passing(error: &GitHubError) -> bool {
+    matches!(error, GitHubError::Unavailable { .. } | GitHubError::Silent { .. })
+}
+
+/// Decides. `backoff` is how often in a row the message has been deferred with a growing delay.
+pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict {
+    let growing = || Verdict::Defer { until: now + spread(growing_delay(backoff)), grows: true };
+    let later = |until: OffsetDateTime| Verdict::Defer { until: until + spread(Duration::seconds(4)), grows: false };
+    match error {
+        LaunchError::GitHub(error) => match error {
+            GitHubError::RateLimited { until } | GitHubError::Denied { until, .. } => later(*until),
+            // Every job was given a moment of its own.
+            GitHubError::Paced { until } => Verdict::Defer { until: *until, grows: false },
+            GitHubError::Secret(SecretError::Unusable { .. }) => later(now + MENDING_DELAY),
+            GitHubError::Rejected { .. } => Verdict::GiveUp,
+            GitHubError::NameTaken
+            | GitHubError::NotFound { .. }
+            | GitHubError::Unavailable { .. }
+            | GitHubError::Silent { .. }
+            | GitHubError::Secret(SecretError::Unreadable { .. }) => growing(),
+        },
+        LaunchError::Run(error) => match error {
+            RunError::TooLarge { .. } | RunError::Rejected { .. } => Verdict::GiveUp,
+            RunError::AlreadyStarted { .. }
+            | RunError::NoCapacity { .. }
+            | RunError::Throttled { .. }
+            | RunError::Unavailable { .. }
+            | RunError::Silent { .. } => growing(),
+        },
+        LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
+        LaunchError::Ecs(_) | LaunchError::NamesTaken | LaunchError::StopsAtOnce { .. } => growing(),
+    }
+}
+
+fn growing_delay(backoff: u32) -> Duration {
+    (FIRST_DELAY * 2_i32.pow(backoff.min(16))).min(LONGEST_DELAY)
+}
+
+/// Between three and five quarters of it, so that jobs that were turned away together do not come back together.
+fn spread(delay: Duration) -> Duration {
+    delay * (0.75 + 0.5 * random_fraction())
+}
+
+/// From 0 up to 1. The standard library's randomly keyed hasher is all the randomness this needs.
+pub(crate) fn random_fraction() -> f64 {
+    let bits = u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}

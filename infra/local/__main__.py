@@ -1,0 +1,118 @@
+"""jitgate on one machine: `python3 infra/local COMMAND`, or `make COMMAND`.
+
+Each command first sets up what it needs, below the checkout and nowhere else, and ends whatever it started.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try `make PYTHON=python3.13 …`.")
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+import toolchain
+from checkout import VENV
+from terminal import Problem, Stopwatch, heading, paint, say
+
+COMMANDS = {
+    "demo": "deploy everything to an emulator, run jobs through it, and show their way",
+    "test": "every test: the workspace's, then the deployed stack's end to end",
+    "up": "bring the stack up and leave it running",
+    "down": "end what `up` left running",
+    "deliver": "sign a payload, and post it to the stack that is up",
+    "lint": "hold template.yaml against CloudFormation's and SAM's rules",
+}
+
+
+class Interrupted(Exception):
+    """Somebody wants us to end; carries the signal's number."""
+
+
+def main() -> int:
+    """Runs a command; the exit code is 0 only if all went well."""
+    parser = argparse.ArgumentParser(prog="python3 infra/local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_text in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text)
+        if name == "deliver":
+            command.add_argument("payload", type=Path)
+            command.add_argument("--event", default="workflow_job")
+    arguments = parser.parse_args()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        _set_up(arguments.command)
+        return _run(arguments)
+    except Problem as problem:
+        say(f"\n{paint('✗', 'red')} {problem}")
+        return 1
+    except Interrupted as interrupted:
+        say("\nInterrupted; everything that was started has been ended.")
+        return 128 + int(interrupted.args[0])
+
+
+def _set_up(command: str) -> None:
+    """Installs what the command needs, and goes on in the checkout's own Python environment."""
+    if command in ("demo", "test", "up"):
+        toolchain.require_tools()
+        toolchain.install_npm_packages()
+    requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if command == "lint" else [])]
+    toolchain.install_python_packages(*requirements)
+    if Path(sys.prefix).resolve() != VENV.resolve():
+        python = str(VENV / "bin" / "python")  # named in full, since Python finds its environment by this name
+        os.execv(python, [python, *sys.orig_argv[1:]])
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # What these import is there only now.
+    import play  # noqa: PLC0415
+    from lint import lint  # noqa: PLC0415
+
+    match arguments.command:
+        case "demo":
+            return _demo(toolchain.build())
+        case "test":
+            binaries = toolchain.build()
+            toolchain.cargo_test()
+            return _demo(binaries)
+        case "up":
+            play.up(toolchain.build())
+        case "down":
+            play.down()
+        case "deliver":
+            play.deliver(arguments.payload, arguments.event)
+        case "lint":
+            lint()
+    return 0
+
+
+def _demo(binaries: dict[str, Path]) -> int:
+    import demo  # noqa: PLC0415
+    import deployed  # noqa: PLC0415
+    from stack import stack  # noqa: PLC0415
+
+    watch = Stopwatch()
+    heading("Starting the stack")
+    with stack(binaries) as running:
+        checks = demo.run(running)
+        heading("As deployed")
+        deployed.check(running, checks)
+    say(f"\nThe stack is down. All this took {watch.seconds():.0f} s.")
+    say(f"{checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed else 0
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Once is enough: what follows is the clean-up, which takes seconds at most and must not be interrupted."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

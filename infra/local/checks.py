@@ -1,0 +1,22 @@
+"""What has to hold, each with its verdict."""
+
+from dataclasses import dataclass
+
+from terminal import paint, say
+
+
+@dataclass
+class Checks:
+    """A tally that goes on after a failure, so that one run shows all that is wrong."""
+
+    passed: int = 0
+    failed: int = 0
+
+    def that(self, claim: str, holds: bool, otherwise: object = "") -> None:
+        """Counts a claim; `otherwise` is what was found instead."""
+        if holds:
+            self.passed += 1
+            say(f"  {paint('✓', 'green')} {claim}")
+        else:
+            self.failed += 1
+            say(f"  {paint('✗', 'red')} {claim}: {otherwise}")

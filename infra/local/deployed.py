@@ -1,0 +1,92 @@
+"""Whether what was deployed is what template.yaml promises, asked of the AWS APIs."""
+
+import json
+
+from checks import Checks
+from deployment import STACK
+from stack import LABELS, Stack
+
+EVERY_FUNCTION = {"JOB_QUEUE_URL", "GITHUB_SECRET_ID", "RUNNER_CLASSES", "RUST_LOG"}
+FLEET = {"ECS_CLUSTER", "GITHUB_API_URL", "GITHUB_POINTS_PER_MINUTE", "RUNNER_NAME_PREFIX", "RUNNER_SCOPE"}
+
+VARIABLES = {
+    "WebhookFunction": EVERY_FUNCTION,
+    "WorkerFunction": EVERY_FUNCTION | FLEET | {"DEAD_LETTER_QUEUE_URL"},
+    "CleanerFunction": EVERY_FUNCTION | FLEET,
+}
+
+
+def check(stack: Stack, checks: Checks) -> None:
+    """What a deployment can get wrong without anything failing at once."""
+    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    physical_id = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    functions = stack.aws.client("lambda")
+    settings = {
+        name: functions.get_function_configuration(FunctionName=physical_id[name])["Environment"]["Variables"]
+        for name in VARIABLES
+    }
+    for name, variables in VARIABLES.items():
+        checks.that(f"{name} gets the variables of the contract", set(settings[name]) == variables, sorted(settings[name]))
+
+    [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
+    checks.that(
+        "the default class is made of the parameters",
+        runner_class["labels"] == LABELS
+        and runner_class["task_definition"] == stack.deployed.task_definition
+        and runner_class["security_groups"] == [physical_id["RunnerSecurityGroup"]]
+        and runner_class["assign_public_ip"] is True,
+        runner_class,
+    )
+
+    policy = json.loads(functions.get_policy(FunctionName=physical_id["WebhookFunction"])["Policy"])
+    allowed = {statement["Action"]: statement["Condition"] for statement in policy["Statement"]}
+    checks.that(
+        "the Function URL has both permissions it needs, and no other",
+        allowed
+        == {
+            "lambda:InvokeFunctionUrl": {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}},
+            "lambda:InvokeFunction": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+        },
+        allowed,
+    )
+
+    [mapping] = functions.list_event_source_mappings(FunctionName=physical_id["WorkerFunction"])["EventSourceMappings"]
+    checks.that(
+        "the worker returns single messages of a batch, at most 5 batches at once",
+        mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        and mapping["BatchSize"] == 10
+        and mapping["ScalingConfig"] == {"MaximumConcurrency": 5},
+        mapping,
+    )
+
+    queue = stack.aws.client("sqs").get_queue_attributes(
+        QueueUrl=stack.deployed.job_queue_url, AttributeNames=["RedrivePolicy", "VisibilityTimeout"]
+    )["Attributes"]
+    timeout = functions.get_function_configuration(FunctionName=physical_id["WorkerFunction"])["Timeout"]
+    checks.that(
+        "a message is out of sight for six worker timeouts, and dead after 5 failures",
+        int(queue["VisibilityTimeout"]) >= 6 * timeout and json.loads(queue["RedrivePolicy"])["maxReceiveCount"] == 5,
+        queue,
+    )
+
+    schedule = stack.aws.client("scheduler").get_schedule(Name=physical_id["CleanerFunctionSchedule"])
+    checks.that(
+        "EventBridge Scheduler runs the cleaner every five minutes",
+        schedule["ScheduleExpression"] == "rate(5 minutes)" and schedule["State"] == "ENABLED",
+        schedule,
+    )
+
+    groups = stack.aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/jitgate/{STACK}/")["logGroups"]
+    checks.that(
+        "every log group forgets after 30 days",
+        len(groups) == 4 and all(group.get("retentionInDays") == 30 for group in groups),
+        groups,
+    )
+
+    description = stack.aws.client("ecs").describe_task_definition(taskDefinition=stack.deployed.task_definition)
+    [container] = description["taskDefinition"]["containerDefinitions"]
+    checks.that(
+        "the task runs ./run.sh of the official image",
+        container["command"] == ["./run.sh"] and container["image"].startswith("ghcr.io/actions/actions-runner:"),
+        container,
+    )

@@ -1,0 +1,101 @@
+"""Deploys the real template.yaml, as `sam deploy` would: code to S3, then CloudFormation.
+
+All that changes in the template is what packaging always changes: `CodeUri` names the uploaded archive instead of the
+source folder.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError, WaiterError
+from samtranslator.yaml_helper import yaml_parse
+
+from checkout import TEMPLATE
+from emulator import Emulator
+from terminal import Problem
+
+STACK = "jitgate"
+CODE_BUCKET = "code"
+
+MADE_BY_THE_TRANSFORM = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the stack's outputs say."""
+
+    webhook_url: str
+    secret_arn: str
+    cluster: str
+    task_definition: str
+    job_queue_url: str
+    dead_letter_queue_url: str
+    cleaner: str
+
+
+def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str]) -> Deployment:
+    """Uploads the functions, creates the stack, and waits until it stands."""
+    template = _packaged(aws, binaries)
+    cloudformation = aws.client("cloudformation")
+    try:
+        cloudformation.create_stack(
+            StackName=STACK,
+            TemplateBody=json.dumps(template),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=MADE_BY_THE_TRANSFORM,
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+    except (ClientError, WaiterError) as error:
+        raise Problem(f"The stack could not be created: {error}\n{_failures(cloudformation)}") from error
+    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return Deployment(
+        webhook_url=aws.function_url(outputs["WebhookUrl"]),
+        secret_arn=outputs["GitHubSecretArn"],
+        cluster=outputs["ClusterName"],
+        task_definition=outputs["TaskDefinitionArn"],
+        job_queue_url=outputs["JobQueueUrl"],
+        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        cleaner=outputs["CleanerFunctionName"],
+    )
+
+
+def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, object]:
+    """The template with each function's code uploaded."""
+    template = yaml_parse(TEMPLATE.read_text())
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=CODE_BUCKET)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            binary = resource["Metadata"]["BuildProperties"]["Binary"]
+            s3.put_object(Bucket=CODE_BUCKET, Key=f"{binary}.zip", Body=_archive(binaries[binary]))
+            resource["Properties"]["CodeUri"] = f"s3://{CODE_BUCKET}/{binary}.zip"
+    return template
+
+
+def _archive(binary: Path) -> bytes:
+    """What Lambda wants of `provided.al2023`: one executable called `bootstrap`. Stored, for it only goes next door."""
+    archive = io.BytesIO()
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr = 0o755 << 16
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(entry, binary.read_bytes())
+    return archive.getvalue()
+
+
+def _failures(cloudformation: object) -> str:
+    """What CloudFormation says of each resource that failed."""
+    try:
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]  # type: ignore[attr-defined]
+    except ClientError:
+        return ""
+    return "\n".join(
+        f"    {event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for event in events
+        if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason")
+    )

@@ -1,0 +1,91 @@
+"""The AWS emulator: ministack, on loopback, without Docker.
+
+It runs `provided.al2023` functions as plain processes, enforces the functions' own IAM roles (so that a permission
+missing in template.yaml is missing here, too), and hands its own `AWS_ENDPOINT_URL` on to the functions: nothing in the
+template knows that it is not on AWS.
+"""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from checkout import LOGS, STATE, VENV
+from processes import Server, serving
+from terminal import Problem
+
+REGION = "us-east-1"
+
+# Any pair will do: the emulator takes its own start-up environment's key for the account's root.
+ROOT_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """An emulator that answers."""
+
+    url: str
+    pid: int
+
+    def client(self, service: str) -> boto3.client:
+        """A client with the account's root key, such as somebody who deploys has."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=ROOT_KEY["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ROOT_KEY["AWS_SECRET_ACCESS_KEY"],
+            config=Config(proxies={}, retries={"max_attempts": 1}, read_timeout=60),
+        )
+
+    def function_url(self, public: str) -> str:
+        """Where the emulator answers what on AWS is `https://ID.lambda-url.REGION.on.aws/`."""
+        url_id = public.removeprefix("https://").split(".", 1)[0]
+        return f"{self.url}/_aws/lambda-url/{url_id}/"
+
+
+@contextmanager
+def emulator(port: int) -> Iterator[Emulator]:
+    """An emulator for as long as the block runs."""
+    url = f"http://127.0.0.1:{port}"
+    with serving("the AWS emulator", [str(VENV / "bin" / "ministack")], LOGS / "emulator.log", _environment(port)) as server:
+        server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
+        yield Emulator(url, server.pid)
+
+
+def _environment(port: int) -> dict[str, str]:
+    """Built from nothing, since the functions inherit it: no proxy, no profile and no region of whoever runs this."""
+    scratch = STATE / f"emulator-{port}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "S3_DATA_DIR": str(scratch / "s3"),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AUTH": "true",
+        **ROOT_KEY,
+        # Where there is a Docker engine it would pull and start the real runner image. It shall not find it.
+        "DOCKER_HOST": f"unix://{scratch}/no-docker-here.sock",
+        # Listeners on fixed ports, of services that are not used.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

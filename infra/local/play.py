@@ -1,0 +1,88 @@
+"""A stack that stays up between commands, for play."""
+
+import hashlib
+import hmac
+import json
+import subprocess
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from checkout import STACK_FILE
+from processes import end_group
+from stack import LABELS, stack
+from standin import http
+from terminal import Problem, heading, paint, say
+
+
+def up(binaries: dict[str, Path]) -> None:
+    """Starts the stack, writes down what runs, and leaves it running."""
+    if STACK_FILE.exists():
+        raise Problem("A stack is up already. `make down` ends it.")
+    heading("Starting the stack")
+    with ExitStack() as cleanup:
+        running = cleanup.enter_context(stack(binaries))
+        note = {
+            "processes": {"ministack": running.aws.pid, "standin": running.github.pid},
+            "webhook_url": running.deployed.webhook_url,
+            "webhook_secret": running.app.webhook_secret,
+        }
+        STACK_FILE.write_text(json.dumps(note, indent=2))
+        cleanup.pop_all()
+    labels = json.dumps(LABELS[:1])
+    job = json.dumps({"name": "by-hand", "labels": LABELS[:1], "example": 5})
+    say(f"""
+The stack is up; `make down` ends it.
+
+{paint("Create a job", "bold")} (the GitHub stand-in then delivers `queued`, as GitHub does; labels such as {labels} fit):
+  curl -H 'content-type: application/json' -d '{job}' {running.github.url}/_standin/jobs
+
+{paint("See its way", "bold")}:
+  curl {running.github.url}/_standin/timeline
+  curl {running.github.url}/_standin/state
+
+{paint("Post a delivery by hand", "bold")} (a payload from a file, signed with the stack's webhook secret):
+  python3 infra/local deliver PAYLOAD.json
+
+{paint("Look at the AWS side", "bold")} with any AWS client:
+  export AWS_ENDPOINT_URL={running.aws.url} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  aws logs tail /jitgate/jitgate/worker
+""")
+
+
+def down() -> None:
+    """Ends what `up` left running, and only that."""
+    note = _note()
+    for program, pid in note["processes"].items():
+        if program in _command_of(pid):
+            end_group(pid)
+    STACK_FILE.unlink()
+    say("The stack is down.")
+
+
+def deliver(payload: Path, event: str) -> None:
+    """Signs a payload as GitHub would, posts it to the webhook, and says what came back."""
+    note = _note()
+    body = payload.read_bytes()
+    signature = hmac.new(note["webhook_secret"].encode(), body, hashlib.sha256).hexdigest()
+    headers = {
+        "content-type": "application/json",
+        "x-github-event": event,
+        "x-github-delivery": str(uuid.uuid4()),
+        "x-hub-signature-256": f"sha256={signature}",
+    }
+    answer = http("POST", note["webhook_url"], body, headers)
+    say(f"{answer.status} {answer.body}")
+
+
+def _note() -> dict[str, Any]:
+    if not STACK_FILE.exists():
+        raise Problem("No stack is up. `make up` starts one.")
+    return json.loads(STACK_FILE.read_text())
+
+
+def _command_of(pid: int) -> str:
+    """What a process runs; empty if it is gone. After a reboot, its id may be somebody else's."""
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout

@@ -1,0 +1,128 @@
+"""Child processes that never outlive what started them.
+
+Each gets a process group of its own, so that whatever it starts in turn ends with it. The emulator runs the functions
+as its children; ending only the emulator would leave them behind.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from terminal import Problem
+
+GRACE_SECONDS = 5.0
+"""How long a group may take to end by itself before it is killed."""
+
+READY_SECONDS = 60.0
+"""How long a server may take until it answers; a loaded machine needs much of it."""
+
+
+class Server:
+    """A child that serves until it is stopped. What it prints goes to a log file."""
+
+    def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str]) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._child = subprocess.Popen(
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Also the id of its process group."""
+        return self._child.pid
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Returns as soon as it is ready. A server that ends or hangs instead is a problem that shows its last words."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready():
+            if self._child.poll() is not None:
+                raise Problem(f"{self.name} ended with code {self._child.returncode}:\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                raise Problem(f"{self.name} was not ready after {READY_SECONDS:.0f} s:\n{self.last_words()}")
+            time.sleep(0.05)
+
+    def last_words(self, lines: int = 15) -> str:
+        """The end of its log, indented."""
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(f"    {line}" for line in text) + f"\n  The whole log: {self.log}"
+
+    def stop(self) -> None:
+        """Ends the whole group and waits until it is gone."""
+        end_group(self.pid, reap=self._child)
+
+
+def end_group(group: int, reap: subprocess.Popen[bytes] | None = None) -> None:
+    """Asks a process group to end, and kills what is left of it after a grace."""
+    for word in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_SECONDS
+        try:
+            os.killpg(group, word)
+            while time.monotonic() < deadline:
+                if reap is not None:
+                    reap.poll()
+                os.killpg(group, 0)
+                time.sleep(0.02)
+        except (ProcessLookupError, PermissionError):
+            break
+    if reap is not None:
+        reap.wait()
+
+
+@contextmanager
+def serving(name: str, command: list[str], log: Path, env: dict[str, str]) -> Iterator[Server]:
+    """A server for as long as the block runs."""
+    server = Server(name, command, log, env)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command to its end in view of the terminal; ended with its whole group if we are interrupted."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)  # type: ignore[call-overload]
+    try:
+        output, _ = child.communicate()
+    except BaseException:
+        end_group(child.pid, reap=child)
+        raise
+    return subprocess.CompletedProcess(command, child.returncode, output)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def chosen_port(variable: str) -> int:
+    """The port the person at the terminal asked for by an environment variable, else a free one."""
+    wanted = os.environ.get(variable)
+    if not wanted:
+        return free_port()
+    if not wanted.isdecimal() or not 0 < int(wanted) < 65536:
+        raise Problem(f"{variable}={wanted} is no port. Set it to a number up to 65535, or unset it for a free port.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(wanted)))
+        except OSError as error:
+            raise Problem(
+                f"Port {wanted} of 127.0.0.1 cannot be used ({error.strerror}). End what listens there"
+                f" (`make down`, if it is an earlier stack), set {variable} to another, or unset it for a free one."
+            ) from error
+    return int(wanted)

@@ -1,0 +1,80 @@
+"""The whole of it: emulator, deployment, secret and stand-in, up together and down together."""
+
+import json
+import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+import deployment
+import quirks
+from checkout import STATE
+from deployment import Deployment
+from emulator import Emulator, emulator
+from processes import chosen_port
+from standin import App, StandIn, standin
+from terminal import say
+
+LABELS = ["fargate", "linux", "x64"]
+"""What the deployed class offers; a job may ask for any of these together."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that runs."""
+
+    aws: Emulator
+    deployed: Deployment
+    github: StandIn
+    app: App
+
+
+@contextmanager
+def stack(binaries: dict[str, Path]) -> Iterator[Stack]:
+    """The stack for as long as the block runs."""
+    emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
+    with emulator(emulator_port) as aws:
+        say(f"  the AWS emulator listens on {aws.url}")
+        deployed = deployment.deploy(aws, binaries, _parameters(aws, f"http://127.0.0.1:{github_port}"))
+        quirks.adapt(aws, deployment.STACK)
+        say(f"  template.yaml is deployed; its Function URL is {deployed.webhook_url}")
+        app = _fill_secret(aws, deployed)
+        say("  the secret is filled in: a GitHub App's id and key, and a webhook secret")
+        with standin(binaries["standin"], github_port, app, aws, deployed) as github:
+            say(f"  the GitHub stand-in listens on {github.url}")
+            yield Stack(aws, deployed, github, app)
+
+
+def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
+    """What somebody who deploys has to say, or would say on this machine."""
+    ec2 = aws.client("ec2")
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    return {
+        "VpcId": vpc["VpcId"],
+        "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets),
+        "GitHubApiUrl": github_url,
+        "RunnerLabels": ",".join(LABELS),
+        "FunctionArchitecture": "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64",
+    }
+
+
+def _fill_secret(aws: Emulator, deployed: Deployment) -> App:
+    """Puts in what the stack cannot know, as its user would; the key is made for this stack alone."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public_key_file = STATE / "app-public-key.pem"
+    public_key_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    app = App(
+        app_id="123456",
+        private_key=key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode(),
+        public_key_file=public_key_file,
+        webhook_secret=secrets.token_hex(32),
+    )
+    value = {"app_id": app.app_id, "private_key": app.private_key, "webhook_secret": app.webhook_secret}
+    aws.client("secretsmanager").put_secret_value(SecretId=deployed.secret_arn, SecretString=json.dumps(value))
+    return app

@@ -1,0 +1,116 @@
+"""The GitHub stand-in, from outside: how it is started, and its control API.
+
+The program itself lives with the tests (`tests/src/bin/standin.rs`). It answers as GitHub's API does, sends signed
+deliveries, and behaves as the runner of each task that the emulator records.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from checkout import LOGS
+from deployment import Deployment
+from emulator import REGION, ROOT_KEY, Emulator
+from processes import serving
+
+JOB_SECONDS = 2
+"""How long a job runs: long enough to be seen in progress."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a request."""
+
+    status: int
+    body: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class App:
+    """The GitHub App that jitgate is, as both sides know it."""
+
+    app_id: str
+    private_key: str
+    public_key_file: Path
+    webhook_secret: str
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A stand-in that answers."""
+
+    url: str
+    pid: int
+
+    def queue_job(self, name: str, labels: list[str], example: int) -> dict[str, Any]:
+        """A job is created, and GitHub delivers `queued`: the job's id, and what the webhook answered."""
+        return self._post("jobs", {"name": name, "labels": labels, "example": example})
+
+    def register_runner(self, name: str, labels: list[str]) -> None:
+        """A registration appears that nobody will use."""
+        self._post("runners", {"name": name, "labels": labels, "status": "offline"})
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """What has happened so far, in order."""
+        return self._get("timeline")["events"]
+
+    def state(self) -> dict[str, Any]:
+        """The jobs and the registrations there are."""
+        return self._get("state")
+
+    def _get(self, path: str) -> Any:
+        return http("GET", f"{self.url}/_standin/{path}").json()
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        headers = {"content-type": "application/json"}
+        answer = http("POST", f"{self.url}/_standin/{path}", json.dumps(body).encode(), headers)
+        if answer.status not in (200, 201):
+            raise RuntimeError(f"the stand-in refused {path}: {answer.status} {answer.body}")
+        return answer.json()
+
+
+@contextmanager
+def standin(binary: Path, port: int, app: App, aws: Emulator, deployment: Deployment) -> Iterator[StandIn]:
+    """A stand-in for as long as the block runs."""
+    command = [
+        str(binary),
+        *("--listen", f"127.0.0.1:{port}"),
+        *("--webhook-url", deployment.webhook_url),
+        *("--webhook-secret-env", "JITGATE_WEBHOOK_SECRET"),
+        *("--app-id", app.app_id),
+        *("--app-public-key", str(app.public_key_file)),
+        *("--aws-endpoint", aws.url),
+        *("--cluster", deployment.cluster),
+        *("--job-seconds", str(JOB_SECONDS)),
+    ]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RUST_LOG": os.environ.get("RUST_LOG", "info"),
+        "JITGATE_WEBHOOK_SECRET": app.webhook_secret,
+        "AWS_REGION": REGION,
+        **ROOT_KEY,
+    }
+    with serving("the GitHub stand-in", command, LOGS / "standin.log", environment) as server:
+        server.wait_until(lambda: "listening on" in server.log.read_text(errors="replace"))
+        yield StandIn(f"http://127.0.0.1:{port}", server.pid)
+
+
+def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    """One request on loopback, whatever proxy the environment names. Any status is an answer."""
+    request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return Answer(answer.status, answer.read().decode())
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return Answer(refusal.code, refusal.read().decode())

@@ -1,0 +1,126 @@
+"""Everything that has to be there before the stack can run: tools, Python and npm packages, the binaries.
+
+Only the standard library is used here, since this is what installs the rest. What takes long shows its own progress.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from checkout import LOCAL, ROOT, TESTS, VENV
+from processes import run
+from terminal import Problem, heading
+
+HERE = Path(__file__).resolve().parent
+RUN_PACKAGES = HERE / "requirements.txt"
+LINT_PACKAGES = HERE / "requirements-lint.txt"
+
+# What the person has to install, and how. Any one of a row's names will do.
+TOOLS = [
+    (["cargo"], "Install Rust by rustup, https://rustup.rs; rust-toolchain.toml picks the version."),
+    (["cc", "gcc", "clang"], "Install a C compiler: `apt-get install build-essential` or `xcode-select --install`."),
+    (["node"], "Install Node.js 18 or newer, https://nodejs.org."),
+    (["npm"], "Install npm; it comes with Node.js, https://nodejs.org, or as a package of its own."),
+]
+
+BINARIES = ["webhook", "worker", "cleaner", "standin"]
+
+
+def require_tools() -> None:
+    """Names every missing tool at once, so that nobody has to come back for each."""
+    missing = [
+        f"{' or '.join(names)} is not installed. {remedy}" for names, remedy in TOOLS if not any(map(shutil.which, names))
+    ]
+    if missing:
+        raise Problem("\n".join(missing))
+
+
+def install_python_packages(*requirements: Path) -> None:
+    """Installs what is pinned into the checkout's own environment, unless that has been done."""
+    wanted = _digest([HERE / "constraints.txt", *requirements], sys.version)
+    stamp = VENV / f"{requirements[-1].stem}.installed"  # goes when the environment is made anew
+    python = VENV / "bin" / "python"
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return
+    if not _runs(python):
+        heading("Making a Python environment in .local/venv")
+        try:
+            venv.create(VENV, clear=True, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Problem(
+                f"No Python environment could be made: {error}\n"
+                "On Debian and Ubuntu, its parts come with `apt-get install python3-venv`."
+            ) from error
+    heading(f"Installing Python packages into .local/venv ({', '.join(file.name for file in requirements)})")
+    files = [argument for file in requirements for argument in ("--requirement", str(file))]
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    _must_succeed(
+        run([*pip, "--quiet", "--progress-bar=on", "--constraint", str(HERE / "constraints.txt"), *files]),
+        "The Python packages could not be installed. Is the package index within reach?",
+    )
+    stamp.write_text(wanted)
+
+
+def install_npm_packages() -> None:
+    """Installs GitHub's example payloads and API description into `tests/`, unless that has been done."""
+    wanted = _digest([TESTS / "package-lock.json"])
+    stamp = LOCAL / "npm.installed"
+    if (TESTS / "node_modules").is_dir() and stamp.exists() and stamp.read_text() == wanted:
+        return
+    heading("Installing GitHub's example payloads and API description into tests/node_modules")
+    _must_succeed(
+        run(["npm", "ci", "--no-audit", "--no-fund", "--cache", str(LOCAL / "npm-cache")], cwd=TESTS),
+        "The npm packages could not be installed. Is the npm registry within reach?",
+    )
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(wanted)
+
+
+def build() -> dict[str, Path]:
+    """Builds the functions and the stand-in. cargo itself says where each binary lies, whatever target folder is set."""
+    profile = os.environ.get("PROFILE", "dev")
+    heading(f"Building the functions (profile {profile}; the first time takes minutes)")
+    built = run(
+        [*"cargo build --locked --workspace --bins --message-format json-render-diagnostics".split(), "--profile", profile],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    _must_succeed(built, "The build failed.")
+    binaries = {}
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message["reason"] == "compiler-artifact" and message["executable"]:
+            binaries[message["target"]["name"]] = Path(message["executable"])
+    return {name: binaries[name] for name in BINARIES}
+
+
+def cargo_test() -> None:
+    """Every test of the workspace."""
+    heading("cargo test --workspace")
+    _must_succeed(run([*"cargo test --locked --workspace".split()], cwd=ROOT), "Tests failed.")
+
+
+def _must_succeed(done: subprocess.CompletedProcess[bytes], otherwise: str) -> None:
+    if done.returncode != 0:
+        raise Problem(f"{otherwise} ({Path(done.args[0]).name} ended with code {done.returncode}.)")
+
+
+def _runs(python: Path) -> bool:
+    """False, too, for an environment whose Python was removed or replaced."""
+    if not python.exists():
+        return False
+    ask = [str(python), "-c", "import sys, pip; print(sys.version)"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and answer.stdout.strip() == sys.version
+
+
+def _digest(files: list[Path], *also: str) -> str:
+    digest = hashlib.sha256("\0".join(also).encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+//! Which credentials must not be used at the moment: remembered, so that nothing calls GitHub to hear "no" again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use time::{Duration, OffsetDateTime};
+
+use super::error::{LONGEST_PAUSE, SHORTEST_PAUSE};
+use super::{CredentialKey, GitHubError};
+
+/// How long a credential that was denied is left alone: long enough not to hammer, short enough that a mended App is
+/// noticed within minutes.
+pub const DENIED_PAUSE: Duration = Duration::minutes(5);
+
+#[derive(Default)]
+pub(super) struct Gate {
+    limited: Mutex<HashMap<CredentialKey, Limited>>,
+    denied: Mutex<HashMap<(CredentialKey, String), Denied>>,
+}
+
+struct Limited {
+    until: OffsetDateTime,
+    /// How often in a row GitHub limited us without saying for how long.
+    strikes: u32,
+}
+
+struct Denied {
+    until: OffsetDateTime,
+    reason: String,
+}
+
+impl Gate {
+    /// Whether a call may be made now.
+    pub(super) fn check(&self, key: CredentialKey, owner: &str, now: OffsetDateTime) -> Result<(), GitHubError> {
+        if let Some(limited) = lock(&self.limited).get(&key)
+            && limited.until > now
+        {
+            return Err(GitHubError::RateLimited { until: limited.until });
+        }
+        if let Some(denied) = lock(&self.denied).get(&(key, owner.to_ascii_lowercase()))
+            && denied.until > now
+        {
+            return Err(GitHubError::Denied { until: denied.until, reason: denied.reason.clone() });
+        }
+        Ok(())
+    }
+
+    /// GitHub answered a call with a success.
+    pub(super) fn opened(&self, key: CredentialKey, owner: &str) {
+        // A neighbour's limit may have come in while this answer was on its way: it stands until its time.
+        if let Some(limited) = lock(&self.limited).get_mut(&key) {
+            limited.strikes = 0;
+        }
+        lock(&self.denied).remove(&(key, owner.to_ascii_lowercase()));
+    }
+
+    /// GitHub limited a call; `until` is absent where it did not say for how long.
+    pub(super) fn limit(&self, key: CredentialKey, until: Option<OffsetDateTime>, now: OffsetDateTime) -> GitHubError {
+        let mut limited = lock(&self.limited);
+        let entry = limited.entry(key).or_insert(Limited { until: now, strikes: 0 });
+        // Calls under way at the same time hear the same "no": one strike.
+        let fresh = entry.until <= now;
+        let until = until.unwrap_or_else(|| {
+            if fresh {
+                entry.strikes += 1;
+            }
+            now + (SHORTEST_PAUSE * 2_i32.saturating_pow(entry.strikes.saturating_sub(1).min(6))).min(LONGEST_PAUSE)
+        });
+        entry.until = entry.until.max(until);
+        GitHubError::RateLimited { until: entry.until }
+    }
+
+    /// GitHub denied a call.
+    pub(super) fn deny(&self, key: CredentialKey, owner: &str, reason: String, now: OffsetDateTime) -> GitHubError {
+        let until = now + DENIED_PAUSE;
+        lock(&self.denied).insert((key, owner.to_ascii_lowercase()), Denied { until, reason: reason.clone() });
+        GitHubError::Denied { until, reason }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
+    const KEY: CredentialKey = CredentialKey::Token;
+
+    fn until(error: GitHubError) -> OffsetDateTime {
+        match error {
+            GitHubError::RateLimited { until } | GitHubError::Denied { until, .. } => until,
+            other => panic!("not a pause: {other}"),
+        }
+    }
+
+    #[test]
+    fn a_limit_without_a_time_doubles_with_every_strike_but_not_with_every_call() {
+        let gate = Gate::default();
+        assert_eq!(until(gate.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
+        assert_eq!(until(gate.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
+        let later = NOW + Duration::minutes(1);
+        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(2));
+        let later = later + Duration::minutes(2);
+        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(4));
+        gate.opened(KEY, "o");
+        let later = later + Duration::minutes(4);
+        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(1));
+    }
+
+    #[test]
+    fn a_limit_holds_for_the_credential_and_a_denial_for_one_owner() {
+        let gate = Gate::default();
+        gate.deny(KEY, "Octo", "no".to_owned(), NOW);
+        assert!(matches!(gate.check(KEY, "octo", NOW), Err(GitHubError::Denied { .. })));
+        assert!(gate.check(KEY, "other", NOW).is_ok());
+        assert!(gate.check(KEY, "octo", NOW + DENIED_PAUSE).is_ok());
+        gate.limit(KEY, Some(NOW + Duration::seconds(9)), NOW);
+        assert!(matches!(gate.check(KEY, "other", NOW), Err(GitHubError::RateLimited { .. })));
+        assert!(gate.check(KEY, "other", NOW + Duration::seconds(9)).is_ok());
+    }
+}
