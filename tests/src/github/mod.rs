@@ -399,6 +399,17 @@ impl GitHub {
         self.state().0.runners.get(&id.0).cloned()
     }
 
+    /// The registrations of that name, in whichever scopes.
+    pub fn runners_named(&self, name: &str) -> Vec<Runner> {
+        let (state, _) = self.state();
+        state.runners.values().filter(|runner| runner.name.eq_ignore_ascii_case(name)).cloned().collect()
+    }
+
+    /// How many jobs wait for a runner.
+    pub fn queue_length(&self) -> usize {
+        self.state().0.queued.len()
+    }
+
     /// All that has happened, in order.
     pub fn timeline(&self) -> Vec<Event> {
         self.state().0.timeline.clone()
