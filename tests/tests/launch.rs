@@ -198,7 +198,7 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
     ] {
         let mut world = World::new().await;
         let job = world.queue_and_deliver().await;
-        world.aws.faults().script_times("RunTask", Fault::Refuse(refusal), 12);
+        world.aws.faults().script_times("RunTask", Fault::Refuse(refusal), 6);
         world.work().await;
         assert!(world.github.runners().is_empty(), "the registration waits for nobody");
         assert_eq!(world.waiting(), 1);
@@ -297,7 +297,7 @@ async fn a_runner_that_died_before_its_job_is_replaced_when_the_job_is_told_agai
     world.aws.ecs.fail_next_start("CannotPullContainerError: pull image manifest has been retried 5 time(s)");
     let job = world.queue_and_deliver().await;
     world.work().await;
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1), "a registration that nobody will use");
     world.deliver_queued(job).await;
     work_until_quiet(&mut world).await;
@@ -352,7 +352,6 @@ async fn a_worker_that_dies_after_registering_leaves_nothing_once_another_takes_
     let job = world.queue_and_deliver().await;
     // The process dies: its message is neither deleted nor answered for.
     world.aws.faults().script("RunTask", Fault::Drop);
-    world.api.faults.script("delete-runner", Fault::Drop);
     let batch = world.source.take().expect("a batch");
     let _ = invoke(&world.worker, batch.event().clone()).await;
     assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1));
@@ -451,13 +450,13 @@ async fn one_token_an_hour_is_enough() {
     for _ in 0..50 {
         world.queue_and_deliver().await;
         world.work().await;
-        world.pass(Duration::from_secs(60));
+        world.pass(Duration::from_mins(1));
     }
     assert_eq!(world.github.tokens_made(), 1);
     for _ in 0..20 {
         world.queue_and_deliver().await;
         world.work().await;
-        world.pass(Duration::from_secs(60));
+        world.pass(Duration::from_mins(1));
     }
     assert_eq!(world.github.tokens_made(), 2);
 }
@@ -516,12 +515,29 @@ async fn runners_of_a_personal_account_or_of_repository_scope_join_the_repositor
 
 #[tokio::test]
 async fn what_github_will_always_refuse_is_given_up_with_its_words() {
-    let world = World::with(&[("RUNNER_CLASSES", &class_with("runner_group_id", json!(999)))]).await;
+    let world = World::new().await;
     world.queue_and_deliver().await;
+    let refusal = github::answers::validation_failed(&["Labels is invalid"]);
+    world.api.faults.script(GENERATE, Fault::Refuse(refusal));
     world.work().await;
     let reasons = world.dead_letters();
     assert_eq!(reasons.len(), 1, "{:?}", world.api.calls.all());
-    assert!(reasons[0].starts_with("GitHub refuses (4"), "{reasons:?}");
+    assert!(reasons[0].starts_with("GitHub refuses (422): "), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_runner_group_that_is_not_there_keeps_its_own_jobs_waiting_and_nobody_elses() {
+    let mut classes = runner_classes();
+    classes[0]["runner_group_id"] = 999.into();
+    let mut other = runner_classes()[0].clone();
+    (other["name"], other["labels"]) = ("other".into(), json!(["other"]));
+    classes.as_array_mut().expect("a list").push(other);
+    let world = World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+    world.queue_and_deliver().await;
+    let other = world.github.queue_job(JobSpec::labels(["other"]));
+    world.deliver_queued(other).await;
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (1, 1, 0));
 }
 
 #[tokio::test]

@@ -174,7 +174,6 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
         "/workflow_job/id",
         "/workflow_job/run_id",
         "/workflow_job/labels",
-        "/workflow_job/created_at",
         "/repository",
         "/repository/name",
         "/repository/owner",
@@ -189,6 +188,8 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
         let found = refuse(queued().with(pointer, Value::Null).bytes()).await;
         assert!(found.contains(field), "{pointer} null: {found}");
     }
+    let found = refuse(queued().with("/workflow_job/created_at", json!("yesterday")).bytes()).await;
+    assert!(found.contains("created_at"), "{found}");
     let found = refuse(queued().with("/repository/name", json!("")).bytes()).await;
     assert!(found.contains("repository.name"), "{found}");
     let nameless = Delivery::signed("workflow_job", queued().bytes()).without_header("X-GitHub-Event");
@@ -202,10 +203,12 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
 async fn what_is_only_sometimes_there_may_be_missing() {
     let world = World::new().await;
     let event = queued().without("/organization").without("/installation").without("/workflow_job/html_url");
+    let event = event.without("/workflow_job/run_attempt").without("/workflow_job/created_at");
     assert_eq!(world.deliver(&event).await.status_code, 202);
     let message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
     assert_eq!(message.installation_id, None);
     assert_eq!(message.html_url, None);
+    assert_eq!((message.run_attempt, message.created_at), (1, START));
 }
 
 #[tokio::test]

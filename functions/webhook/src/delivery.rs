@@ -48,8 +48,9 @@ struct WorkflowJobJson {
     #[serde(default = "first_attempt")]
     run_attempt: u32,
     labels: Vec<String>,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
+    /// Absent from old enterprise servers.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
 }
 
@@ -129,7 +130,7 @@ pub fn read(
         installation_id: installation.map(|installation| installation.id),
         labels: job.labels,
         class,
-        created_at: job.created_at,
+        created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         attempt: Attempt::FIRST,
