@@ -12,13 +12,15 @@ use crate::aws::REGION;
 use crate::wire::{self, Endpoint};
 
 pub mod http_event;
+mod output;
 mod process;
 mod program;
 mod runtime_api;
 #[cfg(test)]
 mod tests;
 
-pub use process::{Killer, Line, Stream};
+pub use output::{Line, Stream};
+pub use process::Killer;
 pub use program::Program;
 
 use process::Process;
@@ -86,15 +88,8 @@ impl Function {
     pub async fn start_with(program: Program, environment: Vec<(String, String)>, settings: FunctionSettings) -> Self {
         let api = Arc::new(RuntimeApi::new(program.name()));
         let endpoint = wire::serve(Arc::clone(&api) as Arc<dyn wire::Service>).await;
-        let function = Self {
-            process: Process::default(),
-            turn: Semaphore::new(1),
-            program,
-            environment,
-            settings,
-            api,
-            endpoint,
-        };
+        let function =
+            Self { process: Process::new(), turn: Semaphore::new(1), program, environment, settings, api, endpoint };
         function.launch();
         function
     }
@@ -150,7 +145,7 @@ impl Function {
         self.launch();
     }
 
-    /// All that the function's processes wrote, in order.
+    /// All that the function's processes wrote up to now: what went to stdout in order, then stderr.
     pub fn lines(&self) -> Vec<Line> {
         self.process.lines()
     }

@@ -14,6 +14,7 @@ use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use jitgate::clock::Clock;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
 use crate::wire::{self, Answer, Calls, Endpoint, Faults, Request, Service};
@@ -32,6 +33,16 @@ pub const REGION: &str = "eu-central-1";
 
 /// The account everything belongs to.
 pub const ACCOUNT: &str = "123456789012";
+
+/// Milliseconds since the Unix epoch, in which the stand-ins count.
+pub fn millis(moment: OffsetDateTime) -> i64 {
+    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The moment of [`millis`].
+pub fn moment(millis: i64) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(millis)
+}
 
 /// All stand-ins on one port, until dropped.
 pub struct Aws {

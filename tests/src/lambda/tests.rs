@@ -119,3 +119,12 @@ async fn a_process_can_be_killed_from_within_a_call_it_makes() {
     function.endpoint.faults.clear();
     assert_eq!(function.invoke(&json!({})).await.unwrap()["count"], 1);
 }
+
+#[tokio::test]
+async fn the_workspaces_functions_are_built_on_demand_and_do_nothing_without_their_variables() {
+    for name in ["webhook", "worker", "cleaner"] {
+        let function = Function::start(name, Vec::new()).await;
+        let error = function.ready().await.unwrap_err();
+        assert!(matches!(error, FunctionError::Exited { .. }), "{name}: {error}");
+    }
+}

@@ -14,8 +14,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::message::Message;
-use super::{Sqs, millis, queue_arn};
-use crate::aws::REGION;
+use super::{Sqs, queue_arn};
+use crate::aws::{REGION, millis};
 use crate::wire::lock;
 
 /// Reads one queue for one function.
@@ -148,7 +148,7 @@ impl EventSource {
     }
 
     fn receive(&self) -> Vec<Message> {
-        let now = millis(&self.sqs.clock);
+        let now = millis(self.sqs.clock.now());
         lock(&self.sqs.state).take(&self.queue, self.batch_size, None, now)
     }
 
