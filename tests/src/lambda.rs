@@ -104,12 +104,18 @@ impl Function {
 
     /// Invokes it and waits for its answer. A process that died is started again first.
     pub async fn invoke(&self, event: &Value) -> Result<Value, FunctionError> {
+        let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
+        self.invoke_traced(event, trace.to_owned()).await
+    }
+
+    /// The same under a given trace id: that of an event source's batch.
+    pub async fn invoke_traced(&self, event: &Value, trace: String) -> Result<Value, FunctionError> {
         let _turn = self.turn.acquire().await.expect("nobody closes it");
         if !self.process.is_running() {
             self.launch();
         }
         let (sender, receiver) = oneshot::channel();
-        let id = self.api.offer(event.to_string(), self.settings.timeout, sender);
+        let id = self.api.offer(event.to_string(), trace, self.settings.timeout, sender);
         let outcome = tokio::select! {
             // Whoever answered and then died has answered.
             biased;

@@ -181,6 +181,11 @@ fn target(request: &Request) -> (&str, &str) {
     target.split_once('.').unwrap_or((target, ""))
 }
 
+/// The trace that the caller belongs to; the SDK sends it from within a function.
+fn trace(request: &Request) -> Option<&str> {
+    request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok())
+}
+
 impl Service for Gate {
     fn operation(&self, request: &Request) -> String {
         target(request).1.to_owned()
@@ -190,7 +195,7 @@ impl Service for Gate {
         let (service, operation) = target(request);
         let mut answer = match service {
             ecs::TARGET => self.ecs.answer(operation, request.body()),
-            sqs::TARGET => self.sqs.answer(operation, request.body()),
+            sqs::TARGET => self.sqs.answer(operation, request.body(), trace(request)),
             secrets::TARGET => self.secrets.answer(operation, request.body()),
             _ => answers::unknown_operation(),
         };

@@ -79,6 +79,13 @@ pub struct Sqs {
     state: Mutex<State>,
 }
 
+/// Who sends a message, as far as it shows on it.
+#[derive(Clone, Copy, Debug)]
+struct Sender<'a> {
+    now: i64,
+    trace: Option<&'a str>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, Queue>,
@@ -146,9 +153,9 @@ impl Sqs {
         act(lock(&self.state).queues.get_mut(name).expect("a queue of this name"), now)
     }
 
-    pub(super) fn answer(&self, operation: &str, body: &Bytes) -> Answer {
+    pub(super) fn answer(&self, operation: &str, body: &Bytes, trace: Option<&str>) -> Answer {
         let now = millis(self.clock.now());
-        lock(&self.state).answer(operation, body, now).unwrap_or_else(|refusal| refusal.to_answer())
+        lock(&self.state).answer(operation, body, Sender { now, trace }).unwrap_or_else(|refusal| refusal.to_answer())
     }
 }
 
