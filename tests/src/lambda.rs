@@ -12,13 +12,15 @@ use crate::aws::REGION;
 use crate::wire::{self, Endpoint};
 
 pub mod http_event;
+mod output;
 mod process;
 mod program;
 mod runtime_api;
 #[cfg(test)]
 mod tests;
 
-pub use process::{Killer, Line, Stream};
+pub use output::{Line, Stream};
+pub use process::Killer;
 pub use program::Program;
 
 use process::Process;
@@ -86,15 +88,8 @@ impl Function {
     pub async fn start_with(program: Program, environment: Vec<(String, String)>, settings: FunctionSettings) -> Self {
         let api = Arc::new(RuntimeApi::new(program.name()));
         let endpoint = wire::serve(Arc::clone(&api) as Arc<dyn wire::Service>).await;
-        let function = Self {
-            process: Process::default(),
-            turn: Semaphore::new(1),
-            program,
-            environment,
-            settings,
-            api,
-            endpoint,
-        };
+        let function =
+            Self { process: Process::new(), turn: Semaphore::new(1), program, environment, settings, api, endpoint };
         function.launch();
         function
     }
@@ -109,12 +104,18 @@ impl Function {
 
     /// Invokes it and waits for its answer. A process that died is started again first.
     pub async fn invoke(&self, event: &Value) -> Result<Value, FunctionError> {
+        let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
+        self.invoke_traced(event, trace.to_owned()).await
+    }
+
+    /// The same under a given trace id: that of an event source's batch.
+    pub async fn invoke_traced(&self, event: &Value, trace: String) -> Result<Value, FunctionError> {
         let _turn = self.turn.acquire().await.expect("nobody closes it");
         if !self.process.is_running() {
             self.launch();
         }
         let (sender, receiver) = oneshot::channel();
-        let id = self.api.offer(event.to_string(), self.settings.timeout, sender);
+        let id = self.api.offer(event.to_string(), trace, self.settings.timeout, sender);
         let outcome = tokio::select! {
             // Whoever answered and then died has answered.
             biased;
@@ -150,7 +151,7 @@ impl Function {
         self.launch();
     }
 
-    /// All that the function's processes wrote, in order.
+    /// All that the function's processes wrote up to now: what went to stdout in order, then stderr.
     pub fn lines(&self) -> Vec<Line> {
         self.process.lines()
     }

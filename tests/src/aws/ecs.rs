@@ -11,9 +11,10 @@ use hyper::body::Bytes;
 use jitgate::clock::Clock;
 use serde::Deserialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::answers;
+use super::{answers, millis, moment};
 use crate::wire::{Answer, lock};
 
 mod events;
@@ -168,6 +169,11 @@ impl Ecs {
         self.at_now(State::take_events)
     }
 
+    /// When the next task starts or stops by itself: how far a test may turn its clock without missing anything.
+    pub fn next_due_at(&self) -> Option<OffsetDateTime> {
+        self.at_now(|state| state.next_due_at()).map(moment)
+    }
+
     /// Lets happen what is due by the clock.
     pub fn settle(&self) {
         self.at_now(|_| ());
@@ -193,7 +199,7 @@ impl Ecs {
     }
 
     fn at_now<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let now = millis(&self.clock);
+        let now = millis(self.clock.now());
         let mut state = lock(&self.state);
         state.settle(now);
         let outcome = act(&mut state);
@@ -201,11 +207,6 @@ impl Ecs {
         state.settle(now);
         outcome
     }
-}
-
-/// Milliseconds since the epoch: what the state counts in.
-fn millis(clock: &Clock) -> i64 {
-    i64::try_from(clock.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn in_millis(duration: Duration) -> i64 {

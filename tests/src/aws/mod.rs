@@ -14,6 +14,7 @@ use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use jitgate::clock::Clock;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
 use crate::wire::{self, Answer, Calls, Endpoint, Faults, Request, Service};
@@ -32,6 +33,16 @@ pub const REGION: &str = "eu-central-1";
 
 /// The account everything belongs to.
 pub const ACCOUNT: &str = "123456789012";
+
+/// Milliseconds since the Unix epoch, in which the stand-ins count.
+pub fn millis(moment: OffsetDateTime) -> i64 {
+    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The moment of [`millis`].
+pub fn moment(millis: i64) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(millis)
+}
 
 /// All stand-ins on one port, until dropped.
 pub struct Aws {
@@ -170,6 +181,11 @@ fn target(request: &Request) -> (&str, &str) {
     target.split_once('.').unwrap_or((target, ""))
 }
 
+/// The trace that the caller belongs to; the SDK sends it from within a function.
+fn trace(request: &Request) -> Option<&str> {
+    request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok())
+}
+
 impl Service for Gate {
     fn operation(&self, request: &Request) -> String {
         target(request).1.to_owned()
@@ -179,7 +195,7 @@ impl Service for Gate {
         let (service, operation) = target(request);
         let mut answer = match service {
             ecs::TARGET => self.ecs.answer(operation, request.body()),
-            sqs::TARGET => self.sqs.answer(operation, request.body()),
+            sqs::TARGET => self.sqs.answer(operation, request.body(), trace(request)),
             secrets::TARGET => self.secrets.answer(operation, request.body()),
             _ => answers::unknown_operation(),
         };

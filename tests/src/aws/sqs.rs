@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use jitgate::clock::Clock;
+use time::OffsetDateTime;
 
-use super::{ACCOUNT, REGION};
+use super::{ACCOUNT, REGION, millis, moment};
 use crate::wire::{Answer, lock};
 
 pub mod mapping;
@@ -78,6 +79,13 @@ pub struct Sqs {
     state: Mutex<State>,
 }
 
+/// Who sends a message, as far as it shows on it.
+#[derive(Clone, Copy, Debug)]
+struct Sender<'a> {
+    now: i64,
+    trace: Option<&'a str>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, Queue>,
@@ -112,13 +120,12 @@ impl Sqs {
         self.queue(queue, |queue, now| queue.depth(now))
     }
 
-    /// When the next message of a queue becomes visible, in milliseconds since the Unix epoch; in the past if one
-    /// is. A test turns its clock to it instead of trying.
+    /// When the next message of a queue becomes visible; in the past if one is. A test turns its clock to it instead of trying.
     ///
     /// # Panics
     /// If there is no such queue.
-    pub fn next_visible_at(&self, queue: &str) -> Option<i64> {
-        self.queue(queue, |queue, _| queue.next_visible_at())
+    pub fn next_visible_at(&self, queue: &str) -> Option<OffsetDateTime> {
+        self.queue(queue, |queue, _| queue.next_visible_at()).map(moment)
     }
 
     /// Puts a body on a queue, as if somebody had sent it.
@@ -127,7 +134,7 @@ impl Sqs {
     /// If there is no such queue.
     pub fn put(&self, queue: &str, body: &str) {
         let mut state = lock(&self.state);
-        let now = millis(&self.clock);
+        let now = millis(self.clock.now());
         state.sent += 1;
         let message = Message::new(state.sent, body.to_owned(), now);
         state.queues.get_mut(queue).expect("a queue of this name").add(message, Duration::ZERO);
@@ -142,13 +149,13 @@ impl Sqs {
     }
 
     fn queue<T>(&self, name: &str, act: impl FnOnce(&mut Queue, i64) -> T) -> T {
-        let now = millis(&self.clock);
+        let now = millis(self.clock.now());
         act(lock(&self.state).queues.get_mut(name).expect("a queue of this name"), now)
     }
 
-    pub(super) fn answer(&self, operation: &str, body: &Bytes) -> Answer {
-        let now = millis(&self.clock);
-        lock(&self.state).answer(operation, body, now).unwrap_or_else(|refusal| refusal.to_answer())
+    pub(super) fn answer(&self, operation: &str, body: &Bytes, trace: Option<&str>) -> Answer {
+        let now = millis(self.clock.now());
+        lock(&self.state).answer(operation, body, Sender { now, trace }).unwrap_or_else(|refusal| refusal.to_answer())
     }
 }
 
@@ -160,9 +167,4 @@ fn queue_name(url: &str) -> &str {
 /// The ARN of a queue.
 pub fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
-}
-
-/// Milliseconds since the epoch: what queues count in.
-fn millis(clock: &Clock) -> i64 {
-    i64::try_from(clock.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

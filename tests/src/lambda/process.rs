@@ -1,7 +1,6 @@
-//! A child process: what it writes, when it ends, and its end on demand.
+//! A child process: when it ends, and its end on demand.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,47 +8,34 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::output::{Line, Output, Stream};
 use super::program::Program;
 use crate::wire::lock;
 
-/// Which of its outputs a process wrote to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Where Lambda takes logs from, too.
-    Out,
-    /// Panics, for one.
-    Error,
-}
+/// How often a process is looked at for its end.
+const LOOK: Duration = Duration::from_millis(2);
 
-/// A line that a process wrote.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// To which output.
-    pub stream: Stream,
-    /// What, without the line's end.
-    pub text: String,
-}
+type Handle = Arc<Mutex<Child>>;
 
 /// One process after the other, at most one at a time. Dropping it kills the last one.
-#[derive(Default)]
 pub(super) struct Process {
-    current: Arc<Mutex<Option<Child>>>,
+    current: Arc<Mutex<Option<Handle>>>,
     /// How the current process ended, once it has.
     end: Mutex<Option<watch::Receiver<Option<String>>>>,
-    lines: Arc<Mutex<Vec<Line>>>,
+    outputs: [Output; 2],
     starts: Mutex<usize>,
 }
 
 /// Kills a function's process from anywhere.
 #[derive(Clone)]
-pub struct Killer(Arc<Mutex<Option<Child>>>);
+pub struct Killer(Arc<Mutex<Option<Handle>>>);
 
 impl Killer {
-    /// Sends SIGKILL; the process does nothing more once this returns.
+    /// Sends SIGKILL.
     pub fn kill(&self) {
-        if let Some(child) = lock(&self.0).as_mut() {
+        if let Some(child) = lock(&self.0).as_ref() {
             // An error means that it has ended already.
-            let _ = child.kill();
+            let _ = lock(child).kill();
         }
     }
 }
@@ -61,36 +47,31 @@ impl fmt::Debug for Killer {
 }
 
 impl Process {
+    pub(super) fn new() -> Self {
+        Self {
+            current: Arc::default(),
+            end: Mutex::default(),
+            outputs: [Output::new(Stream::Out), Output::new(Stream::Error)],
+            starts: Mutex::default(),
+        }
+    }
+
     pub(super) fn start(&self, program: &Program, environment: Vec<(String, String)>) {
+        let [out, error] = &self.outputs;
         let mut command = program.command();
         command.env_clear().envs(environment);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start {program:?}: {cause}"));
-        let out = self.read(Stream::Out, child.stdout.take().expect("stdout is piped"));
-        let error = self.read(Stream::Error, child.stderr.take().expect("stderr is piped"));
-        *lock(&self.current) = Some(child);
+        command.stdin(Stdio::null()).stdout(out.stdio()).stderr(error.stdio());
+        let child = command.spawn().unwrap_or_else(|cause| panic!("cannot start {program:?}: {cause}"));
+        let child = Arc::new(Mutex::new(child));
+        *lock(&self.current) = Some(Arc::clone(&child));
         *lock(&self.starts) += 1;
         let (ended, end) = watch::channel(None);
         *lock(&self.end) = Some(end);
-        let current = Arc::clone(&self.current);
-        thread::spawn(move || {
-            // Its outputs close when it ends, so by then all that it wrote has been read.
-            let _ = (out.join(), error.join());
-            ended.send_replace(Some(reap(&current)));
-        });
-    }
-
-    fn read(&self, stream: Stream, output: impl Read + Send + 'static) -> thread::JoinHandle<()> {
-        let lines = Arc::clone(&self.lines);
-        thread::spawn(move || {
-            for text in BufReader::new(output).lines().map_while(Result::ok) {
-                lock(&lines).push(Line { stream, text });
-            }
-        })
+        thread::spawn(move || ended.send_replace(Some(reap(&child))));
     }
 
     pub(super) fn is_running(&self) -> bool {
-        lock(&self.end).as_ref().is_some_and(|end| end.borrow().is_none())
+        lock(&self.current).as_ref().is_some_and(|child| matches!(lock(child).try_wait(), Ok(None)))
     }
 
     /// Waits for the end of the current process and answers how it ended.
@@ -110,7 +91,7 @@ impl Process {
     }
 
     pub(super) fn lines(&self) -> Vec<Line> {
-        lock(&self.lines).clone()
+        self.outputs.iter().flat_map(Output::lines).collect()
     }
 
     pub(super) fn starts(&self) -> usize {
@@ -121,21 +102,20 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        if let Some(child) = lock(&self.current).as_mut() {
-            let _ = child.wait();
+        if let Some(child) = lock(&self.current).as_ref() {
+            let _ = lock(child).wait();
         }
     }
 }
 
-/// Waits without keeping the lock, lest a process that closes its outputs could not be killed.
-fn reap(current: &Mutex<Option<Child>>) -> String {
+/// Looks instead of waiting, which would keep the lock, and a process could not be killed.
+fn reap(child: &Mutex<Child>) -> String {
     loop {
-        match lock(current).as_mut().map(Child::try_wait) {
-            Some(Ok(None)) => {}
-            Some(Ok(Some(status))) => return status.to_string(),
-            Some(Err(cause)) => return cause.to_string(),
-            None => return String::new(),
+        let status = lock(child).try_wait();
+        match status {
+            Ok(None) => thread::sleep(LOOK),
+            Ok(Some(status)) => return status.to_string(),
+            Err(cause) => return cause.to_string(),
         }
-        thread::sleep(Duration::from_millis(1));
     }
 }

@@ -55,7 +55,8 @@ fn build(name: &str) -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", name, "--bin", name, "--profile", profile])
+        // Of the whole workspace, lest cargo choose fewer features and build all dependencies once more.
+        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")

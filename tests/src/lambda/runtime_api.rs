@@ -26,6 +26,7 @@ pub(super) enum Reply {
 struct Invocation {
     id: String,
     event: String,
+    trace: String,
     deadline: u128,
 }
 
@@ -56,12 +57,23 @@ impl RuntimeApi {
     }
 
     /// Puts an invocation in line and answers its id.
-    pub(super) fn offer(&self, event: String, timeout: Duration, reply: oneshot::Sender<Reply>) -> String {
+    pub(super) fn offer(
+        &self,
+        event: String,
+        trace: String,
+        timeout: Duration,
+        reply: oneshot::Sender<Reply>,
+    ) -> String {
         let number = self.offered.fetch_add(1, Ordering::Relaxed);
         let id = format!("8476a536-e9f4-11e8-9739-{number:012x}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         lock(&self.running).insert(id.clone(), reply);
-        lock(&self.waiting).push_back(Invocation { id: id.clone(), event, deadline: (now + timeout).as_millis() });
+        lock(&self.waiting).push_back(Invocation {
+            id: id.clone(),
+            event,
+            trace,
+            deadline: (now + timeout).as_millis(),
+        });
         self.more.notify_waiters();
         id
     }
@@ -115,10 +127,7 @@ impl RuntimeApi {
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.function),
             )
-            .header(
-                "lambda-runtime-trace-id",
-                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0",
-            )
+            .header("lambda-runtime-trace-id", invocation.trace)
             .body(Bytes::from(invocation.event))
             .expect("ids and digits are valid headers")
     }

@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jitgate::clock::Clock;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::json;
 
 use super::*;
+use crate::aws::Aws;
+use crate::aws::sqs::QueueSettings;
+use crate::aws::sqs::mapping::EventSource;
 use crate::wire::Fault;
 
 /// The function; as a test of its own it does nothing.
@@ -20,6 +24,9 @@ async fn bootstrap() {
     let function = service_fn(async |event: LambdaEvent<Value>| {
         let count = invocations.fetch_add(1, Ordering::SeqCst) + 1;
         eprintln!("invocation {count}");
+        if let Some(records) = event.payload["Records"].as_array() {
+            return send_again(records).await;
+        }
         match event.payload["do"].as_str() {
             Some("fail") => Err(lambda_runtime::Error::from("as told")),
             Some("panic") => panic!("as told"),
@@ -39,6 +46,17 @@ async fn bootstrap() {
         }
     });
     lambda_runtime::run(function).await.unwrap();
+}
+
+/// Sends every message to the queue that it came from, with a client as the functions have it.
+async fn send_again(records: &[Value]) -> Result<Value, lambda_runtime::Error> {
+    let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let client = aws_sdk_sqs::Client::new(&config);
+    for record in records {
+        let message = client.send_message().queue_url(std::env::var("JOB_QUEUE_URL")?);
+        message.message_body(record["body"].as_str().unwrap_or_default()).send().await?;
+    }
+    Ok(json!({}))
 }
 
 async fn start(environment: &[(&str, &str)], timeout: Duration) -> Function {
@@ -118,4 +136,41 @@ async fn a_process_can_be_killed_from_within_a_call_it_makes() {
     assert!(matches!(&error, FunctionError::Exited { status, .. } if status.contains("signal: 9")), "{error}");
     function.endpoint.faults.clear();
     assert_eq!(function.invoke(&json!({})).await.unwrap()["count"], 1);
+}
+
+#[tokio::test]
+async fn the_workspaces_functions_are_built_on_demand_and_do_nothing_without_their_variables() {
+    for name in ["webhook", "worker", "cleaner"] {
+        let function = Function::start(name, Vec::new()).await;
+        let error = function.ready().await.unwrap_err();
+        assert!(matches!(error, FunctionError::Exited { .. }), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_sends_to_its_own_queue_is_stopped_after_sixteen_hops() {
+    let aws = Aws::start(Clock::system()).await;
+    aws.sqs.add_queue("dead", QueueSettings::default());
+    aws.sqs.add_queue("jobs", QueueSettings { redrive: Some(("dead".to_owned(), 5)), ..QueueSettings::default() });
+    let mut environment = aws.environment();
+    environment.push(("JOB_QUEUE_URL".to_owned(), aws.queue_url("jobs")));
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let function = start(&environment, LONG).await;
+    let source = EventSource::new(Arc::clone(&aws.sqs), "jobs");
+    aws.sqs.put("jobs", "round and round");
+    let mut invocations = 0;
+    while let Some(batch) = source.take() {
+        invocations += 1;
+        let answer = function.invoke_traced(batch.event(), batch.trace()).await;
+        source.settle(&batch, &answer);
+    }
+    assert_eq!((invocations, function.starts()), (16, 1), "{}", function.output());
+    assert_eq!(aws.sqs.messages("dead")[0].body, "round and round");
+    let source = source.allow_loops();
+    aws.sqs.put("jobs", "round and round");
+    for _ in 0..20 {
+        let batch = source.take().unwrap();
+        let answer = function.invoke_traced(batch.event(), batch.trace()).await;
+        source.settle(&batch, &answer);
+    }
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::state::State;
 use super::task::{StopCode, Task};
-use crate::aws::{ACCOUNT, REGION};
+use crate::aws::{ACCOUNT, REGION, moment};
 
 /// A task whose container runs now.
 #[derive(Clone, Debug)]
@@ -86,6 +85,5 @@ impl StateChange {
 }
 
 fn rfc3339(millis: i64) -> String {
-    let moment = OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(millis);
-    moment.format(&Rfc3339).expect("a moment of this century")
+    moment(millis).format(&Rfc3339).expect("a moment of this century")
 }

@@ -88,7 +88,7 @@ impl State {
         let cluster = self.cluster(input.cluster.as_deref())?;
         let definition = input.task_definition.as_deref().and_then(|name| self.definition(name));
         let definition = definition.ok_or_else(|| invalid_parameter("TaskDefinition not found."))?;
-        let placement = self.check(input, &definition)?;
+        let placement = self.check(input, body, &definition)?;
         let print = fingerprint(body);
         if let Some(token) = &input.client_token {
             match self.tokens.judge(&cluster, token, print, self.now, &self.tasks) {
@@ -124,7 +124,7 @@ impl State {
         Ok(started(indexes.iter().map(|index| self.tasks[*index].to_json(seconds, true)), &failures))
     }
 
-    fn check(&self, input: &RunTask, definition: &TaskDefinition) -> Result<Placement, Refusal> {
+    fn check(&self, input: &RunTask, body: &Bytes, definition: &TaskDefinition) -> Result<Placement, Refusal> {
         let refuse = |message: &str| Err(invalid_parameter(message));
         if !input.count.is_none_or(|count| (1..=10).contains(&count)) {
             return refuse("Count must be between 1 and 10.");
@@ -135,6 +135,10 @@ impl State {
             );
         }
         self.check_network(input)?;
+        // Writing them out again takes longer than all the rest, so only where the whole request is that long.
+        if body.len() > LONGEST_OVERRIDES {
+            check_length(input.overrides.as_ref())?;
+        }
         let cpu_units = check_overrides(input.overrides.as_ref(), definition)?;
         if let Some(started_by) = &input.started_by {
             let fits = started_by.len() <= LONGEST_STARTED_BY
@@ -253,12 +257,17 @@ fn choose(input: &RunTask) -> Result<Provider, Refusal> {
         .ok_or_else(|| invalid_parameter("No Container Instances were found in your cluster."))
 }
 
+fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
+    if overrides.is_none_or(|overrides| overrides.to_string().chars().count() <= LONGEST_OVERRIDES) {
+        Ok(())
+    } else {
+        Err(invalid_parameter(format!("Container Overrides length must be at most {LONGEST_OVERRIDES}")))
+    }
+}
+
 /// Answers the CPU units that the task will have.
 fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<u32, Refusal> {
     let Some(overrides) = overrides else { return Ok(definition.cpu_units) };
-    if overrides.to_string().chars().count() > LONGEST_OVERRIDES {
-        return Err(invalid_parameter(format!("Container Overrides length must be at most {LONGEST_OVERRIDES}")));
-    }
     for container in overrides["containerOverrides"].as_array().into_iter().flatten() {
         let name = container["name"].as_str().unwrap_or_default();
         if name != definition.container {

@@ -19,7 +19,6 @@ const KILLED: i32 = 137;
 enum Due {
     Start(usize),
     FinishStop(usize),
-    Forget(usize),
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +45,8 @@ pub(super) struct State {
     by_starter: HashMap<String, Vec<usize>>,
     /// By moment, then in the order in which they were set.
     due: BTreeMap<(i64, u64), Due>,
+    /// Stopped tasks, by when they are no longer visible.
+    to_forget: VecDeque<(i64, usize)>,
     dues_set: u64,
 }
 
@@ -108,12 +109,19 @@ impl State {
             match due {
                 Due::Start(index) => self.start_at(index),
                 Due::FinishStop(index) => self.finish(index),
-                Due::Forget(index) => {
-                    self.ended.remove(&index);
-                }
             }
         }
         self.now = now;
+        while let Some((at, index)) = self.to_forget.front().copied()
+            && at <= now
+        {
+            self.to_forget.pop_front();
+            self.ended.remove(&index);
+        }
+    }
+
+    pub(super) fn next_due_at(&self) -> Option<i64> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
     pub(super) fn start(&mut self, task: &str) {
@@ -209,7 +217,7 @@ impl State {
         let arn = task.arn.clone();
         self.record(index);
         self.tell(&TaskChange::Stopped { task: arn });
-        self.set_due(in_millis(STOPPED_VISIBLE), Due::Forget(index));
+        self.to_forget.push_back((self.now.saturating_add(in_millis(STOPPED_VISIBLE)), index));
     }
 
     fn set_due(&mut self, delay: i64, due: Due) {

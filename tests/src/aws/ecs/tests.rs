@@ -83,8 +83,9 @@ async fn a_task_goes_its_way_and_everybody_hears_of_it() {
     assert_eq!((task.last_status(), task.desired_status()), (Some("PROVISIONING"), Some("RUNNING")));
     assert_eq!(task.tags()[0].value(), Some("owner/repo"));
     assert_eq!(task.created_at().unwrap().secs(), datetime!(2026-11-02 10:00 UTC).unix_timestamp());
-    world.advance(MINUTE);
+    world.aws.clock().advance_to(world.aws.ecs.next_due_at().unwrap());
     world.aws.ecs.settle();
+    assert_eq!(world.aws.ecs.next_due_at(), None);
     let Ok(TaskChange::Running(started)) = changes.try_recv() else { panic!("the runner was not told") };
     assert_eq!(started.environment["ACTIONS_RUNNER_INPUT_JITCONFIG"], "config");
     world.aws.ecs.exit(&started.task, 0);

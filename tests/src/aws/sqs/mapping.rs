@@ -14,15 +14,20 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::message::Message;
-use super::{Sqs, millis, queue_arn};
-use crate::aws::REGION;
+use super::{Sqs, queue_arn};
+use crate::aws::{REGION, millis};
 use crate::wire::lock;
+
+/// After about this many invocations in one chain of messages Lambda takes it for an endless loop. Source: Lambda's
+/// developer guide, "Use Lambda recursive loop detection".
+const LONGEST_CHAIN: u32 = 16;
 
 /// Reads one queue for one function.
 pub struct EventSource {
     sqs: Arc<Sqs>,
     queue: String,
     batch_size: usize,
+    loops_allowed: bool,
     disorder: Mutex<Disorder>,
 }
 
@@ -41,12 +46,22 @@ struct Disorder {
 pub struct Batch {
     messages: Vec<Message>,
     event: Value,
+    /// How many invocations led to this one.
+    chain: u32,
 }
 
 impl Batch {
     /// The event, as Lambda gives it to the function.
     pub fn event(&self) -> &Value {
         &self.event
+    }
+
+    /// What the invocation's trace id must be for a loop to be noticed: messages sent by the function carry it on.
+    pub fn trace(&self) -> String {
+        format!(
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage={LINEAGE}:{}",
+            self.chain + 1
+        )
     }
 
     /// How many messages it carries.
@@ -74,13 +89,21 @@ impl EventSource {
     pub fn new(sqs: Arc<Sqs>, queue: &str) -> Self {
         let disorder =
             Disorder { random: StdRng::seed_from_u64(0), shuffle: false, duplicates: 0.0, ghosts: VecDeque::new() };
-        Self { sqs, queue: queue.to_owned(), batch_size: 10, disorder: Mutex::new(disorder) }
+        Self { sqs, queue: queue.to_owned(), batch_size: 10, loops_allowed: false, disorder: Mutex::new(disorder) }
     }
 
     /// Sets the size of batches, 10 at most: more would need a batching window, which this has not.
     #[must_use]
     pub fn batches_of(mut self, size: usize) -> Self {
         self.batch_size = size.clamp(1, 10);
+        self
+    }
+
+    /// The function may send messages to its own queue for ever (`RecursiveLoop: Allow`). Otherwise a message that is
+    /// the result of 16 invocations goes to the dead-letter queue.
+    #[must_use]
+    pub fn allow_loops(mut self) -> Self {
+        self.loops_allowed = true;
         self
     }
 
@@ -101,12 +124,13 @@ impl EventSource {
     pub fn take(&self) -> Option<Batch> {
         let mut messages = self.receive();
         self.disturb(&mut messages);
+        let chain = messages.iter().filter_map(|message| chain(message.trace.as_deref()?)).max();
         if messages.is_empty() {
             return None;
         }
         let arn = queue_arn(&self.queue);
         let records: Vec<_> = messages.iter().map(|message| message.to_record(&arn, REGION)).collect();
-        Some(Batch { messages, event: json!({ "Records": records }) })
+        Some(Batch { messages, event: json!({ "Records": records }), chain: chain.unwrap_or(0) })
     }
 
     /// Deletes what succeeded, by what the function answered; an error stands for an invocation that failed.
@@ -116,7 +140,7 @@ impl EventSource {
         let mut outcome = Outcome::default();
         for message in &batch.messages {
             if failed.as_ref().is_some_and(|failed| !failed.contains(message.id.as_str())) {
-                self.sqs.queue(&self.queue, |queue, _| queue.delete(message.number, message.receive_count));
+                lock(&self.sqs.state).delete_received(&self.queue, message);
                 outcome.deleted.push(message.id.clone());
             } else {
                 outcome.returned.push(message.id.clone());
@@ -148,8 +172,24 @@ impl EventSource {
     }
 
     fn receive(&self) -> Vec<Message> {
-        let now = millis(&self.sqs.clock);
-        lock(&self.sqs.state).take(&self.queue, self.batch_size, None, now)
+        let now = millis(self.sqs.clock.now());
+        let mut state = lock(&self.sqs.state);
+        loop {
+            let received = state.take(&self.queue, self.batch_size, None, now);
+            let looping = |message: &Message| {
+                let chain = message.trace.as_deref().and_then(chain);
+                !self.loops_allowed && chain.is_some_and(|chain| chain >= LONGEST_CHAIN)
+            };
+            let nothing_left = received.is_empty();
+            let (stopped, good): (Vec<_>, Vec<_>) = received.into_iter().partition(looping);
+            for message in stopped {
+                state.delete_received(&self.queue, &message);
+                state.bury(&self.queue, message, now);
+            }
+            if nothing_left || !good.is_empty() {
+                return good;
+            }
+        }
     }
 
     fn disturb(&self, messages: &mut Vec<Message>) {
@@ -174,6 +214,15 @@ impl fmt::Debug for EventSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("EventSource").field(&self.queue).finish()
     }
+}
+
+/// What stands for the function in a trace.
+const LINEAGE: &str = "a87bd80c";
+
+/// How many invocations of the function a trace tells of.
+fn chain(trace: &str) -> Option<u32> {
+    let lineage = trace.split(';').find_map(|part| part.strip_prefix("Lineage="))?;
+    lineage.split('|').find_map(|hop| hop.strip_prefix(LINEAGE)?.strip_prefix(':'))?.parse().ok()
 }
 
 /// The ids that the function reported; `None` if the answer makes the whole batch fail. The batch succeeds if

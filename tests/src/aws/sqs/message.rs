@@ -41,6 +41,8 @@ pub struct Message {
     pub visible_at: i64,
     /// On a dead-letter queue: the ARN of the queue it comes from.
     pub dead_letter_source: Option<String>,
+    /// The trace of its sender, `AWSTraceHeader`.
+    pub trace: Option<String>,
     /// When it was received for the last time.
     pub(super) last_received_at: i64,
     pub(super) number: u64,
@@ -58,6 +60,7 @@ impl Message {
             receive_count: 0,
             visible_at: now,
             dead_letter_source: None,
+            trace: None,
             last_received_at: now,
             number,
         }
@@ -80,6 +83,9 @@ impl Message {
         }
         if let Some(group) = &self.group {
             set("MessageGroupId", group.clone());
+        }
+        if let Some(trace) = &self.trace {
+            set("AWSTraceHeader", trace.clone());
         }
         if let Some(source) = &self.dead_letter_source {
             set("DeadLetterQueueSourceArn", source.clone());

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Attribute, Message, md5_of_attributes, md5_of_body, read_handle};
 use super::queue::{CannotHide, Queue};
-use super::{LARGEST_MESSAGE, LONGEST_DELAY, LONGEST_VISIBILITY, State, queue_arn, queue_name};
+use super::{LARGEST_MESSAGE, LONGEST_DELAY, LONGEST_VISIBILITY, Sender, State, queue_arn, queue_name};
 use crate::aws::answers::{self, sqs_error};
 use crate::wire::Answer;
 
@@ -103,16 +103,17 @@ impl Refusal {
 }
 
 impl State {
-    pub(super) fn answer(&mut self, operation: &str, body: &Bytes, now: i64) -> Result<Answer, Refusal> {
+    pub(super) fn answer(&mut self, operation: &str, body: &Bytes, sender: Sender<'_>) -> Result<Answer, Refusal> {
         let mut input: Value = read(serde_json::from_slice(body))?;
+        let now = sender.now;
         let name =
             queue_name(input["QueueUrl"].as_str().or(input["QueueName"].as_str()).unwrap_or_default()).to_owned();
         if !self.queues.contains_key(&name) {
             return Err(Refusal::no_such_queue());
         }
         let done = match operation {
-            "SendMessage" => self.send(&name, from(input)?, now),
-            "SendMessageBatch" => return self.batch(from(input)?, |state, entry| state.send(&name, entry, now)),
+            "SendMessage" => self.send(&name, from(input)?, sender),
+            "SendMessageBatch" => return self.batch(from(input)?, |state, entry| state.send(&name, entry, sender)),
             "ReceiveMessage" => self.receive(&name, &from(input)?, now),
             "DeleteMessage" => self.delete(&name, &from(input)?),
             "DeleteMessageBatch" => return self.batch(from(input)?, |state, entry| state.delete(&name, &entry)),
@@ -135,12 +136,13 @@ impl State {
         self.queues.get_mut(name).expect("the call's queue was looked up first")
     }
 
-    fn send(&mut self, queue: &str, input: SendMessage, now: i64) -> Result<Value, Refusal> {
+    fn send(&mut self, queue: &str, input: SendMessage, sender: Sender<'_>) -> Result<Value, Refusal> {
         check(&input)?;
         self.sent += 1;
-        let mut message = Message::new(self.sent, input.message_body, now);
+        let mut message = Message::new(self.sent, input.message_body, sender.now);
         message.attributes = input.message_attributes;
         message.group = input.message_group_id;
+        message.trace = sender.trace.map(str::to_owned);
         let mut answer = json!({ "MessageId": message.id, "MD5OfMessageBody": md5_of_body(&message.body) });
         if let Some(digest) = md5_of_attributes(&message.attributes) {
             answer["MD5OfMessageAttributes"] = Value::from(digest);
@@ -153,16 +155,25 @@ impl State {
     pub(super) fn take(&mut self, name: &str, most: usize, visibility: Option<Duration>, now: i64) -> Vec<Message> {
         let queue = self.queue(name);
         let (received, dead) = queue.receive(most, visibility, now);
-        let target = queue.settings.redrive.as_ref().map(|(target, _)| target.clone());
-        if let Some(target) = target.and_then(|target| self.queues.get_mut(&target)) {
-            for mut message in dead {
-                message.dead_letter_source = Some(queue_arn(name));
-                message.receive_count = 0;
-                message.visible_at = now;
-                target.add(message, Duration::ZERO);
-            }
+        for message in dead {
+            self.bury(name, message, now);
         }
         received
+    }
+
+    /// Puts a message that has left a queue on its dead-letter queue, if it has one.
+    pub(super) fn bury(&mut self, name: &str, mut message: Message, now: i64) {
+        let target = self.queue(name).settings.redrive.as_ref().map(|(target, _)| target.clone());
+        if let Some(target) = target.and_then(|target| self.queues.get_mut(&target)) {
+            message.dead_letter_source = Some(queue_arn(name));
+            message.receive_count = 0;
+            message.visible_at = now;
+            target.add(message, Duration::ZERO);
+        }
+    }
+
+    pub(super) fn delete_received(&mut self, name: &str, message: &Message) {
+        self.queue(name).delete(message.number, message.receive_count);
     }
 
     fn receive(&mut self, name: &str, input: &ReceiveMessage, now: i64) -> Result<Value, Refusal> {

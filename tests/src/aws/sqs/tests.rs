@@ -122,7 +122,7 @@ async fn a_delay_hides_a_new_message_and_visibility_a_received_one() {
     world.advance(SECOND * 3599);
     assert_eq!(world.hide(&message, 43200).await, Err(Some("InvalidParameterValue".to_owned())));
     assert!(world.receive().await.is_empty());
-    assert_eq!(world.aws.sqs.next_visible_at("jobs"), Some(1_793_613_600_000 + (900 + 3600) * 1000));
+    assert_eq!(world.aws.sqs.next_visible_at("jobs"), Some(datetime!(2026-11-02 11:15 UTC)));
     world.hide(&message, 0).await.unwrap();
     let not_in_flight = Some("AWS.SimpleQueueService.MessageNotInflight".to_owned());
     assert_eq!(world.hide(&message, 10).await, Err(not_in_flight));
