@@ -191,6 +191,7 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
         answers::failure(answers::CAPACITY_UNAVAILABLE),
         answers::capacity_unavailable(),
         answers::throttling(),
+        answers::invalid_parameter("Error retrieving subnet information: (ErrorCode: RequestLimitExceeded, ...)"),
         answers::client_exception(answers::VCPU_QUOTA),
         answers::client_exception(answers::TASK_QUOTA),
         answers::server_exception(),
