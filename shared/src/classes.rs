@@ -45,10 +45,31 @@ pub struct RunnerClass {
     /// Whether the task gets a public IP address; needed in a public subnet to reach GitHub.
     #[serde(default)]
     pub assign_public_ip: bool,
+    /// What the task runs on, in the order in which it is tried while there is no capacity; On-Demand alone by default.
+    #[serde(default = "default_capacity")]
+    pub capacity: Vec<Capacity>,
+    /// Names of other classes whose task definition, network and capacity are tried next, in this order.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+}
+
+/// What a Fargate task runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capacity {
+    /// `FARGATE`
+    OnDemand,
+    /// `FARGATE_SPOT`: about 70 % less, and reclaimed with two minutes' notice. The cluster must have that capacity
+    /// provider.
+    Spot,
 }
 
 fn default_runner_group() -> u64 {
     1
+}
+
+fn default_capacity() -> Vec<Capacity> {
+    vec![Capacity::OnDemand]
 }
 
 fn default_container() -> String {
@@ -85,7 +106,22 @@ impl RunnerClasses {
                 return Err(format!("class {index}: the name {:?} is used twice", class.name));
             }
         }
+        for class in &classes {
+            if let Some(missing) =
+                class.fallback.iter().find(|name| **name == class.name || !names.contains(name.as_str()))
+            {
+                return Err(format!("class {:?}: fallback {missing:?} must be the name of another class", class.name));
+            }
+        }
         Ok(Self(classes))
+    }
+
+    /// Where a launch for this class is tried: the class itself on each of its capacities, then its fallbacks likewise.
+    pub fn choices<'a>(&'a self, class: &'a RunnerClass) -> impl Iterator<Item = (&'a RunnerClass, Capacity)> {
+        let fallbacks = class.fallback.iter().filter_map(|name| self.named(name));
+        std::iter::once(class)
+            .chain(fallbacks)
+            .flat_map(|class| class.capacity.iter().map(move |capacity| (class, *capacity)))
     }
 
     /// The first class that fits all of a job's labels.
@@ -141,6 +177,9 @@ impl RunnerClass {
         }
         if !(1..=16).contains(&self.subnets.len()) || self.subnets.iter().any(String::is_empty) {
             return Err("subnets must be 1 to 16".to_owned());
+        }
+        if self.capacity.is_empty() {
+            return Err("capacity must be \"on-demand\", \"spot\" or both, in order".to_owned());
         }
         if self.security_groups.len() > 5 || self.security_groups.iter().any(String::is_empty) {
             return Err("security_groups must be 5 at most".to_owned());
@@ -204,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn a_class_without_capacity_is_followed_by_its_fallbacks() {
+        let classes = classes(
+            r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],"capacity":["spot","on-demand"],
+                 "fallback":["c","b"]},
+                {"name":"b","labels":["m"],"task_definition":"t","subnets":["s"],"fallback":["a"]},
+                {"name":"c","labels":["n"],"task_definition":"t","subnets":["s"],"capacity":["spot"]}]"#,
+        );
+        let class = classes.named("a").unwrap();
+        let choices: Vec<_> = classes.choices(class).map(|(class, capacity)| (class.name.as_str(), capacity)).collect();
+        let (spot, on_demand) = (Capacity::Spot, Capacity::OnDemand);
+        assert_eq!(choices, [("a", spot), ("a", on_demand), ("c", spot), ("b", on_demand)]);
+    }
+
+    #[test]
     fn an_unusable_class_is_refused_with_its_name_and_key() {
         let with =
             |change: &str| format!(r#"[{{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"]{change}}}]"#);
@@ -213,6 +266,10 @@ mod tests {
             (with(r#","colour":"red""#), "unknown field `colour`"),
             (with(r#","runner_group_id":0"#), "runner_group_id"),
             (with(r#","container":"""#), "container"),
+            (with(r#","capacity":[]"#), "capacity"),
+            (with(r#","capacity":["reserved"]"#), "`on-demand` or `spot`"),
+            (with(r#","fallback":["b"]"#), "fallback \"b\""),
+            (with(r#","fallback":["a"]"#), "fallback \"a\""),
             (with(r#","security_groups":["1","2","3","4","5","6"]"#), "security_groups"),
             (r#"[{"name":"a b","labels":["l"],"task_definition":"t","subnets":["s"]}]"#.to_owned(), "name must be"),
             (r#"[{"name":"a","labels":[],"task_definition":"t","subnets":["s"]}]"#.to_owned(), "labels must be"),

@@ -11,14 +11,14 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::run_task::{RunTaskError, RunTaskOutput};
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, DesiredStatus, KeyValuePair, LaunchType,
-    NetworkConfiguration, Tag, Task, TaskField, TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus, KeyValuePair,
+    LaunchType, NetworkConfiguration, Tag, Task, TaskField, TaskOverride,
 };
 use secrecy::SecretString;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::classes::RunnerClass;
+use crate::classes::{Capacity, RunnerClass};
 use crate::github::JitConfig;
 use crate::job::{JobMessage, RunnerId};
 use crate::names::{LaunchToken, NamePrefix, RunnerName};
@@ -69,8 +69,10 @@ impl fmt::Display for TaskArn {
 pub struct Launch<'a> {
     /// The job.
     pub message: &'a JobMessage,
-    /// Its class.
+    /// What the task is made of: the job's class, or the fallback that stands in for it.
     pub class: &'a RunnerClass,
+    /// What it runs on.
+    pub capacity: Capacity,
     /// Guards the launch.
     pub token: &'a LaunchToken,
     /// The registration's name.
@@ -178,12 +180,14 @@ impl Tasks {
         if characters > LONGEST_OVERRIDES {
             return Err(RunError::TooLarge { characters });
         }
-        let answer = self
-            .client
-            .run_task()
+        let call = self.client.run_task();
+        let call = match launch.capacity {
+            Capacity::OnDemand => call.launch_type(LaunchType::Fargate),
+            Capacity::Spot => call.capacity_provider_strategy(spot()?),
+        };
+        let answer = call
             .cluster(&self.cluster)
             .task_definition(&launch.class.task_definition)
-            .launch_type(LaunchType::Fargate)
             .count(1)
             .client_token(launch.token.as_str())
             .started_by(launch.token.as_str())
@@ -218,11 +222,21 @@ impl Tasks {
 
     /// Live tasks of one launch. A task started a moment ago may be missing: ECS's reads lag behind its writes.
     pub async fn live_of(&self, token: &LaunchToken) -> Result<Vec<TaskArn>, EcsError> {
+        self.of(token, DesiredStatus::Running).await
+    }
+
+    /// Tasks of one launch that have stopped, within the last hour or so.
+    pub async fn stopped_of(&self, token: &LaunchToken) -> Result<Vec<TaskArn>, EcsError> {
+        self.of(token, DesiredStatus::Stopped).await
+    }
+
+    async fn of(&self, token: &LaunchToken, status: DesiredStatus) -> Result<Vec<TaskArn>, EcsError> {
         let answer = self
             .client
             .list_tasks()
             .cluster(&self.cluster)
             .started_by(token.as_str())
+            .desired_status(status)
             .send()
             .await
             .map_err(|error| failed("ListTasks", &error))?;
@@ -291,6 +305,11 @@ fn network_of(class: &RunnerClass) -> Result<NetworkConfiguration, RunError> {
         .build()
         .map_err(|error| RunError::Rejected { reason: error.to_string() })?;
     Ok(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+}
+
+fn spot() -> Result<CapacityProviderStrategyItem, RunError> {
+    let strategy = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build();
+    strategy.map_err(|error| RunError::Rejected { reason: error.to_string() })
 }
 
 fn overrides_of(class: &RunnerClass, environment: [(&str, String); 2]) -> TaskOverride {

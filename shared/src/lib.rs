@@ -7,6 +7,7 @@ pub mod config;
 pub mod ecs;
 pub mod github;
 pub mod job;
+pub mod metrics;
 pub mod names;
 pub mod queue;
 pub mod secret;

@@ -550,3 +550,30 @@ async fn when_the_queue_does_not_take_a_deferral_the_record_itself_returns() {
     assert_eq!(work_once(&world, &world.worker).await.len(), 1);
     assert!(world.github.runners().is_empty());
 }
+
+#[tokio::test]
+async fn without_spot_capacity_the_class_goes_to_on_demand_and_then_to_its_fallback() {
+    let mut classes = runner_classes();
+    classes[0]["capacity"] = json!(["spot", "on-demand"]);
+    classes[0]["fallback"] = json!(["elsewhere"]);
+    let mut elsewhere = runner_classes()[0].clone();
+    (elsewhere["name"], elsewhere["labels"]) = ("elsewhere".into(), json!(["elsewhere"]));
+    elsewhere["subnets"] = json!(["subnet-2"]);
+    classes.as_array_mut().expect("a list").push(elsewhere);
+    let world = World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+    world.queue_and_deliver().await;
+    world.work().await;
+    assert_eq!(world.aws.ecs.live_tasks()[0].provider, ecs::Provider::Spot);
+    world.aws.ecs.set_limit(ecs::Provider::Spot, ecs::Limit::exhausted());
+    world.queue_and_deliver().await;
+    world.work().await;
+    assert_eq!(world.aws.ecs.live_tasks()[1].provider, ecs::Provider::OnDemand);
+    for _ in 0..2 {
+        world.aws.faults().script("RunTask", Fault::Refuse(answers::failure(answers::CAPACITY_UNAVAILABLE)));
+    }
+    world.queue_and_deliver().await;
+    world.work().await;
+    let task = &world.aws.ecs.live_tasks()[2];
+    assert!(task.network.to_string().contains("subnet-2"), "{}", task.network);
+    assert_eq!(world.github.runners().len(), 3, "one registration for each, however many choices were tried");
+}

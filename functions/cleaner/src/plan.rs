@@ -53,7 +53,7 @@ mod tests {
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
 
     fn runner(name: &str, status: RunnerStatus, busy: bool) -> Runner {
-        Runner { id: RunnerId(7), name: name.to_owned(), status, busy }
+        Runner { id: RunnerId(7), name: name.to_owned(), status, busy, version: None }
     }
 
     fn born(ago: Duration) -> String {

@@ -1,6 +1,6 @@
 //! GitHub's payloads, turned into what they mean for us.
 
-use jitgate::classes::RunnerClasses;
+use jitgate::classes::{Misfit, RunnerClasses};
 use jitgate::job::{
     Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
 };
@@ -16,7 +16,7 @@ const LONGEST_DELIVERY_ID: usize = 64;
 pub enum Delivery {
     /// GitHub tries whether somebody is there.
     Ping,
-    /// A job needs a runner of ours.
+    /// A job needs a runner of ours, or needs none any more.
     Job(Box<JobMessage>),
     /// Nothing to do, and why.
     Ignored(String),
@@ -33,7 +33,7 @@ struct ActionJson {
 }
 
 #[derive(Deserialize)]
-struct QueuedJson {
+struct JobEventJson {
     workflow_job: WorkflowJobJson,
     repository: RepositoryJson,
     organization: Option<LoginJson>,
@@ -78,6 +78,35 @@ struct InstallationJson {
     id: InstallationId,
 }
 
+#[derive(Deserialize)]
+struct CompletedJson {
+    workflow_job: EndedJobJson,
+}
+
+#[derive(Deserialize)]
+struct EndedJobJson {
+    conclusion: Option<String>,
+    runner_id: Option<u64>,
+}
+
+/// How a job ended, as far as its runner is concerned.
+enum Ending {
+    /// It was cancelled, or ended otherwise, before any runner took it.
+    WithoutRunner,
+    /// Nothing was started for it in vain, and why.
+    Other(&'static str),
+}
+
+fn ending(body: &[u8]) -> Result<Ending, Malformed> {
+    let CompletedJson { workflow_job: job } = parse(body)?;
+    Ok(match (job.runner_id, job.conclusion.as_deref()) {
+        // GitHub writes 0 as well as null.
+        (Some(1..), _) => Ending::Other("the job had its runner, which ends with it"),
+        (_, Some("skipped")) => Ending::Other("a skipped job was never queued"),
+        _ => Ending::WithoutRunner,
+    })
+}
+
 fn first_attempt() -> u32 {
     1
 }
@@ -96,10 +125,15 @@ pub fn read(
         other => return Ok(Delivery::Ignored(format!("event {other:?} is none of ours"))),
     }
     let ActionJson { action } = parse(body)?;
-    if action != "queued" {
-        return Ok(Delivery::Ignored(format!("action {action:?} needs no runner")));
-    }
-    let QueuedJson { workflow_job: job, repository, organization, installation } = parse(body)?;
+    let purpose = match action.as_str() {
+        "queued" => Purpose::Launch,
+        "completed" => match ending(body)? {
+            Ending::WithoutRunner => Purpose::Release,
+            Ending::Other(reason) => return Ok(Delivery::Ignored(reason.to_owned())),
+        },
+        other => return Ok(Delivery::Ignored(format!("action {other:?} needs no runner"))),
+    };
+    let JobEventJson { workflow_job: job, repository, organization, installation } = parse(body)?;
     let organization = match organization {
         Some(organization) => Some(organization.login),
         None => (repository.owner.kind.as_deref() == Some("Organization")).then(|| repository.owner.login.clone()),
@@ -115,11 +149,13 @@ pub fn read(
     }
     let class = match classes.fit(&job.labels) {
         Ok(class) => class.name.clone(),
+        // Some `completed` come without labels; what is released is found by the job's id alone.
+        Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
         Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
     };
     Ok(Delivery::Job(Box::new(JobMessage {
         version: MESSAGE_VERSION,
-        purpose: Purpose::Launch,
+        purpose,
         job_id: job.id,
         run_id: job.run_id,
         run_attempt: job.run_attempt,
@@ -140,6 +176,7 @@ pub fn read(
         backoff: 0,
         not_before: None,
         unsettled: false,
+        seen_idle_at: None,
     })))
 }
 

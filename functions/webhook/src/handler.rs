@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use jitgate::clock::Clock;
 use jitgate::config::WebhookConfig;
+use jitgate::job::{JobMessage, Purpose};
 use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
 
@@ -86,7 +87,7 @@ impl Webhook {
         }
     }
 
-    async fn enqueue(&self, message: &jitgate::job::JobMessage) -> HttpResponse {
+    async fn enqueue(&self, message: &JobMessage) -> HttpResponse {
         match self.queue.send(message, Duration::ZERO).await {
             Ok(()) => {
                 tracing::info!(
@@ -94,10 +95,15 @@ impl Webhook {
                     run.id = message.run_id.0,
                     repository = message.full_name(),
                     class = message.class,
+                    purpose = ?message.purpose,
                     delivery.id = message.delivery_id,
                     "job queued"
                 );
-                HttpResponse::new(202, "queued", &format!("job {} gets a {} runner", message.job_id, message.class))
+                let reason = match message.purpose {
+                    Purpose::Launch => format!("job {} gets a {} runner", message.job_id, message.class),
+                    Purpose::Release => format!("job {} ended without a runner", message.job_id),
+                };
+                HttpResponse::new(202, "queued", &reason)
             }
             Err(error) => {
                 tracing::error!(job.id = message.job_id.0, delivery.id = message.delivery_id, error = %error, "job not queued");

@@ -9,12 +9,14 @@ use jitgate::config::FleetConfig;
 use jitgate::ecs::Tasks;
 use jitgate::github::GitHub;
 use jitgate::job::{JobMessage, Purpose};
+use jitgate::metrics::{Metrics, Unit};
 use jitgate::queue::{JobQueue, LONGEST_DELAY};
 use jitgate::secret::SecretReader;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::launch::Launched;
+use crate::release::Released;
 use crate::verdict::{LONGEST_WAIT, LaunchError, Verdict, decide};
 
 /// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
@@ -60,6 +62,21 @@ pub struct Worker {
 /// The queue did not take what had to be put there, so the message itself must come again.
 struct MustReturn;
 
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// A task was started, this many seconds after the job had come in.
+    Launched(i64),
+    /// There was nothing to start.
+    Nothing,
+    /// Tasks without a job were stopped.
+    Stopped(usize),
+    /// The job's time was over.
+    Expired,
+    Deferred,
+    GivenUp,
+}
+
 impl Worker {
     /// Nothing is read or called before the first batch.
     pub fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
@@ -75,14 +92,39 @@ impl Worker {
 
     /// Works on all messages of a batch at the same time.
     pub async fn handle(&self, event: SqsEvent) -> BatchResponse {
-        let outcomes = join_all(event.records.into_iter().map(async |record| match self.work(&record).await {
-            Ok(()) => None,
-            Err(MustReturn) => Some(BatchItemFailure { item_identifier: record.message_id }),
-        }));
-        BatchResponse { batch_item_failures: outcomes.await.into_iter().flatten().collect() }
+        let outcomes = join_all(event.records.iter().map(|record| self.work(record))).await;
+        self.measure(&outcomes);
+        let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let returned = returned.map(|(record, _)| BatchItemFailure { item_identifier: record.message_id });
+        BatchResponse { batch_item_failures: returned.collect() }
     }
 
-    async fn work(&self, record: &Record) -> Result<(), MustReturn> {
+    fn measure(&self, outcomes: &[Result<Outcome, MustReturn>]) {
+        let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
+        let mut metrics = Metrics::new("worker");
+        let waits: Vec<_> = outcomes
+            .iter()
+            .flatten()
+            .filter_map(|outcome| if let Outcome::Launched(seconds) = outcome { Some(*seconds) } else { None })
+            .collect();
+        metrics.count("JobsLaunched", waits.len());
+        if !waits.is_empty() {
+            metrics.put("QueueToLaunch", Unit::Seconds, waits);
+        }
+        metrics.count("JobsDeferred", count(|outcome| *outcome == Outcome::Deferred));
+        metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
+        metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
+        let stopped =
+            outcomes.iter().flatten().map(|outcome| if let Outcome::Stopped(tasks) = outcome { *tasks } else { 0 });
+        metrics.count("TasksReleased", stopped.sum());
+        metrics.count("MessagesReturned", outcomes.iter().filter(|outcome| outcome.is_err()).count());
+        if let Some(remaining) = self.github.take_budget() {
+            metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);
+        }
+        metrics.write(self.clock.now());
+    }
+
+    async fn work(&self, record: &Record) -> Result<Outcome, MustReturn> {
         let mut message = match JobMessage::parse(&record.body) {
             Ok(message) => message,
             Err(error) => {
@@ -98,18 +140,39 @@ impl Worker {
                 deferrals = message.deferrals,
                 "job dropped: it waited as long as GitHub lets it"
             );
-            return Ok(());
+            return Ok(Outcome::Expired);
         }
         if let Some(moment) = message.not_before.filter(|moment| *moment > now) {
             return self.send(&message, moment - now).await;
         }
         match message.purpose {
             Purpose::Launch => self.work_on_launch(&mut message, now).await,
-            Purpose::Release => Ok(()),
+            Purpose::Release => self.work_on_release(&mut message, now).await,
         }
     }
 
-    async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<(), MustReturn> {
+    async fn work_on_release(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<Outcome, MustReturn> {
+        match self.release(message).await {
+            Ok(Released::Done { stopped, left }) => {
+                tracing::info!(
+                    job.id = message.job_id.0,
+                    repository = message.full_name(),
+                    stopped,
+                    left,
+                    "job released"
+                );
+                Ok(if stopped > 0 { Outcome::Stopped(stopped) } else { Outcome::Nothing })
+            }
+            Ok(Released::LookAgain(pause)) => {
+                message.deferrals += 1;
+                message.not_before = Some(now + pause);
+                self.send(message, pause).await
+            }
+            Err(error) => self.settle(message, &error, now).await,
+        }
+    }
+
+    async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<Outcome, MustReturn> {
         // A class may have been renamed while the message waited.
         let class = match self.config.classes.named(&message.class) {
             Some(class) => class,
@@ -123,6 +186,7 @@ impl Worker {
         };
         match self.launch(message, class).await {
             Ok(Launched::Started { task, runner_id, runner_name }) => {
+                let waited = (self.clock.now() - message.queued_at).whole_seconds();
                 tracing::info!(
                     job.id = message.job_id.0,
                     job.attempt = message.attempt.0,
@@ -133,18 +197,18 @@ impl Worker {
                     runner.id = runner_id.0,
                     runner.name = %runner_name,
                     task.arn = %task,
-                    waited_seconds = (self.clock.now() - message.queued_at).whole_seconds(),
+                    waited_seconds = waited,
                     "runner launched"
                 );
-                Ok(())
+                Ok(Outcome::Launched(waited))
             }
             Ok(Launched::AlreadyRunning { task }) => {
                 tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
-                Ok(())
+                Ok(Outcome::Nothing)
             }
             Ok(Launched::JobGone) => {
                 tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
-                Ok(())
+                Ok(Outcome::Nothing)
             }
             Err(error) => self.settle(message, &error, now).await,
         }
@@ -155,7 +219,7 @@ impl Worker {
         message: &mut JobMessage,
         error: &LaunchError,
         now: OffsetDateTime,
-    ) -> Result<(), MustReturn> {
+    ) -> Result<Outcome, MustReturn> {
         match decide(error, message.backoff, now) {
             Verdict::Defer { until, grows } => {
                 tracing::warn!(
@@ -188,23 +252,29 @@ impl Worker {
         }
     }
 
-    async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<(), MustReturn> {
+    async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<Outcome, MustReturn> {
         let delay = Duration::try_from(delay).unwrap_or_default().min(LONGEST_DELAY);
         // Rounded up: a message that comes a moment early would only be sent once more.
         let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
-        self.queue.send(message, delay).await.map_err(|error| {
-            tracing::error!(job.id = message.job_id.0, error = %error, "message not sent, its record returns");
-            MustReturn
-        })
+        match self.queue.send(message, delay).await {
+            Ok(()) => Ok(Outcome::Deferred),
+            Err(error) => {
+                tracing::error!(job.id = message.job_id.0, error = %error, "message not sent, its record returns");
+                Err(MustReturn)
+            }
+        }
     }
 
     /// Without a dead-letter queue of our own knowledge, the message returns until the job queue's redrive policy
     /// moves it.
-    async fn give_up(&self, body: &str, reason: &str) -> Result<(), MustReturn> {
+    async fn give_up(&self, body: &str, reason: &str) -> Result<Outcome, MustReturn> {
         let Some(url) = &self.config.dead_letter_queue_url else { return Err(MustReturn) };
-        self.queue.send_dead_letter(url, body, reason).await.map_err(|error| {
-            tracing::error!(error = %error, "dead letter not sent, its record returns");
-            MustReturn
-        })
+        match self.queue.send_dead_letter(url, body, reason).await {
+            Ok(()) => Ok(Outcome::GivenUp),
+            Err(error) => {
+                tracing::error!(error = %error, "dead letter not sent, its record returns");
+                Err(MustReturn)
+            }
+        }
     }
 }

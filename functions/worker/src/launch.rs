@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use jitgate::classes::RunnerClass;
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, JobState, Scope};
+use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, JobState, Place, Runner};
 use jitgate::job::{JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
@@ -37,7 +37,7 @@ const MOST_LAUNCHES: u16 = 5;
 const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 
 /// A registration younger than this may not be shown yet.
-const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
+pub(crate) const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
 
 /// How a launch ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,17 +69,11 @@ enum Attempted {
     },
 }
 
-/// One job, and where its runner is registered.
-struct Place {
-    account: Account,
-    scope: Scope,
-}
-
 impl Worker {
     /// Gives the job a runner. The message's attempt, birth time and whether it is settled are kept up to date, so that
     /// it can be sent anew whatever happens.
     pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
-        let place = Place { account: Account::from(&*message), scope: self.github.scope_of(message) };
+        let place = self.place_of(message);
         let has_waited = message.backoff > 0 || self.clock.now() - message.queued_at > WORTH_ASKING;
         if has_waited && !self.still_queued(&place, message).await? {
             return Ok(Launched::JobGone);
@@ -98,6 +92,11 @@ impl Worker {
             message.unsettled = false;
         }
         Err(LaunchError::StopsAtOnce { attempts: MOST_LAUNCHES, reason: last_reason })
+    }
+
+    /// Where the job's runner is registered.
+    pub(crate) fn place_of(&self, message: &JobMessage) -> Place {
+        Place { account: Account::from(message), scope: self.github.scope_of(message) }
     }
 
     /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait.
@@ -140,8 +139,7 @@ impl Worker {
                 }
             }
         };
-        let launch = Launch { message, class, token: &token, runner_name: &runner_name, jit: &jit };
-        match self.tasks.run(launch).await {
+        match self.run(message, class, &token, &runner_name, &jit).await {
             Ok(task) => {
                 self.delete_by_name(place, &names_taken).await;
                 Ok(Attempted::Done(Launched::Started { task, runner_id: jit.runner_id, runner_name }))
@@ -157,6 +155,28 @@ impl Worker {
                 Err(error.into())
             }
         }
+    }
+
+    /// Where there is no capacity, the class's next choice is tried, under the same token: should an earlier one have
+    /// been accepted after all, the conflict says so.
+    async fn run(
+        &self,
+        message: &JobMessage,
+        class: &RunnerClass,
+        token: &LaunchToken,
+        runner_name: &RunnerName,
+        jit: &JitConfig,
+    ) -> Result<TaskArn, RunError> {
+        let mut reasons = Vec::new();
+        for (class, capacity) in self.config.classes.choices(class) {
+            match self.tasks.run(Launch { message, class, capacity, token, runner_name, jit }).await {
+                Err(RunError::NoCapacity { reason }) => {
+                    reasons.push(format!("{} on {capacity:?}: {reason}", class.name));
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(RunError::NoCapacity { reason: reasons.join("; ") })
     }
 
     async fn register(
@@ -221,7 +241,7 @@ impl Worker {
             self.delete_by_name(place, &others).await;
         }
         if let Some(id) = task.runner_id
-            && self.quickly(async || self.github.runner(&place.account, &place.scope, id).await).await?.is_none()
+            && self.runner(place, id).await?.is_none()
         {
             if task.created_at.is_none_or(|at| self.clock.now() - at < SHOWN_AFTER) {
                 return Err(LaunchError::Unsure { task: task.arn.to_string() });
@@ -268,9 +288,17 @@ impl Worker {
         }
     }
 
+    pub(crate) async fn runner(&self, place: &Place, id: RunnerId) -> Result<Option<Runner>, GitHubError> {
+        self.quickly(async || self.github.runner(&place.account, &place.scope, id).await).await
+    }
+
+    pub(crate) async fn delete_runner(&self, place: &Place, id: RunnerId) -> Result<Deletion, GitHubError> {
+        self.quickly(async || self.github.delete_runner(&place.account, &place.scope, id).await).await
+    }
+
     /// Whether the registration is gone now. GitHub refuses if it is busy, which is right.
     async fn delete(&self, place: &Place, id: RunnerId) -> bool {
-        match self.quickly(async || self.github.delete_runner(&place.account, &place.scope, id).await).await {
+        match self.delete_runner(place, id).await {
             Ok(Deletion::Deleted | Deletion::Gone) => true,
             Ok(Deletion::Busy) => false,
             Err(error) => {

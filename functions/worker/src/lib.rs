@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod launch;
+pub mod release;
 pub mod verdict;
 
 pub use batch::{BatchResponse, SqsEvent, Worker};

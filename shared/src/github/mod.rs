@@ -12,7 +12,9 @@ mod pace;
 mod runners;
 mod sign_in;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
@@ -139,6 +141,8 @@ pub struct GitHub {
     clock: Clock,
     gate: Gate,
     pacer: Pacer,
+    /// What is left of each credential's hour, by the last answer.
+    budgets: Mutex<HashMap<CredentialKey, u64>>,
     sign_in: SignIn,
 }
 
@@ -226,6 +230,7 @@ impl GitHub {
             pacer: Pacer::new(config.points_per_minute),
             config,
             gate: Gate::default(),
+            budgets: Mutex::default(),
             sign_in: SignIn::new(secret, clock.clone()),
             clock,
         }
@@ -234,6 +239,12 @@ impl GitHub {
     /// Where the runner for a job is registered.
     pub fn scope_of(&self, message: &JobMessage) -> Scope {
         Scope::of(self.config.scope, message)
+    }
+
+    /// Calls that are left of the hour to the credential that has the least, by the answers since the last question.
+    pub fn take_budget(&self) -> Option<u64> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *budgets).into_values().min()
     }
 
     /// Makes a call with the account's credential.
@@ -335,6 +346,11 @@ impl GitHub {
         let body = answer.bytes().await?;
         let now = self.clock.now();
         self.pacer.answered(key, &headers, now);
+        if let Some(remaining) =
+            headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok()?.parse().ok())
+        {
+            self.budgets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, remaining);
+        }
         if !status.is_success() {
             return Err(Failure::Refused(classify(status, &headers, &body, now)));
         }

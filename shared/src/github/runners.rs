@@ -46,6 +46,16 @@ pub struct Runner {
     pub status: RunnerStatus,
     /// Whether it has a job; lags by up to a minute and was seen false in the middle of one.
     pub busy: bool,
+    /// The runner's version; absent until it has connected once.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+impl Runner {
+    /// Whether its runner has never been there, and so cannot have a job.
+    pub fn never_connected(&self) -> bool {
+        self.status == RunnerStatus::Offline && !self.busy && self.version.is_none()
+    }
 }
 
 /// Whether a registration's runner is connected.

@@ -1,0 +1,115 @@
+//! Metrics, in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics, without a call.
+//!
+//! All are in the namespace `jitgate`, without dimensions but the function's name: what is broken down further is in
+//! the log lines, where it costs nothing.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "jitgate";
+
+/// A metric's unit, in CloudWatch's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// How many.
+    Count,
+    /// How long.
+    Seconds,
+}
+
+impl Unit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Seconds => "Seconds",
+        }
+    }
+}
+
+/// Metrics of one invocation, written as one line.
+#[derive(Debug)]
+pub struct Metrics {
+    function: &'static str,
+    values: Vec<(&'static str, Unit, Value)>,
+}
+
+impl Metrics {
+    /// For a function.
+    pub fn new(function: &'static str) -> Self {
+        Self { function, values: Vec::new() }
+    }
+
+    /// One value.
+    pub fn put(&mut self, name: &'static str, unit: Unit, value: impl Into<Value>) {
+        self.values.push((name, unit, value.into()));
+    }
+
+    /// How often something happened; nothing is written for what did not.
+    pub fn count(&mut self, name: &'static str, count: usize) {
+        if count > 0 {
+            self.put(name, Unit::Count, count);
+        }
+    }
+
+    /// The line; `None` if there is nothing to say.
+    pub fn line(&self, now: OffsetDateTime) -> Option<String> {
+        if self.values.is_empty() {
+            return None;
+        }
+        let metrics: Vec<_> =
+            self.values.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit.as_str() })).collect();
+        let mut line: Map<String, Value> =
+            self.values.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())).collect();
+        line.insert("function".to_owned(), self.function.into());
+        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics });
+        let milliseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        line.insert("_aws".to_owned(), json!({ "Timestamp": milliseconds, "CloudWatchMetrics": [directive] }));
+        Some(Value::Object(line).to_string())
+    }
+
+    /// Writes the line to the log.
+    pub fn write(&self, now: OffsetDateTime) {
+        if let Some(line) = self.line(now) {
+            // A log that cannot be written to is no reason to fail a job.
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_what_cloudwatch_reads() {
+        let mut metrics = Metrics::new("worker");
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(1234);
+        assert_eq!(metrics.line(now), None);
+        metrics.count("JobsDeferred", 0);
+        metrics.count("JobsLaunched", 2);
+        metrics.put("QueueToLaunch", Unit::Seconds, vec![1, 3]);
+        let line: Value = serde_json::from_str(&metrics.line(now).unwrap()).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "_aws": {
+                    "Timestamp": 1234,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "jitgate",
+                        "Dimensions": [["function"]],
+                        "Metrics": [
+                            { "Name": "JobsLaunched", "Unit": "Count" },
+                            { "Name": "QueueToLaunch", "Unit": "Seconds" },
+                        ],
+                    }],
+                },
+                "function": "worker",
+                "JobsLaunched": 2,
+                "QueueToLaunch": [1, 3],
+            })
+        );
+    }
+}

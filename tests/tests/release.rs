@@ -1,0 +1,134 @@
+//! Stories of jobs that end without a runner: what was started for them is taken back, and nobody else is hurt.
+
+use std::time::Duration;
+
+use jitgate::job::JobId;
+use jitgate_tests::aws::ecs;
+use jitgate_tests::github::JobStatus;
+use jitgate_tests::world::World;
+
+fn slow_start(world: &World) {
+    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_secs(50)), ..ecs::Pace::default() });
+}
+
+async fn cancel(world: &World, job: JobId) {
+    world.github.cancel_job(job);
+    assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
+}
+
+async fn work_for(world: &mut World, time: Duration) {
+    let until = world.clock.now() + time;
+    while world.clock.now() < until {
+        world.work().await;
+        world.pass(Duration::from_secs(5));
+    }
+    world.work().await;
+}
+
+fn assert_nothing_left(world: &World) {
+    assert_eq!((world.live_tasks(), world.waiting()), (0, 0));
+    assert!(world.github.runners().is_empty(), "{:?}", world.github.runners());
+    assert!(world.dead_letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_jobs_runner_is_taken_back_at_once_while_it_starts() {
+    let mut world = World::new().await;
+    slow_start(&world);
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_secs(10));
+    cancel(&world, job).await;
+    world.work().await;
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
+async fn a_runner_that_is_there_already_is_taken_back_at_the_second_look() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.github.cancel_job(job);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
+    world.work().await;
+    assert_eq!(world.live_tasks(), 1, "one look is not enough");
+    work_for(&mut world, Duration::from_mins(2)).await;
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
+async fn a_runner_that_has_taken_another_job_is_left_alone_however_late_github_says_so() {
+    for lag in [Duration::ZERO, Duration::from_mins(1)] {
+        let mut world = World::new().await;
+        world.github.behave(|behaviour| {
+            behaviour.busy_lag = lag;
+            behaviour.deletion_trusts_busy = true;
+        });
+        let cancelled = world.queue_and_deliver().await;
+        world.work().await;
+        world.github.cancel_job(cancelled);
+        // Its runner comes up and takes another job with the same labels, of which nobody has told us.
+        let other = world.queue_job();
+        world.pass(Duration::from_secs(5));
+        assert_eq!(world.github.job(other).unwrap().status, JobStatus::InProgress);
+        world.deliver(&world.github.event(cancelled, "completed")).await;
+        work_for(&mut world, Duration::from_mins(5)).await;
+        let other = world.github.job(other).unwrap();
+        assert_eq!((other.status, other.conclusion.as_deref()), (JobStatus::Completed, Some("success")));
+        assert_nothing_left(&world);
+    }
+}
+
+#[tokio::test]
+async fn a_completed_that_overtakes_its_queued_is_remembered_long_enough() {
+    let mut world = World::new().await;
+    slow_start(&world);
+    let job = world.queue_job();
+    let queued = world.github.event(job, "queued");
+    cancel(&world, job).await;
+    world.work().await;
+    world.clock.advance(Duration::from_secs(20));
+    world.deliver(&queued).await;
+    work_for(&mut world, Duration::from_mins(5)).await;
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
+async fn a_release_for_a_job_that_was_never_launched_ends_by_itself() {
+    let mut world = World::new().await;
+    let job = world.queue_job();
+    cancel(&world, job).await;
+    work_for(&mut world, Duration::from_mins(6)).await;
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
+async fn a_job_that_had_its_runner_or_was_skipped_needs_no_release() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_mins(5));
+    assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 200);
+    let skipped = world.queue_job();
+    world.github.cancel_job(skipped);
+    let event = world.github.event(skipped, "completed").conclusion("skipped");
+    assert_eq!(world.deliver(&event).await.status_code, 200);
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
+async fn later_launches_of_the_same_job_are_found_too() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start("CannotPullContainerError");
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_secs(5));
+    slow_start(&world);
+    world.deliver_queued(job).await;
+    world.work().await;
+    assert_eq!(world.live_tasks(), 1);
+    cancel(&world, job).await;
+    world.work().await;
+    assert_eq!(world.live_tasks(), 0);
+}
