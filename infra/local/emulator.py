@@ -6,6 +6,7 @@ template knows that it is not on AWS.
 """
 
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -54,15 +55,19 @@ class Emulator:
 def emulator(port: int) -> Iterator[Emulator]:
     """An emulator for as long as the block runs."""
     url = f"http://127.0.0.1:{port}"
-    with serving("the AWS emulator", [str(VENV / "bin" / "ministack")], LOGS / "emulator.log", _environment(port)) as server:
-        server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
-        yield Emulator(url, server.pid)
-
-
-def _environment(port: int) -> dict[str, str]:
-    """Built from nothing, since the functions inherit it: no proxy, no profile and no region of whoever runs this."""
     scratch = STATE / f"emulator-{port}"
     scratch.mkdir(parents=True, exist_ok=True)
+    command = [str(VENV / "bin" / "ministack")]
+    try:
+        with serving("the AWS emulator", command, LOGS / "emulator.log", _environment(port, scratch)) as server:
+            server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
+            yield Emulator(url, server.pid)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _environment(port: int, scratch: Path) -> dict[str, str]:
+    """Built from nothing, since the functions inherit it: no proxy, no profile and no region of whoever runs this."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(scratch),

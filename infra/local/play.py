@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import json
+import shutil
 import subprocess
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from checkout import STACK_FILE
+from checkout import STACK_FILE, STATE
 from processes import end_group
 from stack import LABELS, stack
 from standin import http
@@ -58,6 +59,7 @@ def down() -> None:
         if program in _command_of(pid):
             end_group(pid)
     STACK_FILE.unlink()
+    shutil.rmtree(STATE, ignore_errors=True)
     say("The stack is down.")
 
 

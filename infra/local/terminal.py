@@ -1,7 +1,6 @@
 """What a person reads: headings, one line for each thing that happens, and problems together with what to do."""
 
 import sys
-import time
 
 
 class Problem(Exception):
@@ -24,19 +23,6 @@ def say(text: str = "") -> None:
 def heading(text: str) -> None:
     """What happens next, and may take a while."""
     say(paint(f"\n▸ {text}", "bold"))
-
-
-class Stopwatch:
-    """Seconds since it was started."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def __str__(self) -> str:
-        return f"{self.seconds():5.1f} s"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -74,7 +74,7 @@ def install_npm_packages() -> None:
         return
     heading("Installing GitHub's example payloads and API description into tests/node_modules")
     _must_succeed(
-        run(["npm", "ci", "--no-audit", "--no-fund", "--cache", str(LOCAL / "npm-cache")], cwd=TESTS),
+        run(["npm", "ci", "--no-audit", "--no-fund"], cwd=TESTS),
         "The npm packages could not be installed. Is the npm registry within reach?",
     )
     stamp.parent.mkdir(parents=True, exist_ok=True)
