@@ -17,6 +17,7 @@ from types import FrameType
 
 import toolchain
 from checkout import VENV
+from processes import INTERRUPTIONS
 from terminal import Problem, heading, paint, say
 
 COMMANDS = {
@@ -29,8 +30,8 @@ COMMANDS = {
 }
 
 
-class Interrupted(Exception):
-    """Somebody wants us to end; carries the signal's number."""
+class Interrupted(BaseException):
+    """Somebody wants us to end; carries the signal's number. Not an error that anything on the way could handle."""
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
             command.add_argument("--event", default="workflow_job")
     arguments = parser.parse_args()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     try:
         _set_up(arguments.command)
@@ -112,7 +113,7 @@ def _demo(binaries: dict[str, Path]) -> int:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Once is enough: what follows is the clean-up, which takes seconds at most and must not be interrupted."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in INTERRUPTIONS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number)
 
