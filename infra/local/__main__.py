@@ -102,7 +102,7 @@ def _demo(binaries: dict[str, Path]) -> int:
     started = time.monotonic()
     checks = Checks()
     heading("Starting the stack")
-    with stack(binaries) as running:
+    with stack(binaries, "demo") as running:
         heading("As deployed")
         template_checks.check(running, checks)
         demo.run(running, checks)

@@ -6,20 +6,17 @@ template knows that it is not on AWS.
 """
 
 import os
-import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 
-from checkout import LOGS, STATE, VENV
-from processes import Server, serving
-from terminal import Problem
+from checkout import VENV
+from processes import serve
 
 REGION = "us-east-1"
 
@@ -51,19 +48,13 @@ class Emulator:
         return f"{self.url}/_aws/lambda-url/{url_id}/"
 
 
-@contextmanager
-def emulator(port: int) -> Iterator[Emulator]:
-    """An emulator for as long as the block runs."""
+def start(ending: ExitStack, port: int, scratch: Path, log: Path) -> Emulator:
+    """Starts an emulator that ends together with `ending`. All it writes goes to the scratch folder."""
     url = f"http://127.0.0.1:{port}"
-    scratch = STATE / f"emulator-{port}"
-    scratch.mkdir(parents=True, exist_ok=True)
     command = [str(VENV / "bin" / "ministack")]
-    try:
-        with serving("the AWS emulator", command, LOGS / "emulator.log", _environment(port, scratch)) as server:
-            server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
-            yield Emulator(url, server.pid)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    server = serve(ending, "the AWS emulator", command, log, _environment(port, scratch))
+    server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
+    return Emulator(url, server.pid)
 
 
 def _environment(port: int, scratch: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import uuid
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,14 @@ def up(binaries: dict[str, Path]) -> None:
     if STACK_FILE.exists():
         raise Problem("A stack is up already. `make down` ends it.")
     heading("Starting the stack")
-    with ExitStack() as cleanup:
-        running = cleanup.enter_context(stack(binaries))
+    with stack(binaries, "up") as running:
         note = {
-            "processes": {"ministack": running.aws.pid, "standin": running.github.pid},
+            "processes": {"standin": running.github.pid, "ministack": running.aws.pid},
             "webhook_url": running.deployed.webhook_url,
             "webhook_secret": running.app.webhook_secret,
         }
         STACK_FILE.write_text(json.dumps(note, indent=2))
-        cleanup.pop_all()
+        running.leave_running()
     labels = json.dumps(LABELS[:1])
     job = json.dumps({"name": "by-hand", "labels": LABELS[:1], "example": 5})
     say(f"""

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +85,12 @@ def end_group(group: int, reap: subprocess.Popen[bytes] | None = None) -> None:
         reap.wait()
 
 
-@contextmanager
-def serving(name: str, command: list[str], log: Path, env: dict[str, str]) -> Iterator[Server]:
-    """A server for as long as the block runs."""
-    server = None
-    try:
-        with _undisturbed():
-            server = Server(name, command, log, env)
-        yield server
-    finally:
-        if server is not None:
-            server.stop()
+def serve(ending: ExitStack, name: str, command: list[str], log: Path, env: dict[str, str]) -> Server:
+    """Starts a server that ends together with `ending`."""
+    with _undisturbed():
+        server = Server(name, command, log, env)
+        ending.callback(server.stop)
+    return server
 
 
 def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
