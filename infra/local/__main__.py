@@ -75,21 +75,20 @@ def _run(arguments: argparse.Namespace) -> int:
     import play  # noqa: PLC0415
     from lint import lint  # noqa: PLC0415
 
-    match arguments.command:
-        case "demo":
-            return _demo(toolchain.build())
-        case "test":
-            binaries = toolchain.build()
-            toolchain.cargo_test()
-            return _demo(binaries)
-        case "up":
-            play.up(toolchain.build())
-        case "down":
-            play.down()
-        case "deliver":
-            play.deliver(arguments.payload, arguments.event)
-        case "lint":
-            lint()
+    if arguments.command == "demo":
+        return _demo(toolchain.build())
+    if arguments.command == "test":
+        binaries = toolchain.build()
+        toolchain.cargo_test()
+        return _demo(binaries)
+    if arguments.command == "up":
+        play.up(toolchain.build())
+    if arguments.command == "down":
+        play.down()
+    if arguments.command == "deliver":
+        play.deliver(arguments.payload, arguments.event)
+    if arguments.command == "lint":
+        lint()
     return 0
 
 

@@ -1,8 +1,8 @@
 """The AWS emulator: ministack, on loopback, without Docker.
 
-It runs `provided.al2023` functions as plain processes, enforces the functions' own IAM roles (so that a permission
-missing in template.yaml is missing here, too), and hands its own `AWS_ENDPOINT_URL` on to the functions: nothing in the
-template knows that it is not on AWS.
+It runs `provided.al2023` functions as plain processes, and hands its own `AWS_ENDPOINT_URL` on to them: nothing in the
+template knows that it is not on AWS. It enforces the functions' own IAM roles, so that most permissions that
+template.yaml forgets are missing here, too; `template_checks.py` looks for those it does not ask for.
 """
 
 import os

@@ -22,7 +22,7 @@ LINT_PACKAGES = HERE / "requirements-lint.txt"
 
 # What the person has to install, and how. Any one of a row's names will do.
 TOOLS = [
-    (["cargo"], "Install Rust by rustup, https://rustup.rs; rust-toolchain.toml picks the version."),
+    (["cargo"], "Install Rust by rustup, https://rustup.rs (rust-toolchain.toml picks the version), or put ~/.cargo/bin on the PATH."),
     (["cc", "gcc", "clang"], "Install a C compiler: `apt-get install build-essential` or `xcode-select --install`."),
     (["node"], "Install Node.js 18 or newer, https://nodejs.org."),
     (["npm"], "Install npm; it comes with Node.js, https://nodejs.org, or as a package of its own."),
