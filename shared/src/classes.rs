@@ -12,7 +12,7 @@ pub const LONGEST_LABEL: usize = 256;
 
 /// Most characters that all labels of one job may have together: they travel in the queue's message, which stays at
 /// about 1 KB, and on the task.
-pub const LONGEST_LABELS: usize = 400;
+pub const LONGEST_LABELS: usize = 300;
 
 /// Longest name of a class, in characters; it becomes part of runner names, which have 64.
 const LONGEST_CLASS_NAME: usize = 24;
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(classes.fit(&[]), Err(Misfit::NoLabels));
         assert_eq!(classes.fit(&vec!["fargate".to_owned(); 101]), Err(Misfit::TooMany));
         assert_eq!(classes.fit(&labels(&[&"x".repeat(257)])), Err(Misfit::TooMany));
-        assert_eq!(classes.fit(&labels(&[&"x".repeat(201), &"y".repeat(200)])), Err(Misfit::TooMany));
+        assert_eq!(classes.fit(&labels(&[&"x".repeat(151), &"y".repeat(150)])), Err(Misfit::TooMany));
     }
 
     #[test]

@@ -387,7 +387,7 @@ fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> RunError {
             RunError::AlreadyStarted { arns: conflict.resource_ids().iter().cloned().map(TaskArn).collect() }
         }
         _ if speaks_of_capacity(message) => RunError::NoCapacity { reason },
-        _ if is_throttling(code) => RunError::Throttled { reason },
+        _ if is_throttling(code) || speaks_of_throttling(message) => RunError::Throttled { reason },
         RunTaskError::ServerException(_) => RunError::Unavailable { reason },
         _ if answer_status.is_some_and(|status| status >= 500) => RunError::Unavailable { reason },
         _ => RunError::Rejected { reason },
@@ -404,6 +404,11 @@ fn is_throttling(code: &str) -> bool {
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
     ) || code == "LimitExceededException"
+}
+
+/// ECS passes on that EC2 throttled it, as an error of another kind.
+fn speaks_of_throttling(words: &str) -> bool {
+    words.contains("RequestLimitExceeded") || words.contains("Rate exceeded")
 }
 
 fn failed<E>(call: &'static str, error: &SdkError<E>) -> EcsError

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 pub const MESSAGE_VERSION: u8 = 1;
 
 /// Longest `html_url` carried; a longer one is left out, since nothing but a log line depends on it.
-pub const LONGEST_HTML_URL: usize = 256;
+pub const LONGEST_HTML_URL: usize = 192;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -80,17 +80,25 @@ pub enum Purpose {
     Release,
 }
 
+impl Purpose {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_launch(&self) -> bool {
+        *self == Self::Launch
+    }
+}
+
 /// A job on its way through the queue: all that later steps need, so that none has to ask GitHub again.
 ///
-/// About 600 bytes with ordinary names. Nothing in it is cut but an overlong `html_url`; a job whose labels GitHub
-/// itself would refuse never gets here.
+/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Nothing in it is cut: an overlong
+/// `html_url` is left out, and a job whose labels are longer than [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS)
+/// together is refused at the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMessage {
     /// [`MESSAGE_VERSION`]
     #[serde(rename = "v")]
     pub version: u8,
     /// What is to be done.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Purpose::is_launch")]
     pub purpose: Purpose,
     /// The job.
     pub job_id: JobId,

@@ -1,6 +1,10 @@
 //! Stand-ins for what cannot be had on one machine, and the harness that drives the functions against them.
 
+pub mod aws;
 pub mod github;
+pub mod lambda;
+pub mod openapi;
 pub mod payloads;
 pub mod runner;
 pub mod wire;
+pub mod world;

@@ -38,6 +38,10 @@ pub trait Service: Send + Sync + 'static {
 
     /// Does the work and answers.
     fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer>;
+
+    /// Hears of every request and of what was said to it, scripted faults included; nothing was said where the
+    /// connection was closed.
+    fn overhear(&self, _request: &Request, _answer: Option<&Answer>) {}
 }
 
 /// What goes wrong with one request.
@@ -217,6 +221,7 @@ async fn handle(
             Some(service.answer(&request).await)
         }
     };
+    service.overhear(&request, answer.as_ref());
     let target = format!("{} {}", request.method(), request.uri());
     let body = String::from_utf8_lossy(request.body()).into_owned();
     let status = answer.as_ref().map(|answer| answer.status().as_u16());
@@ -227,7 +232,7 @@ async fn handle(
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

@@ -48,8 +48,9 @@ struct WorkflowJobJson {
     #[serde(default = "first_attempt")]
     run_attempt: u32,
     labels: Vec<String>,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
+    /// Absent from old enterprise servers.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
 }
 
@@ -129,7 +130,7 @@ pub fn read(
         installation_id: installation.map(|installation| installation.id),
         labels: job.labels,
         class,
-        created_at: job.created_at,
+        created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         attempt: Attempt::FIRST,
@@ -144,6 +145,10 @@ pub fn read(
 
 /// The second reading, which finds out the field's path, happens only when the first has failed.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    // A struct would also be read from a list of its fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Malformed("the body is not a JSON object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| {
         if error.is_syntax() || error.is_eof() {
             return Malformed(format!("the body is not JSON: {error}"));

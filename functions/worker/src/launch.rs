@@ -134,7 +134,8 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    message.unsettled |= matches!(error, GitHubError::Silent { .. });
+                    // It may have been done all the same.
+                    message.unsettled |= is_passing(&error);
                     return Err(error.into());
                 }
             }
@@ -171,9 +172,14 @@ impl Worker {
             labels: &message.labels,
             has_waited: message.not_before.is_some(),
         };
+        self.quickly(async || self.github.generate_jit_config(&place.account, &place.scope, &request).await).await
+    }
+
+    /// Repeats what is likely to pass within a second.
+    async fn quickly<T>(&self, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
         let mut repeats = 0;
         loop {
-            match self.github.generate_jit_config(&place.account, &place.scope, &request).await {
+            match call().await {
                 Err(error) if is_passing(&error) && repeats < QUICK_REPEATS => {
                     let pause = QUICK_PAUSE * 3_u32.pow(repeats);
                     self.clock.sleep(pause.mul_f64(0.5 + random_fraction())).await;
@@ -215,7 +221,7 @@ impl Worker {
             self.delete_by_name(place, &others).await;
         }
         if let Some(id) = task.runner_id
-            && self.github.runner(&place.account, &place.scope, id).await?.is_none()
+            && self.quickly(async || self.github.runner(&place.account, &place.scope, id).await).await?.is_none()
         {
             if task.created_at.is_none_or(|at| self.clock.now() - at < SHOWN_AFTER) {
                 return Err(LaunchError::Unsure { task: task.arn.to_string() });
@@ -252,7 +258,7 @@ impl Worker {
 
     async fn delete_by_name(&self, place: &Place, names: &[RunnerName]) {
         for name in names {
-            match self.github.find_runner(&place.account, &place.scope, name).await {
+            match self.quickly(async || self.github.find_runner(&place.account, &place.scope, name).await).await {
                 Ok(Some(runner)) => {
                     self.delete(place, runner.id).await;
                 }
@@ -264,7 +270,7 @@ impl Worker {
 
     /// Whether the registration is gone now. GitHub refuses if it is busy, which is right.
     async fn delete(&self, place: &Place, id: RunnerId) -> bool {
-        match self.github.delete_runner(&place.account, &place.scope, id).await {
+        match self.quickly(async || self.github.delete_runner(&place.account, &place.scope, id).await).await {
             Ok(Deletion::Deleted | Deletion::Gone) => true,
             Ok(Deletion::Busy) => false,
             Err(error) => {

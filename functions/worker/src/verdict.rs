@@ -85,10 +85,11 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
             GitHubError::RateLimited { until } | GitHubError::Denied { until, .. } => later(*until),
             // Every job was given a moment of its own.
             GitHubError::Paced { until } => Verdict::Defer { until: *until, grows: false },
-            GitHubError::Secret(SecretError::Unusable { .. }) => later(now + MENDING_DELAY),
+            GitHubError::NotFound { .. } | GitHubError::Secret(SecretError::Unusable { .. }) => {
+                later(now + MENDING_DELAY)
+            }
             GitHubError::Rejected { .. } => Verdict::GiveUp,
             GitHubError::NameTaken
-            | GitHubError::NotFound { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }
             | GitHubError::Secret(SecretError::Unreadable { .. }) => growing(),

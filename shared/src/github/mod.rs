@@ -270,24 +270,20 @@ impl GitHub {
                     renewed = true;
                     self.sign_in.forget(key, &bearer).await;
                 }
-                Refusal::NotFound(_) if call.on_account_itself && !relocated => {
+                Refusal::NotFound(_) if call.on_account_itself && !relocated && self.relocate(account, key).await? => {
                     relocated = true;
-                    if !self.relocate(account, key).await? {
-                        return Err(self.absent(account, key, &call));
-                    }
                 }
-                Refusal::NotFound(_) if call.on_account_itself => return Err(self.absent(account, key, &call)),
+                // Not a denial of everything else: it may be nothing but a wrong runner group.
+                Refusal::NotFound(message) if call.on_account_itself => {
+                    let message = format!(
+                        "{message} (404): {} is not there for this credential, or the runner group is not; it needs {}",
+                        account.login, call.permission
+                    );
+                    return Err(GitHubError::NotFound { message });
+                }
                 refusal => return Err(self.decide(refusal, key, &account.login, call.permission)),
             }
         }
-    }
-
-    fn absent(&self, account: &Account, key: CredentialKey, call: &Call<'_>) -> GitHubError {
-        let reason = format!(
-            "{} is not there for this credential (404): it needs {}, installed on that account",
-            account.login, call.permission
-        );
-        self.gate.deny(key, &account.login, reason, self.clock.now())
     }
 
     /// The one place where a refusal becomes a decision.

@@ -224,8 +224,13 @@ impl State {
     pub(super) fn list_installations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
         require_app(identity)?;
         let paging = Paging::of(request);
-        let page =
-            paging.cut(self.installations.values().map(|installation| objects::installation(&self.app, installation)));
+        let all = self.installations.values().map(|installation| {
+            let mut object = objects::installation(&self.app, installation);
+            // GitHub's description has it for a single installation only.
+            object.as_object_mut().expect("an installation is an object").remove("client_id");
+            object
+        });
+        let page = paging.cut(all);
         let mut answer = answers::ok(&Value::Array(page));
         if let Some(link) = paging.link(request, self.installations.len()) {
             answers::set(&mut answer, "link", link);

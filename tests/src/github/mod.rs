@@ -35,6 +35,7 @@ use self::auth::{Identity, Level, Permission, require_app};
 use self::keys::AppKey;
 use self::route::Route;
 use self::state::{AccountKind, App, Group, Installation, State, next};
+use crate::openapi::Checker;
 use crate::payloads::WorkflowJobEvent;
 use crate::wire::{Answer, Request, Service};
 
@@ -72,25 +73,53 @@ pub struct GitHub(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
+    /// Absent where nobody asks.
+    checker: Option<Checker>,
     state: Mutex<State>,
     /// Rings when there is a delivery to send.
     unsent: Notify,
 }
 
 impl GitHub {
-    /// A GitHub with the tests' App installed on [`ORGANIZATION`].
+    /// A GitHub with the tests' App installed on [`ORGANIZATION`]. Every request to it and every answer is held
+    /// against GitHub's description: end with [`assert_spoke_github`](Self::assert_spoke_github).
     pub fn new(clock: Clock) -> Self {
-        Self::with_app(clock, APP_ID, AppKey::of_tests().public_pem.as_bytes()).expect("a key that was just made")
+        Self::build(clock, APP_ID, tests_key(), Some(Checker::default()))
     }
 
-    /// The same, with another App; the key is PEM, an error if it is not.
+    /// The same, unchecked: for runs of thousands of jobs.
+    pub fn unchecked(clock: Clock) -> Self {
+        Self::build(clock, APP_ID, tests_key(), None)
+    }
+
+    /// Unchecked, with another App; the key is PEM, an error if it is not.
     pub fn with_app(clock: Clock, id: u64, public_pem: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
-        let public_key = DecodingKey::from_rsa_pem(public_pem)?;
+        Ok(Self::build(clock, id, DecodingKey::from_rsa_pem(public_pem)?, None))
+    }
+
+    fn build(clock: Clock, id: u64, public_key: DecodingKey, checker: Option<Checker>) -> Self {
         let state = State::new(App { id, client_id: CLIENT_ID.to_owned(), public_key });
-        let github = Self(Arc::new(Inner { clock, state: Mutex::new(state), unsent: Notify::new() }));
+        let github = Self(Arc::new(Inner { clock, checker, state: Mutex::new(state), unsent: Notify::new() }));
         github.add_organization(ORGANIZATION);
         github.install_app(ORGANIZATION);
-        Ok(github)
+        github
+    }
+
+    /// What was said, by either side, that GitHub's own description does not know.
+    ///
+    /// # Panics
+    /// With an unchecked GitHub.
+    pub fn violations(&self) -> Vec<String> {
+        self.0.checker.as_ref().expect("a checked GitHub").violations()
+    }
+
+    /// Fails the test if anything was said, by either side, that GitHub's own description does not know.
+    ///
+    /// # Panics
+    /// If so, and with an unchecked GitHub.
+    pub fn assert_spoke_github(&self) {
+        let violations = self.violations();
+        assert!(violations.is_empty(), "not what GitHub's description says:\n{}", violations.join("\n"));
     }
 
     /// The secret that jitgate reads to act as the tests' App.
@@ -278,6 +307,11 @@ impl GitHub {
         }
     }
 
+    /// Somebody deletes a registration by hand; false if there was none.
+    pub fn delete_registration(&self, runner: RunnerId) -> bool {
+        self.state().0.runners.remove(&runner.0).is_some()
+    }
+
     /// A registration that nobody here has made: offline, and if `has_connected`, once online.
     pub fn orphan(&self, scope: &Scope, name: &str, labels: &[&str], has_connected: bool) -> RunnerId {
         let (mut state, now) = self.state();
@@ -365,6 +399,17 @@ impl GitHub {
         self.state().0.runners.get(&id.0).cloned()
     }
 
+    /// The registrations of that name, in whichever scopes.
+    pub fn runners_named(&self, name: &str) -> Vec<Runner> {
+        let (state, _) = self.state();
+        state.runners.values().filter(|runner| runner.name.eq_ignore_ascii_case(name)).cloned().collect()
+    }
+
+    /// How many jobs wait for a runner.
+    pub fn queue_length(&self) -> usize {
+        self.state().0.queued.len()
+    }
+
     /// All that has happened, in order.
     pub fn timeline(&self) -> Vec<Event> {
         self.state().0.timeline.clone()
@@ -440,6 +485,16 @@ impl Service for GitHub {
         answers::set(&mut answer, "x-github-request-id", format!("0000:0000:{id:08X}"));
         futures::future::ready(answer).boxed()
     }
+
+    fn overhear(&self, request: &Request, answer: Option<&Answer>) {
+        if let Some(checker) = &self.0.checker {
+            checker.check(request, answer);
+        }
+    }
+}
+
+fn tests_key() -> DecodingKey {
+    DecodingKey::from_rsa_pem(AppKey::of_tests().public_pem.as_bytes()).expect("a key that was just made")
 }
 
 impl State {

@@ -276,7 +276,7 @@ impl State {
             }
             Scope::Enterprise(_) => true,
         };
-        let has = |label: &String| runner.labels.iter().any(|own| own.to_lowercase() == label.to_lowercase());
+        let has = |label: &String| runner.labels.iter().any(|own| own.eq_ignore_ascii_case(label));
         // Only an organisation's and an enterprise's groups are given to some repositories and not to others.
         let group_allows = || {
             self.group(&runner.scope, runner.group_id).is_some_and(|group| {

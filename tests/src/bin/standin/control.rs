@@ -200,3 +200,100 @@ impl Service for Standin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use jitgate::clock::Clock;
+    use jitgate_tests::github::HookTarget;
+    use jitgate_tests::payloads::sign;
+    use jitgate_tests::wire::{Endpoint, serve};
+
+    use super::*;
+
+    /// A webhook that answers 401 to bad signatures.
+    struct Webhook(Mutex<Vec<Value>>);
+
+    impl Service for Webhook {
+        fn operation(&self, _: &Request) -> String {
+            "deliver".to_owned()
+        }
+
+        fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer> {
+            self.0.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
+            let fits = request.headers()["x-hub-signature-256"] == sign("a secret", request.body()).as_str();
+            let answer = wire::json(if fits { 202 } else { 401 }, &json!({ "status": "seen" }));
+            futures::future::ready(answer).boxed()
+        }
+    }
+
+    struct Bench {
+        endpoint: Endpoint,
+        webhook: Arc<Webhook>,
+        _webhook_endpoint: Endpoint,
+        http: reqwest::Client,
+    }
+
+    impl Bench {
+        async fn new() -> Self {
+            let webhook = Arc::new(Webhook(Mutex::default()));
+            let there = serve(Arc::clone(&webhook) as Arc<dyn Service>).await;
+            let github = GitHub::new(Clock::system());
+            github.add_hook(HookTarget::App, &there.url());
+            let courier = Arc::new(Courier::new(github.clone(), there.url(), None, "a secret".to_owned()));
+            let endpoint = serve(Arc::new(Standin::new(github, Arc::clone(&courier)))).await;
+            tokio::spawn(courier.run());
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            Self { endpoint, webhook, _webhook_endpoint: there, http }
+        }
+
+        async fn post(&self, what: &str, body: Value) -> (u16, Value) {
+            let url = format!("{}/_standin/{what}", self.endpoint.url());
+            let answer = self.http.post(url).json(&body).send().await.unwrap();
+            (answer.status().as_u16(), answer.json().await.unwrap())
+        }
+
+        async fn get(&self, what: &str) -> Value {
+            let url = format!("{}/_standin/{what}", self.endpoint.url());
+            self.http.get(url).send().await.unwrap().json().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_is_queued_and_its_delivery_reported() {
+        let bench = Bench::new().await;
+        let (status, job) = bench.post("jobs", json!({ "labels": ["fargate"], "name": "deploy", "example": 5 })).await;
+        assert_eq!((status, &job["delivery"]["status"]), (201, &json!(202)));
+        assert_eq!(job["delivery"]["body"], r#"{"status":"seen"}"#);
+        let payload = bench.webhook.0.lock().unwrap()[0].clone();
+        assert_eq!(payload["workflow_job"]["id"], job["job_id"]);
+        assert_eq!(payload["workflow_job"]["name"], "deploy");
+        let state = bench.get("state").await;
+        let queued = json!({ "id": job["job_id"], "status": "queued", "conclusion": null, "runner_name": null });
+        assert_eq!(state["jobs"], json!([queued]));
+        let timeline = bench.get("timeline").await;
+        let events: Vec<&Value> = timeline["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
+        assert_eq!(events, ["queued", "delivered"]);
+        assert_eq!(bench.post("jobs", json!({ "label": [] })).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn a_registration_can_be_made_by_hand() {
+        let bench = Bench::new().await;
+        let orphan = json!({ "name": "jit-default-1-1-1700000000", "labels": ["fargate"], "status": "offline" });
+        assert_eq!(bench.post("runners", orphan).await.0, 201);
+        let runner = bench.get("state").await["runners"][0].clone();
+        assert_eq!((&runner["name"], &runner["status"]), (&json!("jit-default-1-1-1700000000"), &json!("offline")));
+    }
+
+    #[tokio::test]
+    async fn a_delivery_can_be_sent_raw_and_forged() {
+        let bench = Bench::new().await;
+        let (_, signed) = bench.post("deliveries", json!({ "payload": { "zen": "so" }, "event": "ping" })).await;
+        assert_eq!(signed["status"], 202);
+        let forged = json!({ "payload": { "zen": "so" }, "signature": "sha256=00" });
+        assert_eq!(bench.post("deliveries", forged).await.1, json!({ "status": 401, "body": r#"{"status":"seen"}"# }));
+        assert_eq!(bench.webhook.0.lock().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,124 @@
+//! Answers of AWS that a test can have given instead of the truth, in the wire format of its JSON protocols.
+//!
+//! The words are AWS's own as far as they are documented or were reported; nothing in the functions may depend on a
+//! word of them that isn't.
+
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::wire::Answer;
+
+pub(super) const REQUEST_ID: &str = "x-amzn-requestid";
+const ERROR_TYPE: &str = "x-amzn-errortype";
+const QUERY_ERROR: &str = "x-amzn-query-error";
+
+/// Why ECS places nothing: Fargate has no machines left in this zone. An entry of `failures`, or an error's message.
+pub const CAPACITY_UNAVAILABLE: &str =
+    "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+
+/// Why ECS places nothing: the account's vCPU quota of On-Demand or Spot.
+pub const VCPU_QUOTA: &str = "You've reached the limit on the number of vCPUs you can run concurrently";
+
+/// Why ECS places nothing: the account's quota of tasks.
+pub const TASK_QUOTA: &str = "You've reached the limit on the number of tasks you can run concurrently";
+
+/// HTTP 200.
+pub fn ok(body: &Value) -> Answer {
+    build(200, body)
+}
+
+/// An error of a service that speaks AWS JSON.
+pub fn error(status: u16, code: &str, message: &str) -> Answer {
+    let mut answer = build(status, &json!({ "__type": code, "message": message }));
+    name_error(&mut answer, code);
+    answer
+}
+
+/// Too many calls: HTTP 400, which the SDK counts as worth a retry by its code.
+pub fn throttling() -> Answer {
+    error(400, "ThrottlingException", "Rate exceeded")
+}
+
+/// Something broke inside AWS: HTTP 500.
+pub fn server_exception() -> Answer {
+    error(500, "ServerException", "Service Unavailable. Please try again later.")
+}
+
+/// HTTP 503 from a load balancer in front of the service, not in the service's own format.
+pub fn unavailable() -> Answer {
+    let mut answer = Answer::new(Bytes::from_static(b"<html><body><b>Http/1.1 Service Unavailable</b></body></html>"));
+    *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    answer
+}
+
+/// The role lacks a permission: HTTP 400.
+pub fn access_denied(operation: &str) -> Answer {
+    let message =
+        format!("User: arn:aws:sts::{}:assumed-role/r/f is not authorized to perform: {operation}", super::ACCOUNT);
+    error(400, "AccessDeniedException", &message)
+}
+
+/// A quota or a wrong parameter, by its words, as ECS reports both.
+pub fn client_exception(message: &str) -> Answer {
+    error(400, "ClientException", message)
+}
+
+/// A parameter that ECS refuses.
+pub fn invalid_parameter(message: &str) -> Answer {
+    error(400, "InvalidParameterException", message)
+}
+
+/// No capacity in the form of an error.
+pub fn capacity_unavailable() -> Answer {
+    client_exception(CAPACITY_UNAVAILABLE)
+}
+
+/// What `RunTask` answers if it places nothing: HTTP 200 with one entry in `failures`. Fargate names no ARN there.
+pub fn failure(reason: &str) -> Answer {
+    ok(&json!({ "tasks": [], "failures": [{ "reason": reason }] }))
+}
+
+/// The token was used with other parameters; `tasks` are the ARNs of what was started then.
+pub fn conflict(tasks: &[String]) -> Answer {
+    let message = "The request with the same clientToken was made before with different parameters.";
+    let body = json!({ "__type": "ConflictException", "message": message, "resourceIds": tasks });
+    let mut answer = build(400, &body);
+    name_error(&mut answer, "ConflictException");
+    answer
+}
+
+/// An error of SQS. It keeps the codes of its older query protocol in a header, and the SDK takes the code from
+/// there when both are given. `query_code` is that code where it differs from the shape's name.
+pub fn sqs_error(shape: &str, query_code: Option<&str>, message: &str) -> Answer {
+    let body = json!({ "__type": format!("com.amazonaws.sqs#{shape}"), "message": message });
+    let mut answer = build(400, &body);
+    let query = format!("{};Sender", query_code.unwrap_or(shape));
+    answer.headers_mut().insert(QUERY_ERROR, query.parse().expect("a code is a valid header"));
+    answer
+}
+
+pub(super) fn unknown_operation() -> Answer {
+    error(400, "UnknownOperationException", "The stand-in does not know this operation.")
+}
+
+/// A body that is not JSON, or has a member of the wrong type.
+pub(super) fn serialization(cause: &serde_json::Error) -> Answer {
+    error(400, "SerializationException", &cause.to_string())
+}
+
+pub(super) fn request_id(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+fn name_error(answer: &mut Answer, code: &str) {
+    answer.headers_mut().insert(ERROR_TYPE, code.parse().expect("a code is a valid header"));
+}
+
+fn build(status: u16, body: &Value) -> Answer {
+    http::Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header(REQUEST_ID, request_id(999_999_999_999))
+        .body(Bytes::from(body.to_string()))
+        .expect("a valid status and static headers")
+}

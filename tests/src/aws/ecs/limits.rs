@@ -1,0 +1,104 @@
+//! How much may run at once, and how often an operation may be called.
+
+use std::collections::HashMap;
+
+use super::task::Provider;
+use crate::aws::answers;
+
+/// How much may run at once on one kind of capacity.
+#[derive(Clone, Debug, Default)]
+pub struct Limit {
+    /// Most tasks; absent for no limit.
+    pub tasks: Option<u32>,
+    /// Most vCPUs of all tasks, in CPU units of which 1,024 are one; absent for no limit. A new account has 6 vCPUs
+    /// On-Demand.
+    pub cpu_units: Option<u32>,
+    /// AWS itself has no machine left, whatever the quotas say.
+    pub exhausted: bool,
+}
+
+impl Limit {
+    /// No machine is to be had.
+    pub fn exhausted() -> Self {
+        Self { exhausted: true, ..Self::default() }
+    }
+
+    /// At most so many tasks.
+    pub fn tasks(tasks: u32) -> Self {
+        Self { tasks: Some(tasks), ..Self::default() }
+    }
+
+    /// At most so many vCPUs.
+    pub fn vcpus(vcpus: u32) -> Self {
+        Self { cpu_units: Some(vcpus * 1024), ..Self::default() }
+    }
+
+    /// Why a task of this size cannot be placed beside what is in use.
+    pub(super) fn refusal(&self, used: Used, cpu_units: u32) -> Option<&'static str> {
+        if self.exhausted {
+            Some(answers::CAPACITY_UNAVAILABLE)
+        } else if self.tasks.is_some_and(|most| used.tasks >= most) {
+            Some(answers::TASK_QUOTA)
+        } else if self.cpu_units.is_some_and(|most| used.cpu_units + cpu_units > most) {
+            Some(answers::VCPU_QUOTA)
+        } else {
+            None
+        }
+    }
+}
+
+/// What is in use of one kind of capacity.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    pub(super) tasks: u32,
+    pub(super) cpu_units: u32,
+}
+
+/// One of each thing for On-Demand and Spot.
+pub(super) type PerProvider<T> = [T; Provider::COUNT];
+
+/// A token bucket, as AWS counts API calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// How many calls may come at once.
+    pub burst: u32,
+    /// How many calls a second the bucket regains.
+    pub per_second: u32,
+}
+
+impl Rate {
+    /// The published limit of `RunTask` for Fargate.
+    pub const RUN_TASK: Self = Self { burst: 100, per_second: 20 };
+}
+
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    /// In thousandths of a call, so that one millisecond is worth `per_second` of them.
+    level: u64,
+    filled_at: i64,
+}
+
+/// The buckets, by operation.
+#[derive(Debug, Default)]
+pub(super) struct Rates(HashMap<String, Bucket>);
+
+impl Rates {
+    pub(super) fn set(&mut self, operation: &str, rate: Rate) {
+        let bucket = Bucket { rate, level: u64::from(rate.burst) * 1000, filled_at: i64::MIN };
+        self.0.insert(operation.to_owned(), bucket);
+    }
+
+    pub(super) fn admit(&mut self, operation: &str, now: i64) -> bool {
+        let Some(bucket) = self.0.get_mut(operation) else { return true };
+        let waited = now.saturating_sub(bucket.filled_at).max(0).unsigned_abs();
+        let gained = waited.saturating_mul(u64::from(bucket.rate.per_second));
+        bucket.level = bucket.level.saturating_add(gained).min(u64::from(bucket.rate.burst) * 1000);
+        bucket.filled_at = now;
+        let admitted = bucket.level >= 1000;
+        if admitted {
+            bucket.level -= 1000;
+        }
+        admitted
+    }
+}

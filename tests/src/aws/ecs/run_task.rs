@@ -1,0 +1,324 @@
+//! `RunTask` and `StopTask`: what they refuse, and what they set off.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::idempotency::{Verdict, fingerprint, is_valid};
+use super::in_millis;
+use super::reads::seconds;
+use super::refusal::{Refusal, invalid_parameter};
+use super::state::State;
+use super::task::{Provider, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
+use crate::aws::answers;
+use crate::wire::Answer;
+
+/// Most characters of the overrides, JSON punctuation included.
+const LONGEST_OVERRIDES: usize = 8192;
+
+/// Longest `startedBy`. Today's reference says 128; endpoints of old refused more than 36, so this does, too.
+const LONGEST_STARTED_BY: usize = 36;
+
+/// Most tags of a task, longest key, longest value.
+const MOST_TAGS: usize = 50;
+const LONGEST_KEY: usize = 128;
+const LONGEST_VALUE: usize = 256;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunTask {
+    cluster: Option<String>,
+    task_definition: Option<String>,
+    launch_type: Option<String>,
+    #[serde(default)]
+    capacity_provider_strategy: Vec<StrategyItem>,
+    network_configuration: Option<Value>,
+    overrides: Option<Value>,
+    count: Option<usize>,
+    started_by: Option<String>,
+    client_token: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StrategyItem {
+    capacity_provider: String,
+    #[serde(default)]
+    weight: u32,
+    #[serde(default)]
+    base: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Tag {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct StopTask {
+    cluster: Option<String>,
+    task: String,
+    reason: Option<String>,
+}
+
+impl RunTask {
+    fn tags_by_key(&self) -> BTreeMap<String, String> {
+        self.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+    }
+}
+
+impl State {
+    pub(super) fn cluster(&self, name: Option<&str>) -> Result<String, Refusal> {
+        let name = id_of(name.unwrap_or("default"));
+        if self.clusters.contains(name) {
+            Ok(name.to_owned())
+        } else {
+            Err(Refusal::new("ClusterNotFoundException", "Cluster not found."))
+        }
+    }
+
+    pub(super) fn run_task(&mut self, input: &RunTask, body: &Bytes) -> Result<Answer, Refusal> {
+        let cluster = self.cluster(input.cluster.as_deref())?;
+        let definition = input.task_definition.as_deref().and_then(|name| self.definition(name));
+        let definition = definition.ok_or_else(|| invalid_parameter("TaskDefinition not found."))?;
+        let placement = self.check(input, body, &definition)?;
+        let print = fingerprint(body);
+        if let Some(token) = &input.client_token {
+            match self.tokens.judge(&cluster, token, print, self.now, &self.tasks) {
+                Verdict::Fresh => {}
+                Verdict::Repeat(tasks) => {
+                    let tags = input.tags_by_key();
+                    let first = tasks.iter().map(|index| self.tasks[*index].as_answered_first(tags.clone()));
+                    return Ok(started(first.map(|task| task.to_json(seconds, true)), &[]));
+                }
+                Verdict::Conflict(tasks) => {
+                    let arns: Vec<_> = tasks.iter().map(|index| self.tasks[*index].arn.clone()).collect();
+                    return Err(Refusal::conflict(arns));
+                }
+            }
+        }
+        if let Some(reason) = self.refusals.pop_front() {
+            return Ok(answers::failure(&reason));
+        }
+        let (mut indexes, mut failures) = (Vec::new(), Vec::new());
+        let overrides = Arc::new(complete_overrides(input.overrides.as_ref(), &definition));
+        for _ in 0..input.count.unwrap_or(1) {
+            let provider = placement.provider.index();
+            match self.limits[provider].refusal(self.used[provider], placement.cpu_units) {
+                Some(reason) => failures.push(json!({ "reason": reason })),
+                None => indexes.push(self.place(input, &cluster, &definition, &placement, &overrides)),
+            }
+        }
+        if let Some(token) = &input.client_token
+            && !indexes.is_empty()
+        {
+            self.tokens.remember(&cluster, token, print, self.now, indexes.clone());
+        }
+        Ok(started(indexes.iter().map(|index| self.tasks[*index].to_json(seconds, true)), &failures))
+    }
+
+    fn check(&self, input: &RunTask, body: &Bytes, definition: &TaskDefinition) -> Result<Placement, Refusal> {
+        let refuse = |message: &str| Err(invalid_parameter(message));
+        if !input.count.is_none_or(|count| (1..=10).contains(&count)) {
+            return refuse("Count must be between 1 and 10.");
+        }
+        if input.launch_type.is_some() && !input.capacity_provider_strategy.is_empty() {
+            return refuse(
+                "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+            );
+        }
+        self.check_network(input)?;
+        // Writing them out again takes longer than all the rest, so only where the whole request is that long.
+        if body.len() > LONGEST_OVERRIDES {
+            check_length(input.overrides.as_ref())?;
+        }
+        let cpu_units = check_overrides(input.overrides.as_ref(), definition)?;
+        if let Some(started_by) = &input.started_by {
+            let fits = started_by.len() <= LONGEST_STARTED_BY
+                && started_by.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-/_".contains(&byte));
+            if !fits {
+                return refuse("startedBy must be letters, digits, -, / and _, and not too long.");
+            }
+        }
+        if input.client_token.as_deref().is_some_and(|token| !is_valid(token)) {
+            return refuse("clientToken must be 1 to 64 visible ASCII characters.");
+        }
+        check_tags(&input.tags)?;
+        Ok(Placement { provider: choose(input)?, by_strategy: input.launch_type.is_none(), cpu_units })
+    }
+
+    fn check_network(&self, input: &RunTask) -> Result<(), Refusal> {
+        let network = input.network_configuration.as_ref().map(|network| &network["awsvpcConfiguration"]);
+        let Some(network) = network.filter(|network| network.is_object()) else {
+            return Err(invalid_parameter(
+                "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+            ));
+        };
+        let subnets = network["subnets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !(1..=16).contains(&subnets.len()) {
+            return Err(invalid_parameter("subnets must be 1 to 16."));
+        }
+        if network["securityGroups"].as_array().is_some_and(|groups| groups.len() > 5) {
+            return Err(invalid_parameter("securityGroups must be at most 5."));
+        }
+        let lost = subnets.iter().filter_map(Value::as_str).find(|subnet| self.lost_subnets.contains(*subnet));
+        lost.map_or(Ok(()), |subnet| {
+            Err(invalid_parameter(format!(
+                "Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist (ErrorCode: InvalidSubnetID.NotFound)"
+            )))
+        })
+    }
+
+    fn place(
+        &mut self,
+        input: &RunTask,
+        cluster: &str,
+        definition: &Arc<TaskDefinition>,
+        placement: &Placement,
+        overrides: &Arc<Value>,
+    ) -> usize {
+        let network = input.network_configuration.as_ref().map(|network| network["awsvpcConfiguration"].clone());
+        let bad_start = self.bad_starts.pop_front();
+        self.add_task(Task {
+            arn: task_arn(cluster, &task_id(self.tasks.len())),
+            cluster: cluster.to_owned(),
+            definition: Arc::clone(definition),
+            provider: placement.provider,
+            network: Arc::new(network.unwrap_or_default()),
+            started_by: input.started_by.clone(),
+            tags: input.tags_by_key(),
+            overrides: Arc::clone(overrides),
+            status: Status::Provisioning,
+            stop_code: None,
+            stopped_reason: None,
+            exit_code: None,
+            created_at: self.now,
+            started_at: None,
+            stopping_at: None,
+            stopped_at: None,
+            by_strategy: placement.by_strategy,
+            cpu_units: placement.cpu_units,
+            visible_at: self.now.saturating_add(in_millis(self.pace.appear)),
+            bad_start,
+            version: 0,
+        })
+    }
+
+    pub(super) fn stop_task(&mut self, input: &StopTask) -> Result<Answer, Refusal> {
+        let cluster = self.cluster(input.cluster.as_deref())?;
+        let index = self.find(&input.task).filter(|index| self.tasks[*index].cluster == cluster);
+        let index = index.filter(|index| self.is_remembered(*index));
+        let index = index.ok_or_else(|| invalid_parameter("The referenced task was not found."))?;
+        self.begin_stop(
+            &input.task,
+            StopCode::UserInitiated,
+            input.reason.as_deref().unwrap_or("Task stopped by user"),
+        );
+        Ok(answers::ok(&json!({ "task": self.tasks[index].to_json(seconds, false) })))
+    }
+}
+
+#[derive(Debug)]
+struct Placement {
+    provider: Provider,
+    by_strategy: bool,
+    cpu_units: u32,
+}
+
+fn started(tasks: impl Iterator<Item = Value>, failures: &[Value]) -> Answer {
+    answers::ok(&json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": failures }))
+}
+
+/// One task goes where the strategy's base is, else where most weight is. ECS never falls back from one to the other.
+fn choose(input: &RunTask) -> Result<Provider, Refusal> {
+    if let Some(launch_type) = &input.launch_type {
+        return match launch_type.as_str() {
+            "FARGATE" => Ok(Provider::OnDemand),
+            _ => Err(invalid_parameter("No Container Instances were found in your cluster.")),
+        };
+    }
+    let mut best: Option<(&StrategyItem, Provider)> = None;
+    for item in &input.capacity_provider_strategy {
+        let provider = Provider::named(&item.capacity_provider)
+            .ok_or_else(|| invalid_parameter("The specified capacity provider was not found."))?;
+        if best.is_none_or(|(best, _)| (item.base, item.weight) > (best.base, best.weight)) {
+            best = Some((item, provider));
+        }
+    }
+    // Clusters here have no default strategy, so a request without either means the launch type EC2.
+    best.map(|(_, provider)| provider)
+        .ok_or_else(|| invalid_parameter("No Container Instances were found in your cluster."))
+}
+
+fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
+    if overrides.is_none_or(|overrides| overrides.to_string().chars().count() <= LONGEST_OVERRIDES) {
+        Ok(())
+    } else {
+        Err(invalid_parameter(format!("Container Overrides length must be at most {LONGEST_OVERRIDES}")))
+    }
+}
+
+/// Answers the CPU units that the task will have.
+fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<u32, Refusal> {
+    let Some(overrides) = overrides else { return Ok(definition.cpu_units) };
+    for container in overrides["containerOverrides"].as_array().into_iter().flatten() {
+        let name = container["name"].as_str().unwrap_or_default();
+        if name != definition.container {
+            return Err(invalid_parameter(format!(
+                "Override for container named {name} is not a container in the TaskDefinition."
+            )));
+        }
+    }
+    match overrides["cpu"].as_str() {
+        None => Ok(definition.cpu_units),
+        Some(cpu) => cpu.parse().map_err(|_| invalid_parameter("Invalid 'cpu' setting for task")),
+    }
+}
+
+/// Answers name every container, overridden or not.
+fn complete_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Value {
+    let mut overrides = overrides.cloned().unwrap_or_else(|| json!({}));
+    if overrides["containerOverrides"].as_array().is_none_or(Vec::is_empty) {
+        overrides["containerOverrides"] = json!([{ "name": definition.container }]);
+    }
+    overrides["inferenceAcceleratorOverrides"] = json!([]);
+    overrides
+}
+
+fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
+    let generally_allowed = |text: &str| {
+        text.chars().all(|letter| letter.is_alphanumeric() || letter.is_whitespace() || "_.:/=+-@".contains(letter))
+    };
+    let fits = |tag: &Tag| {
+        (1..=LONGEST_KEY).contains(&tag.key.chars().count())
+            && tag.value.chars().count() <= LONGEST_VALUE
+            && generally_allowed(&tag.key)
+            && generally_allowed(&tag.value)
+            && !tag.key.to_lowercase().starts_with("aws:")
+    };
+    let keys: HashSet<_> = tags.iter().map(|tag| &tag.key).collect();
+    if tags.len() <= MOST_TAGS && keys.len() == tags.len() && tags.iter().all(fits) {
+        Ok(())
+    } else {
+        Err(invalid_parameter("Tags can not have invalid characters, be too long, too many, or twice the same."))
+    }
+}
+
+/// Tags for a task that exists, as `TagResource` takes them.
+pub(super) fn checked_tags(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> {
+    check_tags(&tags)?;
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+/// 32 hexadecimal digits that are in no order, as the real ones.
+fn task_id(number: usize) -> String {
+    let number = number as u64;
+    format!("{:016x}{:016x}", number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15), number)
+}

@@ -1,0 +1,276 @@
+//! Tasks and their definitions, and how ECS writes them as JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::aws::{ACCOUNT, REGION};
+
+/// What is run: one container on Fargate.
+#[derive(Clone, Debug)]
+pub struct TaskDefinition {
+    /// The name that all revisions share.
+    pub family: String,
+    /// The container's name.
+    pub container: String,
+    /// CPU units, of which 1,024 are one vCPU.
+    pub cpu_units: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Which revision of the family; set when it is added.
+    pub revision: u32,
+}
+
+impl TaskDefinition {
+    /// One vCPU and 2 GiB, with a container called `runner`.
+    pub fn new(family: &str) -> Self {
+        Self { family: family.to_owned(), container: "runner".to_owned(), cpu_units: 1024, memory: 2048, revision: 0 }
+    }
+
+    /// The ARN of this revision.
+    pub fn arn(&self) -> String {
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{}:{}", self.family, self.revision)
+    }
+}
+
+/// What kind of capacity a task runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// `FARGATE`
+    OnDemand,
+    /// `FARGATE_SPOT`
+    Spot,
+}
+
+impl Provider {
+    pub(super) const COUNT: usize = 2;
+
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::OnDemand => 0,
+            Self::Spot => 1,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "FARGATE",
+            Self::Spot => "FARGATE_SPOT",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::OnDemand, Self::Spot].into_iter().find(|provider| provider.as_str() == name)
+    }
+}
+
+/// How far a task has come. ECS knows more steps; these are the ones that matter to a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Gets its network and its image.
+    Provisioning,
+    /// Its container runs.
+    Running,
+    /// Has been told to stop.
+    Stopping,
+    /// Is over.
+    Stopped,
+}
+
+impl Status {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Running => "RUNNING",
+            Self::Stopping => "STOPPING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Why a task stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCode {
+    /// The image, the network or a secret could not be had.
+    TaskFailedToStart,
+    /// The container ended by itself.
+    EssentialContainerExited,
+    /// `StopTask`
+    UserInitiated,
+    /// A service scaled in; never for tasks of `RunTask`.
+    ServiceSchedulerInitiated,
+    /// Spot capacity was taken back.
+    SpotInterruption,
+    /// The host was retired.
+    TerminationNotice,
+}
+
+impl StopCode {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskFailedToStart => "TaskFailedToStart",
+            Self::EssentialContainerExited => "EssentialContainerExited",
+            Self::UserInitiated => "UserInitiated",
+            Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
+            Self::SpotInterruption => "SpotInterruption",
+            Self::TerminationNotice => "TerminationNotice",
+        }
+    }
+}
+
+/// A task as it is now. Moments are in milliseconds since the Unix epoch.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its ARN.
+    pub arn: String,
+    /// The name of its cluster.
+    pub cluster: String,
+    /// What it runs.
+    pub definition: Arc<TaskDefinition>,
+    /// What it runs on.
+    pub provider: Provider,
+    /// Its subnets and security groups, as the request gave them.
+    pub network: Arc<Value>,
+    /// What started it, in the caller's words.
+    pub started_by: Option<String>,
+    /// Its tags; a stop deletes them.
+    pub tags: BTreeMap<String, String>,
+    /// The request's overrides.
+    pub overrides: Arc<Value>,
+    /// How far it has come.
+    pub status: Status,
+    /// Why it was stopped, once that is so.
+    pub stop_code: Option<StopCode>,
+    /// The same in words.
+    pub stopped_reason: Option<String>,
+    /// What its container ended with, if it ever ran.
+    pub exit_code: Option<i32>,
+    /// When `RunTask` made it.
+    pub created_at: i64,
+    /// When it began to run.
+    pub started_at: Option<i64>,
+    /// When it was told to stop.
+    pub stopping_at: Option<i64>,
+    /// When it was over.
+    pub stopped_at: Option<i64>,
+    pub(super) by_strategy: bool,
+    pub(super) cpu_units: u32,
+    pub(super) visible_at: i64,
+    pub(super) bad_start: Option<String>,
+    pub(super) version: u32,
+}
+
+impl Task {
+    /// The part of the ARN that is its own.
+    pub fn id(&self) -> &str {
+        id_of(&self.arn)
+    }
+
+    /// Whether it runs or is about to, and nobody has told it to stop.
+    pub fn is_wanted(&self) -> bool {
+        self.stop_code.is_none()
+    }
+
+    /// What its container's environment gets from the request's overrides.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let containers = self.overrides["containerOverrides"].as_array();
+        let container =
+            containers.into_iter().flatten().find(|container| container["name"] == *self.definition.container);
+        let variables = container.and_then(|container| container["environment"].as_array());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        variables.into_iter().flatten().map(|variable| (text(&variable["name"]), text(&variable["value"]))).collect()
+    }
+
+    pub(super) fn desired_status(&self) -> &'static str {
+        if self.is_wanted() { "RUNNING" } else { "STOPPED" }
+    }
+
+    /// As the call that made it answered, whatever has become of it since; `tags` are that call's.
+    pub(super) fn as_answered_first(&self, tags: BTreeMap<String, String>) -> Self {
+        let mut first = self.clone();
+        first.tags = tags;
+        first.status = Status::Provisioning;
+        first.version = 1;
+        (first.started_at, first.stopping_at, first.stopped_at) = (None, None, None);
+        (first.stop_code, first.stopped_reason, first.exit_code) = (None, None, None);
+        first
+    }
+
+    /// The task as answers and events have it, which differ in how they write moments and in tags.
+    pub(super) fn to_json(&self, moment: impl Fn(i64) -> Value, tags: bool) -> Value {
+        let id = self.id();
+        let mut container = json!({
+            "containerArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{}/{id}/c", self.cluster),
+            "taskArn": self.arn,
+            "name": self.definition.container,
+            "lastStatus": if self.status == Status::Provisioning { "PENDING" } else { self.status.as_str() },
+            "networkInterfaces": [],
+            "healthStatus": "UNKNOWN",
+            "cpu": "0",
+        });
+        let mut task = json!({
+            "attachments": [],
+            "availabilityZone": format!("{REGION}a"),
+            "clusterArn": cluster_arn(&self.cluster),
+            "containers": [],
+            "cpu": self.cpu_units.to_string(),
+            "createdAt": moment(self.created_at),
+            "desiredStatus": self.desired_status(),
+            "enableExecuteCommand": false,
+            "group": format!("family:{}", self.definition.family),
+            "healthStatus": "UNKNOWN",
+            "lastStatus": self.status.as_str(),
+            "launchType": "FARGATE",
+            "memory": self.definition.memory.to_string(),
+            "overrides": *self.overrides,
+            "platformFamily": "Linux",
+            "platformVersion": "1.4.0",
+            "tags": [],
+            "taskArn": self.arn,
+            "taskDefinitionArn": self.definition.arn(),
+            "version": self.version,
+        });
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                task[name] = value;
+            }
+        };
+        set("startedBy", self.started_by.as_deref().map(Value::from));
+        set("startedAt", self.started_at.map(&moment));
+        set("stoppingAt", self.stopping_at.map(&moment));
+        set("stoppedAt", self.stopped_at.map(&moment));
+        set("stopCode", self.stop_code.map(|code| Value::from(code.as_str())));
+        set("stoppedReason", self.stopped_reason.as_deref().map(Value::from));
+        set("capacityProviderName", self.by_strategy.then(|| Value::from(self.provider.as_str())));
+        if let Some(code) = self.exit_code {
+            container["exitCode"] = Value::from(code);
+        }
+        if self.stop_code == Some(StopCode::TaskFailedToStart) {
+            container["reason"] = Value::from(self.stopped_reason.as_deref());
+        }
+        task["containers"] = Value::from(vec![container]);
+        if tags {
+            task["tags"] = tags_json(&self.tags);
+        }
+        task
+    }
+}
+
+pub(super) fn tags_json(tags: &BTreeMap<String, String>) -> Value {
+    tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+}
+
+pub(super) fn cluster_arn(name: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{name}")
+}
+
+pub(super) fn task_arn(cluster: &str, id: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{id}")
+}
+
+/// The last part of an ARN, or what stands for the thing by itself.
+pub(super) fn id_of(arn_or_id: &str) -> &str {
+    arn_or_id.rsplit('/').next().unwrap_or(arn_or_id)
+}

@@ -1,0 +1,356 @@
+//! The whole system in one process: the real handlers, over the wire, against stand-ins, on a clock that the test turns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cleaner::Cleaner;
+use cleaner::clean::CleanError;
+use jitgate::clock::Clock;
+use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
+use jitgate::job::JobId;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::sync::mpsc::UnboundedReceiver;
+use webhook::{HttpResponse, Webhook};
+use worker::Worker;
+
+use crate::aws::Aws;
+use crate::aws::ecs::{TaskChange, TaskDefinition};
+use crate::aws::sqs::QueueSettings;
+use crate::aws::sqs::mapping::EventSource;
+use crate::github::{GitHub, JobSpec};
+use crate::lambda::http_event::{Front, HttpEvent};
+use crate::payloads::{WorkflowJobEvent, sign};
+use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
+use crate::wire::{self, Endpoint};
+
+/// What GitHub signs its deliveries with.
+pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
+
+/// The secret's name.
+pub const SECRET_ID: &str = "jitgate/github";
+
+/// The queues' names.
+pub const JOB_QUEUE: &str = "jobs";
+/// See [`JOB_QUEUE`].
+pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
+
+/// How often a message may be received before the queue itself gives it up, as the template has it.
+pub const MOST_RECEIVES: u32 = 5;
+
+/// Six times the worker's time-out, as the template has it.
+pub const VISIBILITY: Duration = Duration::from_mins(6);
+
+/// When each test begins.
+pub const START: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
+
+/// How long a job takes, where a test does not care.
+const WORK: Duration = Duration::from_mins(2);
+
+/// A deployment and what surrounds it.
+pub struct World {
+    /// Turns everything.
+    pub clock: Clock,
+    /// ECS, SQS and Secrets Manager.
+    pub aws: Aws,
+    /// GitHub itself.
+    pub github: GitHub,
+    /// Faults and calls of its API.
+    pub api: Endpoint,
+    /// The webhook function.
+    pub webhook: Webhook,
+    /// The worker function.
+    pub worker: Worker,
+    /// The queue's event source.
+    pub source: EventSource,
+    settings: Vec<(String, String)>,
+    changes: UnboundedReceiver<TaskChange>,
+    runners: HashMap<String, Runner>,
+}
+
+impl World {
+    /// A deployment with one runner class, for jobs with the labels `fargate` and `linux`.
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with some variables changed.
+    pub async fn with(changes: &[(&str, &str)]) -> Self {
+        let clock = Clock::manual(START);
+        let aws = Aws::start(clock.clone()).await;
+        let github = GitHub::new(clock.clone());
+        let api = wire::serve(Arc::new(github.clone())).await;
+        aws.secrets.put(SECRET_ID, &GitHub::app_secret(WEBHOOK_SECRET).to_string());
+        aws.ecs.add_cluster("runners");
+        aws.ecs.add_task_definition(TaskDefinition::new("runner"));
+        aws.sqs.add_queue(DEAD_LETTER_QUEUE, QueueSettings::default());
+        let redrive = Some((DEAD_LETTER_QUEUE.to_owned(), MOST_RECEIVES));
+        aws.sqs.add_queue(JOB_QUEUE, QueueSettings { visibility: VISIBILITY, redrive, ..QueueSettings::default() });
+        let mut settings: HashMap<String, String> = [
+            ("JOB_QUEUE_URL", aws.queue_url(JOB_QUEUE)),
+            ("DEAD_LETTER_QUEUE_URL", aws.queue_url(DEAD_LETTER_QUEUE)),
+            ("GITHUB_SECRET_ID", SECRET_ID.to_owned()),
+            ("GITHUB_API_URL", api.url()),
+            ("ECS_CLUSTER", "runners".to_owned()),
+            ("RUNNER_CLASSES", runner_classes().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        settings.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let settings: Vec<_> = settings.into_iter().collect();
+        let sdk = aws.sdk_config();
+        let webhook_config = WebhookConfig::from_environment(&settings.iter().cloned().collect());
+        let fleet_config = FleetConfig::from_environment(&settings.iter().cloned().collect());
+        Self {
+            webhook: Webhook::new(&sdk, webhook_config.expect("a complete environment"), clock.clone()),
+            worker: Worker::new(&sdk, fleet_config.expect("a complete environment"), clock.clone()),
+            source: EventSource::new(Arc::clone(&aws.sqs), JOB_QUEUE),
+            changes: aws.ecs.changes(),
+            runners: HashMap::new(),
+            settings,
+            clock,
+            aws,
+            github,
+            api,
+        }
+    }
+
+    /// The environment of the functions.
+    pub fn environment(&self) -> Environment {
+        self.settings.iter().cloned().collect()
+    }
+
+    /// The same as pairs, for processes.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.settings.iter().cloned().chain(self.aws.environment()).collect()
+    }
+
+    /// The worker as a new process has it: nothing cached, nothing known.
+    pub fn new_worker(&self) -> Result<Worker, ConfigError> {
+        let config = FleetConfig::from_environment(&self.environment())?;
+        Ok(Worker::new(&self.aws.sdk_config(), config, self.clock.clone()))
+    }
+
+    /// The webhook as a new process has it.
+    pub fn new_webhook(&self) -> Result<Webhook, ConfigError> {
+        let config = WebhookConfig::from_environment(&self.environment())?;
+        Ok(Webhook::new(&self.aws.sdk_config(), config, self.clock.clone()))
+    }
+
+    /// One pass of the cleaner, in a process of its own.
+    pub async fn clean(&self) -> Result<(), CleanError> {
+        let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
+        Box::pin(Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone()).clean()).await
+    }
+
+    /// A job with the class's labels is queued at GitHub.
+    pub fn queue_job(&self) -> JobId {
+        self.github.queue_job(JobSpec::labels(["fargate"]))
+    }
+
+    /// GitHub delivers that a job is queued.
+    pub async fn deliver_queued(&self, job: JobId) -> HttpResponse {
+        self.deliver(&self.github.event(job, "queued")).await
+    }
+
+    /// A job is queued at GitHub, and delivered.
+    pub async fn queue_and_deliver(&self) -> JobId {
+        let job = self.queue_job();
+        assert_eq!(self.deliver_queued(job).await.status_code, 202);
+        job
+    }
+
+    /// GitHub delivers an event, signed.
+    pub async fn deliver(&self, event: &WorkflowJobEvent) -> HttpResponse {
+        let (body, signature) = event.signed(WEBHOOK_SECRET);
+        self.request(&Delivery::new("workflow_job", body).signature(&signature)).await
+    }
+
+    /// Any request comes in at the Function URL.
+    pub async fn request(&self, delivery: &Delivery) -> HttpResponse {
+        answer(&self.webhook, delivery.event().to_event(Front::FunctionUrl)).await
+    }
+
+    /// The worker works off all that is visible on the queue.
+    pub async fn work(&self) {
+        self.source.drain(async |event| invoke(&self.worker, event).await).await;
+    }
+
+    /// Time passes; tasks start, runners take jobs and finish them, until all that was due has happened.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.clock.now() + time;
+        let step = Duration::from_secs(5).min(time);
+        loop {
+            self.run_runners();
+            if self.clock.now() >= until {
+                break;
+            }
+            self.clock.advance(step);
+        }
+    }
+
+    /// Runners do what they would do now.
+    pub fn run_runners(&mut self) {
+        self.aws.ecs.settle();
+        while let Ok(change) = self.changes.try_recv() {
+            match change {
+                TaskChange::Running(started) => {
+                    let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
+                    match Runner::start(&self.github, &config, WORK) {
+                        Ok(runner) => {
+                            self.runners.insert(started.task, runner);
+                        }
+                        Err(_) => self.aws.ecs.exit(&started.task, 1),
+                    }
+                }
+                TaskChange::Stopping { task, .. } => {
+                    if let Some(runner) = self.runners.remove(&task) {
+                        runner.terminate();
+                    }
+                }
+                TaskChange::Stopped { task } => {
+                    if let Some(runner) = self.runners.remove(&task) {
+                        runner.kill();
+                    }
+                }
+            }
+        }
+        let ended: Vec<_> = self
+            .runners
+            .iter_mut()
+            .filter_map(|(task, runner)| matches!(runner.step(), Step::Finished(_) | Step::Gone).then(|| task.clone()))
+            .collect();
+        for task in ended {
+            self.runners.remove(&task);
+            self.aws.ecs.exit(&task, 0);
+        }
+    }
+
+    /// How many calls of each kind GitHub has had.
+    pub fn api_calls(&self, operation: &str) -> usize {
+        self.api.calls.count(operation)
+    }
+
+    /// How many tasks live.
+    pub fn live_tasks(&self) -> usize {
+        self.aws.ecs.live_tasks().len()
+    }
+
+    /// How many messages wait, hidden ones included.
+    pub fn waiting(&self) -> usize {
+        self.aws.sqs.depth(JOB_QUEUE).total()
+    }
+
+    /// The reasons on all dead letters.
+    pub fn dead_letters(&self) -> Vec<String> {
+        let letters = self.aws.sqs.messages(DEAD_LETTER_QUEUE);
+        let reason = |attribute: &crate::aws::sqs::Attribute| attribute.string_value.clone();
+        letters
+            .iter()
+            .map(|letter| letter.attributes.get("jitgate.reason").and_then(reason).unwrap_or_default())
+            .collect()
+    }
+}
+
+impl Drop for World {
+    /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.github.assert_spoke_github();
+        }
+    }
+}
+
+/// One class, named `default`.
+pub fn runner_classes() -> Value {
+    json!([{
+        "name": "default",
+        "labels": ["fargate", "linux"],
+        "runner_group_id": 1,
+        "task_definition": "runner",
+        "container": "runner",
+        "subnets": ["subnet-1"],
+        "security_groups": ["sg-1"],
+        "assign_public_ip": true,
+    }])
+}
+
+/// Gives a batch to a worker as Lambda does.
+pub async fn invoke(worker: &Worker, event: Value) -> Result<Value, serde_json::Error> {
+    let event = serde_json::from_value(event)?;
+    serde_json::to_value(Box::pin(worker.handle(event)).await)
+}
+
+/// Gives a request to a webhook as Lambda does.
+pub async fn answer(webhook: &Webhook, event: Value) -> HttpResponse {
+    webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
+}
+
+/// A request to the webhook.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The method.
+    pub method: String,
+    /// Header names, as they were sent, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+impl Delivery {
+    /// A delivery as GitHub sends it, still without a signature.
+    pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+            ("X-GitHub-Event", event),
+        ];
+        Self {
+            method: "POST".to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            body: body.into(),
+        }
+    }
+
+    /// The same, signed as GitHub does.
+    pub fn signed(event: &str, body: impl Into<Vec<u8>>) -> Self {
+        let unsigned = Self::new(event, body);
+        let signature = sign(WEBHOOK_SECRET, &unsigned.body);
+        unsigned.signature(&signature)
+    }
+
+    /// With this signature.
+    #[must_use]
+    pub fn signature(self, signature: &str) -> Self {
+        self.header("X-Hub-Signature-256", signature)
+    }
+
+    /// With this header, in place of another of that name.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        let mut without = self.without_header(name);
+        without.headers.push((name.to_owned(), value.to_owned()));
+        without
+    }
+
+    /// Without this header.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// With another method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
+    /// The request as a function gets it.
+    pub fn event(&self) -> HttpEvent {
+        let bare = HttpEvent::post(self.body.clone()).method(&self.method);
+        self.headers.iter().fold(bare, |event, (name, value)| event.header(name, value))
+    }
+}
