@@ -26,7 +26,7 @@ COMMANDS = {
     "up": "bring the stack up and leave it running",
     "down": "end what `up` left running",
     "deliver": "sign a payload, and post it to the stack that is up",
-    "lint": "hold template.yaml against CloudFormation's and SAM's rules",
+    "lint": "hold template.yaml and the local stack against their rules",
 }
 
 
@@ -71,9 +71,9 @@ def _set_up(command: str) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # What these import is there only now.
-    import play  # noqa: PLC0415
-    from lint import lint  # noqa: PLC0415
+    # What these import has been installed only now.
+    import play
+    from lint import lint
 
     if arguments.command == "demo":
         return _demo(toolchain.build())
@@ -93,10 +93,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _demo(binaries: dict[str, Path]) -> int:
-    import demo  # noqa: PLC0415
-    import template_checks  # noqa: PLC0415
-    from checks import Checks  # noqa: PLC0415
-    from stack import stack  # noqa: PLC0415
+    import demo
+    import template_checks
+    from checks import Checks
+    from stack import stack
 
     started = time.monotonic()
     checks = Checks()

@@ -193,10 +193,11 @@ def _nothing_left(stack: Stack, checks: Checks, job_ids: list[int]) -> None:
     tasks = ecs.describe_tasks(cluster=stack.deployed.cluster, tasks=stopped)["tasks"] if stopped else []
     launches = sorted(task["startedBy"] for task in tasks)
     checks.that("each job had one task", launches == sorted(f"jit-{job_id}-1" for job_id in job_ids), launches)
-    for name, url in (("job queue", stack.deployed.job_queue_url), ("dead-letter queue", stack.deployed.dead_letter_queue_url)):
-        wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-        counts = stack.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
-        checks.that(f"the {name} is empty", all(count == "0" for count in counts.values()), counts)
+    queues = {"job queue": stack.deployed.job_queue_url, "dead-letter queue": stack.deployed.dead_letter_queue_url}
+    counts = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+    for name, url in queues.items():
+        found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+        checks.that(f"the {name} is empty", all(count == "0" for count in found.values()), found)
 
 
 def _table(jobs: list[Job]) -> str:

@@ -11,6 +11,7 @@ import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -31,7 +32,7 @@ class Emulator:
     url: str
     pid: int
 
-    def client(self, service: str) -> boto3.client:
+    def client(self, service: str) -> Any:
         """A client with the account's root key, such as somebody who deploys has."""
         return boto3.client(
             service,

@@ -29,12 +29,12 @@ def up(binaries: dict[str, Path]) -> None:
         }
         STACK_FILE.write_text(json.dumps(note, indent=2))
         running.leave_running()
-    labels = json.dumps(LABELS[:1])
+    labels = ", ".join(LABELS)
     job = json.dumps({"name": "by-hand", "labels": LABELS[:1], "example": 5})
     say(f"""
 The stack is up; `make down` ends it.
 
-{paint("Create a job", "bold")} (the GitHub stand-in then delivers `queued`, as GitHub does; labels such as {labels} fit):
+{paint("Create a job", "bold")} (the GitHub stand-in delivers `queued`, as GitHub does; any of the labels {labels} fit):
   curl -H 'content-type: application/json' -d '{job}' {running.github.url}/_standin/jobs
 
 {paint("See its way", "bold")}:

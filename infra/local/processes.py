@@ -49,7 +49,7 @@ class Server:
         return self._child.pid
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Returns as soon as it is ready. A server that ends or hangs instead is a problem that shows its last words."""
+        """Returns as soon as it is ready. One that ends or hangs instead is a problem that shows its last words."""
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
             if self._child.poll() is not None:
@@ -118,8 +118,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in kept_back:
-            signal.raise_signal(number)
+        for kept in kept_back:
+            signal.raise_signal(kept)
 
 
 def free_port() -> int:

@@ -29,6 +29,7 @@ class Answer:
     body: str
 
     def json(self) -> Any:
+        """The body, parsed."""
         return json.loads(self.body)
 
 

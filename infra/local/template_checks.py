@@ -26,7 +26,8 @@ def check(stack: Stack, checks: Checks) -> None:
         for name in VARIABLES
     }
     for name, variables in VARIABLES.items():
-        checks.that(f"{name} gets the variables of the contract", set(settings[name]) == variables, sorted(settings[name]))
+        found = set(settings[name])
+        checks.that(f"{name} gets the variables of the contract", found == variables, sorted(found))
 
     [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
     checks.that(
