@@ -19,5 +19,5 @@ up: ## bring the stack up and leave it running
 down: ## end what `make up` left running
 	$(LOCAL) down
 
-lint: ## hold template.yaml against CloudFormation's and SAM's rules
+lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint

@@ -11,12 +11,14 @@ if sys.version_info < (3, 11):
 import argparse
 import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 
 import toolchain
 from checkout import VENV
-from terminal import Problem, Stopwatch, heading, paint, say
+from processes import INTERRUPTIONS
+from terminal import Problem, heading, paint, say
 
 COMMANDS = {
     "demo": "deploy everything to an emulator, run jobs through it, and show their way",
@@ -24,12 +26,12 @@ COMMANDS = {
     "up": "bring the stack up and leave it running",
     "down": "end what `up` left running",
     "deliver": "sign a payload, and post it to the stack that is up",
-    "lint": "hold template.yaml against CloudFormation's and SAM's rules",
+    "lint": "hold template.yaml and the local stack against their rules",
 }
 
 
-class Interrupted(Exception):
-    """Somebody wants us to end; carries the signal's number."""
+class Interrupted(BaseException):
+    """Somebody wants us to end; carries the signal's number. Not an error that anything on the way could handle."""
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def main() -> int:
             command.add_argument("--event", default="workflow_job")
     arguments = parser.parse_args()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     try:
         _set_up(arguments.command)
@@ -69,47 +71,48 @@ def _set_up(command: str) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # What these import is there only now.
-    import play  # noqa: PLC0415
-    from lint import lint  # noqa: PLC0415
+    # What these import has been installed only now.
+    import play
+    from lint import lint
 
-    match arguments.command:
-        case "demo":
-            return _demo(toolchain.build())
-        case "test":
-            binaries = toolchain.build()
-            toolchain.cargo_test()
-            return _demo(binaries)
-        case "up":
-            play.up(toolchain.build())
-        case "down":
-            play.down()
-        case "deliver":
-            play.deliver(arguments.payload, arguments.event)
-        case "lint":
-            lint()
+    if arguments.command == "demo":
+        return _demo(toolchain.build())
+    if arguments.command == "test":
+        binaries = toolchain.build()
+        toolchain.cargo_test()
+        return _demo(binaries)
+    if arguments.command == "up":
+        play.up(toolchain.build())
+    if arguments.command == "down":
+        play.down()
+    if arguments.command == "deliver":
+        play.deliver(arguments.payload, arguments.event)
+    if arguments.command == "lint":
+        lint()
     return 0
 
 
 def _demo(binaries: dict[str, Path]) -> int:
-    import demo  # noqa: PLC0415
-    import deployed  # noqa: PLC0415
-    from stack import stack  # noqa: PLC0415
+    import demo
+    import template_checks
+    from checks import Checks
+    from stack import stack
 
-    watch = Stopwatch()
+    started = time.monotonic()
+    checks = Checks()
     heading("Starting the stack")
-    with stack(binaries) as running:
-        checks = demo.run(running)
+    with stack(binaries, "demo") as running:
         heading("As deployed")
-        deployed.check(running, checks)
-    say(f"\nThe stack is down. All this took {watch.seconds():.0f} s.")
+        template_checks.check(running, checks)
+        demo.run(running, checks)
+    say(f"\nThe stack is down again. All this took {time.monotonic() - started:.0f} s.")
     say(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Once is enough: what follows is the clean-up, which takes seconds at most and must not be interrupted."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in INTERRUPTIONS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number)
 

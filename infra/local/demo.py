@@ -6,8 +6,8 @@ held against what should have happened.
 
 import json
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from checkout import TESTS
@@ -15,22 +15,24 @@ from checks import Checks
 from deployment import STACK
 from stack import Stack
 from standin import http
-from terminal import Stopwatch, heading, paint, say, table
+from terminal import heading, paint, say, table
 
 EXAMPLES = TESTS / "node_modules" / "@octokit" / "webhooks-examples" / "api.github.com" / "index.json"
 
-STEPS = ["delivered", "queued", "registered", "task_started", "in_progress", "completed", "deregistered"]
-"""The way of a job, in the stand-in's words."""
+STEPS = ["delivered", "queued", "registered", "task started", "in progress", "completed", "registration gone"]
+"""The way of a job."""
 
-TITLES = {
-    "delivered": "delivered",
-    "queued": "queued",
+SEEN_AS = {
     "registered": "registered",
     "task_started": "task started",
     "in_progress": "in progress",
     "completed": "completed",
     "deregistered": "registration gone",
 }
+"""The stand-in's words for them."""
+
+ON_THE_QUEUE = "queued → 202"
+"""How the stand-in notes a delivery of `queued` that the webhook took: it answers 202 once the message is sent."""
 
 PATIENCE_SECONDS = 60
 """How long the jobs may take together. They take about ten seconds; a loaded machine needs more."""
@@ -49,10 +51,20 @@ class Order:
 
 
 ORDERS = [
-    Order("build", ["fargate"], example=0),
-    Order("test", ["fargate", "linux"], example=5),
-    Order("release", ["Fargate", "Linux", "X64"], example=6),
+    Order("build", ["fargate", "linux"], example=0),
+    Order("lint", ["fargate", "linux"], example=1),
+    Order("test", ["fargate", "x64"], example=2),
+    Order("fuzz", ["fargate", "x64"], example=3),
+    Order("docs", ["linux", "x64"], example=4),
+    Order("bench", ["Linux", "X64"], example=5),
+    Order("package", ["Fargate", "Linux"], example=6),
+    Order("release", ["x64", "fargate"], example=7),
 ]
+"""One for each example of `workflow_job` that GitHub publishes.
+
+No job's labels are a part of another's: a runner takes any job whose labels it has, so one made for a job that asks for
+more could take a job that asks for less, whose own runner then could not take the other.
+"""
 
 STRANGER = Order("train", ["self-hosted", "gpu"], example=5)
 """Its labels fit no class."""
@@ -60,19 +72,18 @@ STRANGER = Order("train", ["self-hosted", "gpu"], example=5)
 
 @dataclass
 class Job:
-    """A job that was created, and when it took each step, in seconds since its delivery."""
+    """A job that was created, and when it took each step, in seconds since then."""
 
     order: Order
     job_id: int
+    created: datetime
     answer: dict[str, Any]
-    steps: dict[str, float]
+    steps: dict[str, float] = field(default_factory=dict)
     conclusion: str = ""
 
 
-def run(stack: Stack) -> Checks:
-    """Tells the whole story, and says how much of it was as it should be."""
-    checks = Checks()
-    watch = Stopwatch()
+def run(stack: Stack, checks: Checks) -> None:
+    """Tells the whole story, and counts how much of it was as it should be."""
     heading("Deliveries that must not start a runner")
     _forged(stack, checks)
     stranger = _queue(stack, STRANGER)
@@ -83,24 +94,27 @@ def run(stack: Stack) -> Checks:
     )
 
     heading("Jobs and their way")
+    say("  (runners with the same labels are interchangeable: a job may run on the one that was made for another)")
     jobs = [_queue(stack, order) for order in ORDERS]
-    _follow(stack, watch, jobs)
+    _follow(stack, jobs)
 
     heading("An orphan, and the cleaner")
     _orphan(stack, checks)
 
     heading("Seen at the end")
     for job in jobs:
-        missing = [TITLES[step] for step in STEPS if step not in job.steps]
-        checks.that(f"job {job.order.name} went all the way", not missing, f"never: {', '.join(missing)}")
-        checks.that(f"job {job.order.name} ended well", job.conclusion == "success", job.conclusion or "still not ended")
+        missing = [step for step in STEPS if step not in job.steps]
+        checks.that(
+            f"job {job.order.name} went all the way, to success",
+            not missing and job.conclusion == "success",
+            f"never: {', '.join(missing)}" if missing else job.conclusion,
+        )
     _nothing_left(stack, checks, [job.job_id for job in jobs])
 
     say()
     say(_table(jobs))
     if checks.failed:
         _explain(stack)
-    return checks
 
 
 def _forged(stack: Stack, checks: Checks) -> None:
@@ -118,33 +132,42 @@ def _forged(stack: Stack, checks: Checks) -> None:
 
 
 def _queue(stack: Stack, order: Order) -> Job:
-    created = stack.github.queue_job(order.name, order.labels, order.example)
-    return Job(order, created["job_id"], created["delivery"], {})
+    created = datetime.now(UTC)
+    answer = stack.github.queue_job(order.name, order.labels, order.example)
+    return Job(order, answer["job_id"], created, answer["delivery"])
 
 
-def _follow(stack: Stack, watch: Stopwatch, jobs: list[Job]) -> None:
+def _follow(stack: Stack, jobs: list[Job]) -> None:
     """Says what happens, until every job has gone its way or patience ends."""
     by_id = {job.job_id: job for job in jobs}
     told = 0
-    delivered_at: dict[int, datetime] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and any(len(job.steps) < len(STEPS) for job in jobs):
         time.sleep(0.1)
         events = stack.github.timeline()
         for event in events[told:]:
-            job = by_id.get(event["job_id"])
-            if job is None or event["event"] not in STEPS:
-                continue
-            at = datetime.fromisoformat(event["at"])
-            seconds = (at - delivered_at.setdefault(job.job_id, at)).total_seconds()
-            job.steps.setdefault(event["event"], seconds)
-            title = TITLES[event["event"]].ljust(max(map(len, TITLES.values())))
-            detail = paint(event.get("detail") or "", "dim")
-            say(f"  {watch}  {job.order.name.ljust(7)}  {paint(title, 'cyan')}  {detail}".rstrip())
+            if event["job_id"] in by_id:
+                _tell(by_id[event["job_id"]], event, since=jobs[0].created)
         told = len(events)
     for seen in stack.github.state()["jobs"]:
         if seen["id"] in by_id:
-            by_id[seen["id"]].conclusion = seen["conclusion"] or ""
+            by_id[seen["id"]].conclusion = seen["conclusion"] or "no conclusion"
+
+
+def _tell(job: Job, event: dict[str, Any], since: datetime) -> None:
+    """One line for each step that an event means, the first time it does."""
+    if event["event"] == "delivered" and event["detail"] == ON_THE_QUEUE:
+        steps = {"delivered": "workflow_job queued, signed", "queued": "answered 202"}
+    elif event["event"] in SEEN_AS:
+        steps = {SEEN_AS[event["event"]]: event["detail"]}
+    else:
+        return
+    at = datetime.fromisoformat(event["at"])
+    for step, detail in steps.items():
+        if step not in job.steps:
+            job.steps[step] = (at - job.created).total_seconds()
+            clock = f"{(at - since).total_seconds():5.1f} s"
+            say(f"  {clock}  {job.order.name.ljust(8)} {paint(step.ljust(18), 'cyan')} {paint(detail, 'dim')}")
 
 
 def _orphan(stack: Stack, checks: Checks) -> None:
@@ -170,17 +193,18 @@ def _nothing_left(stack: Stack, checks: Checks, job_ids: list[int]) -> None:
     tasks = ecs.describe_tasks(cluster=stack.deployed.cluster, tasks=stopped)["tasks"] if stopped else []
     launches = sorted(task["startedBy"] for task in tasks)
     checks.that("each job had one task", launches == sorted(f"jit-{job_id}-1" for job_id in job_ids), launches)
-    for name, url in (("job queue", stack.deployed.job_queue_url), ("dead-letter queue", stack.deployed.dead_letter_queue_url)):
-        wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-        counts = stack.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
-        checks.that(f"the {name} is empty", all(count == "0" for count in counts.values()), counts)
+    queues = {"job queue": stack.deployed.job_queue_url, "dead-letter queue": stack.deployed.dead_letter_queue_url}
+    counts = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+    for name, url in queues.items():
+        found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+        checks.that(f"the {name} is empty", all(count == "0" for count in found.values()), found)
 
 
 def _table(jobs: list[Job]) -> str:
     def cell(job: Job, step: str) -> str:
         return f"{job.steps[step]:.1f} s" if step in job.steps else "missing"
 
-    header = ["job", "labels", *(TITLES[step] for step in STEPS)]
+    header = ["job", "labels", *STEPS]
     rows = [[job.order.name, ", ".join(job.order.labels), *(cell(job, step) for step in STEPS)] for job in jobs]
     return table(header, rows)
 

@@ -9,6 +9,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 from samtranslator.yaml_helper import yaml_parse
@@ -65,7 +66,7 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
     )
 
 
-def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, object]:
+def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, Any]:
     """The template with each function's code uploaded."""
     template = yaml_parse(TEMPLATE.read_text())
     s3 = aws.client("s3")
@@ -88,10 +89,10 @@ def _archive(binary: Path) -> bytes:
     return archive.getvalue()
 
 
-def _failures(cloudformation: object) -> str:
+def _failures(cloudformation: Any) -> str:
     """What CloudFormation says of each resource that failed."""
     try:
-        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]  # type: ignore[attr-defined]
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
     except ClientError:
         return ""
     return "\n".join(

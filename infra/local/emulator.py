@@ -1,24 +1,23 @@
 """The AWS emulator: ministack, on loopback, without Docker.
 
-It runs `provided.al2023` functions as plain processes, enforces the functions' own IAM roles (so that a permission
-missing in template.yaml is missing here, too), and hands its own `AWS_ENDPOINT_URL` on to the functions: nothing in the
-template knows that it is not on AWS.
+It runs `provided.al2023` functions as plain processes, and hands its own `AWS_ENDPOINT_URL` on to them: nothing in the
+template knows that it is not on AWS. It enforces the functions' own IAM roles, so that most permissions that
+template.yaml forgets are missing here, too; `template_checks.py` looks for those it does not ask for.
 """
 
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from checkout import LOGS, STATE, VENV
-from processes import Server, serving
-from terminal import Problem
+from checkout import VENV
+from processes import serve
 
 REGION = "us-east-1"
 
@@ -33,7 +32,7 @@ class Emulator:
     url: str
     pid: int
 
-    def client(self, service: str) -> boto3.client:
+    def client(self, service: str) -> Any:
         """A client with the account's root key, such as somebody who deploys has."""
         return boto3.client(
             service,
@@ -50,19 +49,17 @@ class Emulator:
         return f"{self.url}/_aws/lambda-url/{url_id}/"
 
 
-@contextmanager
-def emulator(port: int) -> Iterator[Emulator]:
-    """An emulator for as long as the block runs."""
+def start(ending: ExitStack, port: int, scratch: Path, log: Path) -> Emulator:
+    """Starts an emulator that ends together with `ending`. All it writes goes to the scratch folder."""
     url = f"http://127.0.0.1:{port}"
-    with serving("the AWS emulator", [str(VENV / "bin" / "ministack")], LOGS / "emulator.log", _environment(port)) as server:
-        server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
-        yield Emulator(url, server.pid)
+    command = [str(VENV / "bin" / "ministack")]
+    server = serve(ending, "the AWS emulator", command, log, _environment(port, scratch))
+    server.wait_until(lambda: _answers(f"{url}/_ministack/ready"))
+    return Emulator(url, server.pid)
 
 
-def _environment(port: int) -> dict[str, str]:
+def _environment(port: int, scratch: Path) -> dict[str, str]:
     """Built from nothing, since the functions inherit it: no proxy, no profile and no region of whoever runs this."""
-    scratch = STATE / f"emulator-{port}"
-    scratch.mkdir(parents=True, exist_ok=True)
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(scratch),

@@ -1,4 +1,4 @@
-"""The template, held against CloudFormation's and SAM's own rules."""
+"""The template, held against CloudFormation's and SAM's own rules, and this folder against Python's."""
 
 import os
 
@@ -8,14 +8,20 @@ from terminal import Problem, heading
 
 
 def lint() -> None:
-    """cfn-lint, then `sam validate --lint`; both work without a network."""
+    """cfn-lint, `sam validate --lint`, ruff. None of them needs a network."""
     environment = {
         **os.environ,
         "AWS_DEFAULT_REGION": "us-east-1",
         "SAM_CLI_TELEMETRY": "0",
         "__SAM_CLI_APP_DIR": str(LOCAL / "sam"),  # else it keeps its notes in the home folder
+        "RUFF_CACHE_DIR": str(LOCAL / "ruff"),
     }
-    for command in (["cfn-lint", "--", str(TEMPLATE)], ["sam", "validate", "--lint", "--template", str(TEMPLATE)]):
-        heading(" ".join(command[:2] if command[0] == "sam" else command[:1]))
-        if run([str(VENV / "bin" / command[0]), *command[1:]], cwd=ROOT, env=environment).returncode != 0:
-            raise Problem(f"{command[0]} found the above.")
+    for program, arguments in (
+        ("cfn-lint", ["--", TEMPLATE.name]),
+        ("sam", ["validate", "--lint", "--template", TEMPLATE.name]),
+        ("ruff", ["check", "infra/local"]),
+        ("ruff", ["format", "--check", "infra/local"]),
+    ):
+        heading(f"{program} {' '.join(arguments)}")
+        if run([str(VENV / "bin" / program), *arguments], cwd=ROOT, env=environment).returncode != 0:
+            raise Problem(f"{program} found the above.")

@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import json
+import shutil
 import subprocess
 import uuid
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from checkout import STACK_FILE
+from checkout import STACK_FILE, STATE
 from processes import end_group
 from stack import LABELS, stack
 from standin import http
@@ -21,21 +21,20 @@ def up(binaries: dict[str, Path]) -> None:
     if STACK_FILE.exists():
         raise Problem("A stack is up already. `make down` ends it.")
     heading("Starting the stack")
-    with ExitStack() as cleanup:
-        running = cleanup.enter_context(stack(binaries))
+    with stack(binaries, "up") as running:
         note = {
-            "processes": {"ministack": running.aws.pid, "standin": running.github.pid},
+            "processes": {"standin": running.github.pid, "ministack": running.aws.pid},
             "webhook_url": running.deployed.webhook_url,
             "webhook_secret": running.app.webhook_secret,
         }
         STACK_FILE.write_text(json.dumps(note, indent=2))
-        cleanup.pop_all()
-    labels = json.dumps(LABELS[:1])
+        running.leave_running()
+    labels = ", ".join(LABELS)
     job = json.dumps({"name": "by-hand", "labels": LABELS[:1], "example": 5})
     say(f"""
 The stack is up; `make down` ends it.
 
-{paint("Create a job", "bold")} (the GitHub stand-in then delivers `queued`, as GitHub does; labels such as {labels} fit):
+{paint("Create a job", "bold")} (the GitHub stand-in delivers `queued`, as GitHub does; any of the labels {labels} fit):
   curl -H 'content-type: application/json' -d '{job}' {running.github.url}/_standin/jobs
 
 {paint("See its way", "bold")}:
@@ -58,6 +57,7 @@ def down() -> None:
         if program in _command_of(pid):
             end_group(pid)
     STACK_FILE.unlink()
+    shutil.rmtree(STATE, ignore_errors=True)
     say("The stack is down.")
 
 

@@ -10,10 +10,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from terminal import Problem
+
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""How a person, a supervisor and a closed terminal ask us to end."""
 
 GRACE_SECONDS = 5.0
 """How long a group may take to end by itself before it is killed."""
@@ -45,7 +49,7 @@ class Server:
         return self._child.pid
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Returns as soon as it is ready. A server that ends or hangs instead is a problem that shows its last words."""
+        """Returns as soon as it is ready. One that ends or hangs instead is a problem that shows its last words."""
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
             if self._child.poll() is not None:
@@ -81,25 +85,41 @@ def end_group(group: int, reap: subprocess.Popen[bytes] | None = None) -> None:
         reap.wait()
 
 
-@contextmanager
-def serving(name: str, command: list[str], log: Path, env: dict[str, str]) -> Iterator[Server]:
-    """A server for as long as the block runs."""
-    server = Server(name, command, log, env)
-    try:
-        yield server
-    finally:
-        server.stop()
+def serve(ending: ExitStack, name: str, command: list[str], log: Path, env: dict[str, str]) -> Server:
+    """Starts a server that ends together with `ending`."""
+    with _undisturbed():
+        server = Server(name, command, log, env)
+        ending.callback(server.stop)
+    return server
 
 
-def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Runs a command to its end in view of the terminal; ended with its whole group if we are interrupted."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)  # type: ignore[call-overload]
+    child = None
     try:
+        with _undisturbed():
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
         output, _ = child.communicate()
     except BaseException:
-        end_group(child.pid, reap=child)
+        if child is not None:
+            end_group(child.pid, reap=child)
         raise
     return subprocess.CompletedProcess(command, child.returncode, output)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keeps a signal back until the block is done: one that came between a child's start and our taking note of it
+    would leave the child behind."""
+    kept_back: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: kept_back.append(number)) for number in INTERRUPTIONS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for kept in kept_back:
+            signal.raise_signal(kept)
 
 
 def free_port() -> int:

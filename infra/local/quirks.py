@@ -31,9 +31,11 @@ def _restate_cluster_condition(aws: Emulator, role: str, cluster: str) -> None:
     actions: list[str] = []
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-        for statement in document["Statement"]:
-            if "ecs:cluster" in statement.get("Condition", {}).get("ArnEquals", {}):
-                actions.append(statement["Action"])
+        actions += [
+            statement["Action"]
+            for statement in document["Statement"]
+            if "ecs:cluster" in statement.get("Condition", {}).get("ArnEquals", {})
+        ]
     if actions:
         statement = {"Effect": "Allow", "Action": actions, "Resource": description["clusterArn"]}
         iam.put_role_policy(

@@ -3,8 +3,10 @@
 import json
 import platform
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import deployment
+import emulator
 import quirks
-from checkout import STATE
+import standin
+from checkout import LOGS, STATE
 from deployment import Deployment
-from emulator import Emulator, emulator
+from emulator import Emulator
 from processes import chosen_port
-from standin import App, StandIn, standin
+from standin import App, StandIn
 from terminal import say
 
 LABELS = ["fargate", "linux", "x64"]
@@ -32,22 +36,38 @@ class Stack:
     deployed: Deployment
     github: StandIn
     app: App
+    ending: ExitStack
+
+    def leave_running(self) -> None:
+        """The stack outlives the block, and us."""
+        self.ending.pop_all()
 
 
 @contextmanager
-def stack(binaries: dict[str, Path]) -> Iterator[Stack]:
-    """The stack for as long as the block runs."""
+def stack(binaries: dict[str, Path], name: str) -> Iterator[Stack]:
+    """The stack for as long as the block runs. The name keeps the logs of stacks apart that run at once."""
     emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
-    with emulator(emulator_port) as aws:
+    with ExitStack() as ending:
+        scratch = _scratch_folder(ending)
+        aws = emulator.start(ending, emulator_port, scratch, LOGS / name / "emulator.log")
         say(f"  the AWS emulator listens on {aws.url}")
         deployed = deployment.deploy(aws, binaries, _parameters(aws, f"http://127.0.0.1:{github_port}"))
         quirks.adapt(aws, deployment.STACK)
         say(f"  template.yaml is deployed; its Function URL is {deployed.webhook_url}")
-        app = _fill_secret(aws, deployed)
+        app = _fill_secret(aws, deployed, scratch)
         say("  the secret is filled in: a GitHub App's id and key, and a webhook secret")
-        with standin(binaries["standin"], github_port, app, aws, deployed) as github:
-            say(f"  the GitHub stand-in listens on {github.url}")
-            yield Stack(aws, deployed, github, app)
+        binary, log = binaries["standin"], LOGS / name / "standin.log"
+        github = standin.start(ending, binary, github_port, app, aws, deployed, log)
+        say(f"  the GitHub stand-in listens on {github.url}")
+        yield Stack(aws, deployed, github, app, ending)
+
+
+def _scratch_folder(ending: ExitStack) -> Path:
+    """A folder that goes with its stack."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=STATE))
+    ending.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
@@ -64,10 +84,10 @@ def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
     }
 
 
-def _fill_secret(aws: Emulator, deployed: Deployment) -> App:
+def _fill_secret(aws: Emulator, deployed: Deployment, scratch: Path) -> App:
     """Puts in what the stack cannot know, as its user would; the key is made for this stack alone."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public_key_file = STATE / "app-public-key.pem"
+    public_key_file = scratch / "app-public-key.pem"
     public_key_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     app = App(
         app_id="123456",

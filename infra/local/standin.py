@@ -8,16 +8,14 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from checkout import LOGS
 from deployment import Deployment
 from emulator import REGION, ROOT_KEY, Emulator
-from processes import serving
+from processes import serve
 
 JOB_SECONDS = 2
 """How long a job runs: long enough to be seen in progress."""
@@ -31,6 +29,7 @@ class Answer:
     body: str
 
     def json(self) -> Any:
+        """The body, parsed."""
         return json.loads(self.body)
 
 
@@ -78,9 +77,10 @@ class StandIn:
         return answer.json()
 
 
-@contextmanager
-def standin(binary: Path, port: int, app: App, aws: Emulator, deployment: Deployment) -> Iterator[StandIn]:
-    """A stand-in for as long as the block runs."""
+def start(
+    ending: ExitStack, binary: Path, port: int, app: App, aws: Emulator, deployment: Deployment, log: Path
+) -> StandIn:
+    """Starts a stand-in that ends together with `ending`."""
     command = [
         str(binary),
         *("--listen", f"127.0.0.1:{port}"),
@@ -99,9 +99,9 @@ def standin(binary: Path, port: int, app: App, aws: Emulator, deployment: Deploy
         "AWS_REGION": REGION,
         **ROOT_KEY,
     }
-    with serving("the GitHub stand-in", command, LOGS / "standin.log", environment) as server:
-        server.wait_until(lambda: "listening on" in server.log.read_text(errors="replace"))
-        yield StandIn(f"http://127.0.0.1:{port}", server.pid)
+    server = serve(ending, "the GitHub stand-in", command, log, environment)
+    server.wait_until(lambda: "listening on" in log.read_text(errors="replace"))
+    return StandIn(f"http://127.0.0.1:{port}", server.pid)
 
 
 def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:

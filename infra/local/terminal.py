@@ -1,7 +1,6 @@
 """What a person reads: headings, one line for each thing that happens, and problems together with what to do."""
 
 import sys
-import time
 
 
 class Problem(Exception):
@@ -26,24 +25,11 @@ def heading(text: str) -> None:
     say(paint(f"\n▸ {text}", "bold"))
 
 
-class Stopwatch:
-    """Seconds since it was started."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def __str__(self) -> str:
-        return f"{self.seconds():5.1f} s"
-
-
 def table(header: list[str], rows: list[list[str]]) -> str:
     """Columns as wide as their widest cell."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(cells: list[str]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+        return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
     return "\n".join([paint(line(header), "bold"), *map(line, rows)])

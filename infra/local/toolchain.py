@@ -22,7 +22,7 @@ LINT_PACKAGES = HERE / "requirements-lint.txt"
 
 # What the person has to install, and how. Any one of a row's names will do.
 TOOLS = [
-    (["cargo"], "Install Rust by rustup, https://rustup.rs; rust-toolchain.toml picks the version."),
+    (["cargo"], "Install Rust by rustup, https://rustup.rs, or put ~/.cargo/bin on the PATH."),
     (["cc", "gcc", "clang"], "Install a C compiler: `apt-get install build-essential` or `xcode-select --install`."),
     (["node"], "Install Node.js 18 or newer, https://nodejs.org."),
     (["npm"], "Install npm; it comes with Node.js, https://nodejs.org, or as a package of its own."),
@@ -33,11 +33,9 @@ BINARIES = ["webhook", "worker", "cleaner", "standin"]
 
 def require_tools() -> None:
     """Names every missing tool at once, so that nobody has to come back for each."""
-    missing = [
-        f"{' or '.join(names)} is not installed. {remedy}" for names, remedy in TOOLS if not any(map(shutil.which, names))
-    ]
+    missing = [(names, remedy) for names, remedy in TOOLS if not any(map(shutil.which, names))]
     if missing:
-        raise Problem("\n".join(missing))
+        raise Problem("\n".join(f"{' or '.join(names)} is not installed. {remedy}" for names, remedy in missing))
 
 
 def install_python_packages(*requirements: Path) -> None:
@@ -74,7 +72,7 @@ def install_npm_packages() -> None:
         return
     heading("Installing GitHub's example payloads and API description into tests/node_modules")
     _must_succeed(
-        run(["npm", "ci", "--no-audit", "--no-fund", "--cache", str(LOCAL / "npm-cache")], cwd=TESTS),
+        run(["npm", "ci", "--no-audit", "--no-fund"], cwd=TESTS),
         "The npm packages could not be installed. Is the npm registry within reach?",
     )
     stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +80,11 @@ def install_npm_packages() -> None:
 
 
 def build() -> dict[str, Path]:
-    """Builds the functions and the stand-in. cargo itself says where each binary lies, whatever target folder is set."""
+    """Builds the functions and the stand-in. cargo says where each binary lies, whatever target folder is set."""
     profile = os.environ.get("PROFILE", "dev")
     heading(f"Building the functions (profile {profile}; the first time takes minutes)")
-    built = run(
-        [*"cargo build --locked --workspace --bins --message-format json-render-diagnostics".split(), "--profile", profile],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    )
+    command = ["cargo", "build", "--locked", "--workspace", "--bins", "--profile", profile]
+    built = run([*command, "--message-format", "json-render-diagnostics"], cwd=ROOT, stdout=subprocess.PIPE)
     _must_succeed(built, "The build failed.")
     binaries = {}
     for line in built.stdout.splitlines():
@@ -102,7 +97,7 @@ def build() -> dict[str, Path]:
 def cargo_test() -> None:
     """Every test of the workspace."""
     heading("cargo test --workspace")
-    _must_succeed(run([*"cargo test --locked --workspace".split()], cwd=ROOT), "Tests failed.")
+    _must_succeed(run(["cargo", "test", "--locked", "--workspace"], cwd=ROOT), "Tests failed.")
 
 
 def _must_succeed(done: subprocess.CompletedProcess[bytes], otherwise: str) -> None:

@@ -26,7 +26,8 @@ def check(stack: Stack, checks: Checks) -> None:
         for name in VARIABLES
     }
     for name, variables in VARIABLES.items():
-        checks.that(f"{name} gets the variables of the contract", set(settings[name]) == variables, sorted(settings[name]))
+        found = set(settings[name])
+        checks.that(f"{name} gets the variables of the contract", found == variables, sorted(found))
 
     [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
     checks.that(
@@ -57,6 +58,19 @@ def check(stack: Stack, checks: Checks) -> None:
         and mapping["BatchSize"] == 10
         and mapping["ScalingConfig"] == {"MaximumConcurrency": 5},
         mapping,
+    )
+
+    # The emulator asks for none of these, where AWS does.
+    worker = stack.aws.client("iam").get_role_policy(RoleName=physical_id["WorkerRole"], PolicyName="worker")
+    granted = {statement["Sid"]: statement for statement in worker["PolicyDocument"]["Statement"]}
+    checks.that(
+        "the worker may take messages, tag a task as it launches it, and give it its two roles",
+        {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} <= set(granted["TakeJobs"]["Action"])
+        and granted["TagRunnersAtLaunch"]["Action"] == "ecs:TagResource"
+        and granted["TagRunnersAtLaunch"]["Condition"] == {"StringEquals": {"ecs:CreateAction": "RunTask"}}
+        and granted["GiveRunnersTheirRoles"]["Action"] == "iam:PassRole"
+        and len(granted["GiveRunnersTheirRoles"]["Resource"]) == 2,
+        granted,
     )
 
     queue = stack.aws.client("sqs").get_queue_attributes(
