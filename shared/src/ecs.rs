@@ -141,6 +141,12 @@ pub enum RunError {
         /// ECS's words.
         reason: String,
     },
+    /// ECS did not start the task, for a reason that this code does not know. Nothing says that it will stay so.
+    #[error("ECS did not start the task: {reason}")]
+    Unknown {
+        /// ECS's words.
+        reason: String,
+    },
     /// ECS answered that it cannot at the moment.
     #[error("ECS is unavailable: {reason}")]
     Unavailable {
@@ -375,10 +381,11 @@ fn started(output: RunTaskOutput) -> Result<TaskArn, RunError> {
         Some(detail) => format!("{reason}: {detail}"),
         None => reason.clone(),
     };
-    Err(if speaks_of_capacity(&words) {
-        RunError::NoCapacity { reason: words }
-    } else {
-        RunError::Rejected { reason: words }
+    Err(match reason.as_str() {
+        _ if speaks_of_capacity(&words) => RunError::NoCapacity { reason: words },
+        // Source: ECS's "API failures messages": the cluster or the task definition is not there (any more).
+        "MISSING" | "INACTIVE" => RunError::Rejected { reason: words },
+        _ => RunError::Unknown { reason: words },
     })
 }
 
@@ -416,8 +423,15 @@ fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> RunError {
         RunTaskError::AccessDeniedException(_) => RunError::Denied { reason },
         _ if is_denial(code) => RunError::Denied { reason },
         RunTaskError::ServerException(_) => RunError::Unavailable { reason },
+        RunTaskError::BlockedException(_)
+        | RunTaskError::ClientException(_)
+        | RunTaskError::ClusterNotFoundException(_)
+        | RunTaskError::InvalidParameterException(_)
+        | RunTaskError::PlatformTaskDefinitionIncompatibilityException(_)
+        | RunTaskError::PlatformUnknownException(_)
+        | RunTaskError::UnsupportedFeatureException(_) => RunError::Rejected { reason },
         _ if answer_status.is_some_and(|status| status >= 500) => RunError::Unavailable { reason },
-        _ => RunError::Rejected { reason },
+        _ => RunError::Unknown { reason },
     }
 }
 

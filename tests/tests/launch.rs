@@ -193,6 +193,8 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
         answers::invalid_parameter("Error retrieving subnet information: (ErrorCode: RequestLimitExceeded, ...)"),
         answers::client_exception(answers::VCPU_QUOTA),
         answers::client_exception(answers::TASK_QUOTA),
+        answers::failure("A REASON NOBODY KNOWS"),
+        answers::error(400, "BrandNewException", "never seen before"),
         answers::server_exception(),
         answers::unavailable(),
     ] {
@@ -426,6 +428,28 @@ async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_mended() 
     world.clock.advance(Duration::from_mins(2));
     work_until_quiet(&mut world).await;
     assert_done(&world, &jobs);
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_permit_the_launch_keeps_the_jobs_waiting() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
+    world.work().await;
+    assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0));
+    world.clock.advance(Duration::from_mins(5));
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
+async fn a_full_runner_group_defers_like_missing_capacity() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    let full = github::answers::validation_failed(&["The runner group has reached its maximum number of runners"]);
+    world.api.faults.script_times(GENERATE, Fault::Refuse(full), 3);
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
 }
 
 #[tokio::test]

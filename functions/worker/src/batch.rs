@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use crate::launch::Launched;
 use crate::release::Released;
-use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide};
+use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
 
 /// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
 #[derive(Debug, Deserialize)]
@@ -93,6 +93,8 @@ enum Outcome {
     /// The job's time was over.
     Expired,
     Deferred,
+    /// Deferred, but it will not help unless somebody mends something.
+    Denied,
     GivenUp,
 }
 
@@ -131,6 +133,7 @@ impl Worker {
             metrics.put("QueueToLaunch", Unit::Seconds, waits);
         }
         metrics.count("JobsDeferred", count(|outcome| *outcome == Outcome::Deferred));
+        metrics.count("JobsDenied", count(|outcome| *outcome == Outcome::Denied));
         metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
         metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
         let stopped =
@@ -265,6 +268,9 @@ impl Worker {
                     error = %error,
                     "job deferred"
                 );
+                if needs_a_person(error) {
+                    tracing::error!(repository = message.full_name(), error = %error, "nothing can be launched until this is mended");
+                }
                 message.deferrals += 1;
                 message.backoff = if grows { message.backoff + 1 } else { 0 };
                 message.doubts = if matches!(error, LaunchError::Unsure { .. }) { message.doubts + 1 } else { 0 };
@@ -272,7 +278,8 @@ impl Worker {
                 if !message.unsettled {
                     message.born_at = until;
                 }
-                self.send(message, until - now).await
+                let sent = self.send(message, until - now).await?;
+                Ok(if needs_a_person(error) { Outcome::Denied } else { sent })
             }
             Verdict::GiveUp => {
                 tracing::error!(

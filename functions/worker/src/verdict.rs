@@ -76,6 +76,18 @@ pub fn is_passing(error: &GitHubError) -> bool {
     matches!(error, GitHubError::Unavailable { .. } | GitHubError::Silent { .. })
 }
 
+/// Whether only a person can help, by mending the App, its installation, the secret or a role.
+pub fn needs_a_person(error: &LaunchError) -> bool {
+    matches!(
+        error,
+        LaunchError::GitHub(
+            GitHubError::Denied { .. }
+                | GitHubError::NotFound { .. }
+                | GitHubError::Secret(SecretError::Unusable { .. })
+        ) | LaunchError::Run(RunError::Denied { .. })
+    )
+}
+
 /// Decides. `backoff` is how often in a row the message has been deferred with a growing delay.
 pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict {
     let growing = || Verdict::Defer { until: now + spread(growing_delay(backoff)), grows: true };
@@ -90,6 +102,7 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
             }
             GitHubError::Rejected { .. } => Verdict::GiveUp,
             GitHubError::NameTaken
+            | GitHubError::Full { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }
             | GitHubError::Secret(SecretError::Unreadable { .. }) => growing(),
@@ -100,6 +113,7 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
             RunError::AlreadyStarted { .. }
             | RunError::NoCapacity { .. }
             | RunError::Throttled { .. }
+            | RunError::Unknown { .. }
             | RunError::Unavailable { .. }
             | RunError::Silent { .. } => growing(),
         },

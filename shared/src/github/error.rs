@@ -49,6 +49,12 @@ pub enum GitHubError {
         /// What is missing, as far as the answer tells.
         reason: String,
     },
+    /// The runner group or the scope holds as many registrations as GitHub allows (10,000 a group). It will pass.
+    #[error("no room for another registration: {message}")]
+    Full {
+        /// GitHub's words.
+        message: String,
+    },
     /// GitHub understood and refuses; the same call will be refused again.
     #[error("GitHub refuses ({status}): {message}")]
     Rejected {
@@ -85,6 +91,7 @@ pub(super) enum Refusal {
     Limited(Option<OffsetDateTime>),
     Unauthorized(String),
     Forbidden(String),
+    Full(String),
     Rejected(u16, String),
     Unavailable(u16, String),
 }
@@ -105,9 +112,15 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now
         }
         404 | 410 => Refusal::NotFound(message),
         409 => Refusal::NameTaken,
+        422 if speaks_of_a_limit(&message) => Refusal::Full(message),
         code if status.is_server_error() => Refusal::Unavailable(code, message),
         code => Refusal::Rejected(code, message),
     }
+}
+
+fn speaks_of_a_limit(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["limit", "maximum", "too many runners"].iter().any(|words| message.contains(words))
 }
 
 fn pause(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTime> {
@@ -124,14 +137,36 @@ fn pause(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTime> {
     Some(until.clamp(now + Duration::seconds(1), now + LONGEST_PAUSE))
 }
 
-/// GitHub's `message`, or the body's beginning where it is something else, such as a proxy's page.
+/// GitHub's `message` and what it gives in detail, or the body's beginning where it is something else, such as a
+/// proxy's page.
 fn quote(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
         message: String,
+        #[serde(default)]
+        errors: Vec<Detail>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Detail {
+        Words(String),
+        Object { message: Option<String>, code: Option<String>, field: Option<String> },
+    }
+    impl Detail {
+        fn words(self) -> String {
+            match self {
+                Self::Words(words) => words,
+                Self::Object { message, code, field } => {
+                    [field, code, message].into_iter().flatten().collect::<Vec<_>>().join(" ")
+                }
+            }
+        }
     }
     let text = match serde_json::from_slice::<Message>(body) {
-        Ok(json) => json.message,
+        Ok(json) => std::iter::once(json.message)
+            .chain(json.errors.into_iter().map(Detail::words))
+            .collect::<Vec<_>>()
+            .join("; "),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_QUOTE).collect()
@@ -191,8 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn a_full_runner_group_is_not_a_mistake_of_ours() {
+        let message = "The runner group has reached its maximum of 10000 runners";
+        assert_eq!(refusal(422, &[], message), Refusal::Full(message.to_owned()));
+    }
+
+    #[test]
     fn a_page_that_is_not_json_is_quoted_briefly() {
         assert_eq!(quote(b"<html>\n  <b>Unicorn!</b>"), "<html> <b>Unicorn!</b>");
         assert_eq!(quote(&[b'x'; 5000]).len(), LONGEST_QUOTE);
+        let details =
+            br#"{"message":"Validation Failed","errors":["Name is odd",{"field":"labels","code":"invalid"}]}"#;
+        assert_eq!(quote(details), "Validation Failed; Name is odd; labels invalid");
     }
 }

@@ -334,6 +334,7 @@ impl GitHub {
             Refusal::Forbidden(message) => {
                 self.gate.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
             }
+            Refusal::Full(message) => GitHubError::Full { message },
             Refusal::Rejected(status, message) => GitHubError::Rejected { status, message },
             Refusal::Unavailable(status, message) => GitHubError::Unavailable { status, message },
         }
