@@ -15,8 +15,12 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// `RunTask` takes about 200 ms, with outliers of seconds.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(6);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For all attempts of one call. A launch that meets nothing but silence makes four calls in turn (register, start,
+/// take back, defer), each of 14 seconds at most, and still ends by itself before the worker's 60 seconds do.
+const CALL_TIMEOUT: Duration = Duration::from_secs(14);
 
 /// Region, credentials and endpoints from the standard AWS variables. Nothing is called yet.
 pub async fn sdk_config() -> SdkConfig {
@@ -31,6 +35,7 @@ pub async fn sdk_config() -> SdkConfig {
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(CALL_TIMEOUT)
                 .build(),
         )
         .load()

@@ -129,6 +129,12 @@ pub enum RunError {
         /// ECS's words.
         reason: String,
     },
+    /// The function's role or its credentials do not permit the launch: somebody must mend them.
+    #[error("ECS denies access: {reason}")]
+    Denied {
+        /// ECS's words.
+        reason: String,
+    },
     /// ECS will refuse this launch again until somebody mends something.
     #[error("ECS refuses: {reason}")]
     Rejected {
@@ -407,6 +413,8 @@ fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> RunError {
         }
         _ if speaks_of_capacity(message) => RunError::NoCapacity { reason },
         _ if is_throttling(code) || speaks_of_throttling(message) => RunError::Throttled { reason },
+        RunTaskError::AccessDeniedException(_) => RunError::Denied { reason },
+        _ if is_denial(code) => RunError::Denied { reason },
         RunTaskError::ServerException(_) => RunError::Unavailable { reason },
         _ if answer_status.is_some_and(|status| status >= 500) => RunError::Unavailable { reason },
         _ => RunError::Rejected { reason },
@@ -423,6 +431,19 @@ fn is_throttling(code: &str) -> bool {
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
     ) || code == "LimitExceededException"
+}
+
+/// Source: ECS's "Common errors".
+fn is_denial(code: &str) -> bool {
+    matches!(
+        code,
+        "AccessDenied"
+            | "AccessDeniedException"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "NotAuthorized"
+            | "UnrecognizedClientException"
+    )
 }
 
 /// ECS passes on that EC2 throttled it, as an error of another kind.

@@ -151,6 +151,9 @@ pub struct JobMessage {
     /// must stay as it is until that is settled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsettled: bool,
+    /// How often in a row ECS did not show what the launch's task is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubts: u32,
     /// For a release: when the launch's runner was first seen online and idle. It is idle only if a later look agrees.
     #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
     pub seen_idle_at: Option<OffsetDateTime>,

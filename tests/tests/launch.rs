@@ -170,7 +170,6 @@ async fn a_refused_launch_takes_its_registration_back_and_is_given_up_with_ecs_w
     for refusal in [
         answers::invalid_parameter("The subnet ID 'subnet-1' does not exist"),
         answers::client_exception("TaskDefinition not found."),
-        answers::access_denied("RunTask"),
         answers::failure("MISSING"),
     ] {
         let world = World::new().await;

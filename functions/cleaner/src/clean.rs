@@ -92,6 +92,10 @@ impl Cleaner {
         for place in self.github.places_of(account).await? {
             match self.github.runners(&place.account, &place.scope).await {
                 Ok(runners) => listed.push((place, runners)),
+                // A token's user may be a mere member of some organisation, in which we can have no runners.
+                Err(GitHubError::Denied { reason, .. }) if account.installation.is_none() => {
+                    tracing::info!(scope = %place.scope, reason, "not ours to clean");
+                }
                 Err(error) => {
                     tally.failed += 1;
                     tracing::error!(scope = %place.scope, error = %error, "registrations not listed");

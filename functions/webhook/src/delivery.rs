@@ -176,6 +176,7 @@ pub fn read(
         backoff: 0,
         not_before: None,
         unsettled: false,
+        doubts: 0,
         seen_idle_at: None,
     })))
 }

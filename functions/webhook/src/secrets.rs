@@ -5,7 +5,7 @@
 //! every few seconds.
 
 use jitgate::clock::Clock;
-use jitgate::secret::{SecretError, SecretReader};
+use jitgate::secret::{GitHubSecret, SecretError, SecretReader};
 use secrecy::{ExposeSecret, SecretString};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
@@ -27,11 +27,34 @@ pub struct WebhookSecrets {
     seen: Mutex<Seen>,
 }
 
+/// So many looks in a row may fail before the next one has to wait for its pause: a hiccup costs one delivery, an
+/// outage does not turn a flood of deliveries into one of calls.
+pub const FREE_FAILURES: u32 = 3;
+
 #[derive(Default)]
 struct Seen {
     copy: Option<Copy>,
-    /// The last look that failed.
-    failure: Option<(OffsetDateTime, SecretError)>,
+    /// The last look, if it failed.
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    at: OffsetDateTime,
+    in_a_row: u32,
+    error: SecretError,
+}
+
+impl Seen {
+    /// Whether it is too early to look again, and with what error the last look ended.
+    fn must_wait(&self, free: u32, now: OffsetDateTime) -> Option<&SecretError> {
+        let failure = self.failure.as_ref()?;
+        (failure.in_a_row >= free && now - failure.at < PAUSE).then_some(&failure.error)
+    }
+
+    fn failed(&mut self, error: &SecretError, now: OffsetDateTime) {
+        let in_a_row = self.failure.as_ref().map_or(0, |failure| failure.in_a_row) + 1;
+        self.failure = Some(Failure { at: now, in_a_row, error: error.clone() });
+    }
 }
 
 struct Copy {
@@ -83,8 +106,8 @@ impl WebhookSecrets {
 
     async fn renew(&self, seen: &mut Seen, now: OffsetDateTime) -> Result<(), SecretError> {
         let kept = seen.copy.as_ref().is_some_and(|copy| now - copy.read_at < LIFETIME_IN_NEED);
-        if kept && seen.failure.as_ref().is_some_and(|(at, _)| now - *at < PAUSE) {
-            return Ok(());
+        if let Some(error) = seen.must_wait(if kept { 1 } else { FREE_FAILURES }, now) {
+            return if kept { Ok(()) } else { Err(error.clone()) };
         }
         match self.current().await {
             Ok(current) => {
@@ -92,22 +115,22 @@ impl WebhookSecrets {
                     Seen { copy: Some(Copy { read_at: now, current, previous: Previous::NotLookedAt }), failure: None };
                 Ok(())
             }
-            Err(error) if kept => {
+            Err(error) => {
+                seen.failed(&error, now);
+                if !kept {
+                    return Err(error);
+                }
                 tracing::warn!(error = %error, "the secret could not be renewed, the copy at hand is used");
-                seen.failure = Some((now, error));
                 Ok(())
             }
-            Err(error) => Err(error),
         }
     }
 
     async fn look_again(&self, seen: &mut Seen, now: OffsetDateTime) -> Result<(), SecretError> {
-        if let Some((at, error)) = &seen.failure
-            && now - *at < PAUSE
-        {
+        if let Some(error) = seen.must_wait(1, now) {
             return Err(error.clone());
         }
-        match tokio::try_join!(self.current(), self.reader.previous()) {
+        match tokio::try_join!(self.current(), self.previous()) {
             Ok((current, previous)) => {
                 let previous = previous.and_then(|secret| secret.webhook_secret().ok().cloned());
                 let previous = previous.map_or(Previous::None, Previous::Secret);
@@ -115,9 +138,17 @@ impl WebhookSecrets {
                 Ok(())
             }
             Err(error) => {
-                seen.failure = Some((now, error.clone()));
+                seen.failed(&error, now);
                 Err(error)
             }
+        }
+    }
+
+    /// A version that cannot be used is none.
+    async fn previous(&self) -> Result<Option<GitHubSecret>, SecretError> {
+        match self.reader.previous().await {
+            Err(SecretError::Unusable { .. }) => Ok(None),
+            outcome => outcome,
         }
     }
 

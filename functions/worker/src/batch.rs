@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use crate::launch::Launched;
 use crate::release::Released;
-use crate::verdict::{LONGEST_WAIT, LaunchError, Verdict, decide};
+use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide};
 
 /// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
 #[derive(Debug, Deserialize)]
@@ -32,6 +32,21 @@ struct Record {
     message_id: String,
     #[serde(default)]
     body: String,
+    #[serde(default)]
+    attributes: RecordAttributes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RecordAttributes {
+    approximate_receive_count: Option<String>,
+}
+
+impl Record {
+    /// Nobody has worked on this message before.
+    fn is_new(&self) -> bool {
+        self.attributes.approximate_receive_count.as_deref() == Some("1")
+    }
 }
 
 /// Which messages must come again; the others are done with.
@@ -49,6 +64,10 @@ pub struct BatchItemFailure {
     /// The message's id.
     pub item_identifier: String,
 }
+
+/// The cleaner goes by the birth time in a registration's name, so a message that lay in the queue for this long gets a
+/// new one before anything is registered. Sent anew, not just changed: every repeat must derive the same name from it.
+const STALE_NAME: time::Duration = time::Duration::minutes(5);
 
 /// The worker function, alive as long as its process.
 pub struct Worker {
@@ -145,6 +164,14 @@ impl Worker {
         if let Some(moment) = message.not_before.filter(|moment| *moment > now) {
             return self.send(&message, moment - now).await;
         }
+        if message.purpose == Purpose::Launch
+            && record.is_new()
+            && !message.unsettled
+            && now - message.born_at > STALE_NAME
+        {
+            message.born_at = now;
+            return self.send(&message, time::Duration::ZERO).await;
+        }
         match message.purpose {
             Purpose::Launch => self.work_on_launch(&mut message, now).await,
             Purpose::Release => self.work_on_release(&mut message, now).await,
@@ -184,7 +211,7 @@ impl Worker {
                 }
             },
         };
-        match self.launch(message, class).await {
+        let outcome = match self.launch(message, class).await {
             Ok(Launched::Started { task, runner_id, runner_name }) => {
                 let waited = (self.clock.now() - message.queued_at).whole_seconds();
                 tracing::info!(
@@ -200,18 +227,25 @@ impl Worker {
                     waited_seconds = waited,
                     "runner launched"
                 );
-                Ok(Outcome::Launched(waited))
+                Outcome::Launched(waited)
             }
             Ok(Launched::AlreadyRunning { task }) => {
                 tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
-                Ok(Outcome::Nothing)
+                Outcome::Nothing
             }
             Ok(Launched::JobGone) => {
                 tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
-                Ok(Outcome::Nothing)
+                Outcome::Nothing
             }
-            Err(error) => self.settle(message, &error, now).await,
+            Err(error) => return self.settle(message, &error, now).await,
+        };
+        if message.unsettled {
+            // What an earlier try left could not be taken back now.
+            message.backoff += 1;
+            message.not_before = Some(now + SETTLING_DELAY);
+            self.send(message, SETTLING_DELAY).await?;
         }
+        Ok(outcome)
     }
 
     async fn settle(
@@ -232,7 +266,8 @@ impl Worker {
                     "job deferred"
                 );
                 message.deferrals += 1;
-                message.backoff = if grows { message.backoff + 1 } else { message.backoff };
+                message.backoff = if grows { message.backoff + 1 } else { 0 };
+                message.doubts = if matches!(error, LaunchError::Unsure { .. }) { message.doubts + 1 } else { 0 };
                 message.not_before = Some(until);
                 if !message.unsettled {
                     message.born_at = until;

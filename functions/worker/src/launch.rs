@@ -12,9 +12,11 @@
 //! - *The token is taken, its task lives, but its registration is gone.* It can take no job any more. If the job still
 //!   waits, the task is stopped and the job is launched under the next attempt.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use jitgate::classes::RunnerClass;
+use jitgate::clock::Clock;
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, JobState, Place, Runner};
 use jitgate::job::{JobMessage, RunnerId};
@@ -29,11 +31,18 @@ const QUICK_REPEATS: u32 = 2;
 /// The wait before the first of them; three times that before the second.
 const QUICK_PAUSE: Duration = Duration::from_millis(150);
 
+/// Beyond this, in real time, nothing is repeated: GitHub that does not answer at all may cost each step of a launch two
+/// time-outs, not three, or the steps together would outlast the function.
+const QUICK_BUDGET: Duration = Duration::from_secs(6);
+
+/// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
+const MOST_DOUBTS: u32 = 2;
+
 /// How many launches of one job one invocation tries when their tasks turn out to have stopped.
 const MOST_LAUNCHES: u16 = 5;
 
-/// A job that has been on its way for this long may have ended meanwhile. Not asked earlier: right after its delivery
-/// GitHub may not know yet that a job is queued.
+/// A job this old may have ended meanwhile, however late its delivery. Not asked earlier: right after its delivery GitHub
+/// may not know yet that a job is queued.
 const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 
 /// A registration younger than this may not be shown yet.
@@ -60,6 +69,13 @@ pub enum Launched {
     JobGone,
 }
 
+/// What became of a registration that must not be there.
+enum TakenBack {
+    Deleted,
+    NotThere,
+    StillThere,
+}
+
 /// What one attempt came to.
 enum Attempted {
     Done(Launched),
@@ -70,12 +86,17 @@ enum Attempted {
 }
 
 impl Worker {
-    /// Gives the job a runner. The message's attempt, birth time and whether it is settled are kept up to date, so that
-    /// it can be sent anew whatever happens.
+    /// Gives the job a runner. The message's attempt and whether it is settled are kept up to date, so that it can be
+    /// sent anew whatever happens; also after a success, as long as it is not settled.
     pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
-        let has_waited = message.backoff > 0 || self.clock.now() - message.queued_at > WORTH_ASKING;
+        let has_waited = message.backoff > 0 || self.clock.now() - message.created_at > WORTH_ASKING;
         if has_waited && !self.still_queued(&place, message).await? {
+            if message.unsettled {
+                let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+                let task = self.live_task(&token).await?;
+                message.unsettled = !self.sweep(&place, message, task.as_ref()).await;
+            }
             return Ok(Launched::JobGone);
         }
         let mut last_reason = String::new();
@@ -88,7 +109,6 @@ impl Worker {
                 return Ok(Launched::JobGone);
             }
             message.attempt = message.attempt.next();
-            message.born_at = self.clock.now();
             message.unsettled = false;
         }
         Err(LaunchError::StopsAtOnce { attempts: MOST_LAUNCHES, reason: last_reason })
@@ -101,7 +121,9 @@ impl Worker {
 
     /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait.
     async fn still_queued(&self, place: &Place, message: &JobMessage) -> Result<bool, GitHubError> {
-        let state = self.github.job_state(&place.account, &message.owner, &message.repository, message.job_id).await?;
+        let look =
+            async || self.github.job_state(&place.account, &message.owner, &message.repository, message.job_id).await;
+        let state = quickly(&self.clock, look).await?;
         Ok(!matches!(state, Some(JobState::InProgress | JobState::Completed)))
     }
 
@@ -124,7 +146,7 @@ impl Worker {
                 Err(GitHubError::NameTaken) => {
                     message.unsettled = true;
                     if let Some(task) = self.live_task(&token).await? {
-                        self.sweep_names(place, message, &task).await;
+                        message.unsettled = !self.sweep(place, message, Some(&task)).await;
                         return Ok(Attempted::Done(Launched::AlreadyRunning { task: task.arn }));
                     }
                     names_taken.push(name);
@@ -132,21 +154,19 @@ impl Worker {
                         return Err(LaunchError::NamesTaken);
                     }
                 }
-                Err(error) => {
-                    // It may have been done all the same.
-                    message.unsettled |= is_passing(&error);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         };
         match self.run(message, class, &token, &runner_name, &jit).await {
             Ok(task) => {
-                self.delete_by_name(place, &names_taken).await;
+                message.unsettled = !self.delete_by_name(place, &names_taken).await;
                 Ok(Attempted::Done(Launched::Started { task, runner_id: jit.runner_id, runner_name }))
             }
             Err(RunError::AlreadyStarted { arns }) => {
-                self.delete(place, jit.runner_id).await;
-                self.meet(place, message, &arns, &names_taken).await
+                let is_gone = self.delete(place, jit.runner_id).await;
+                let met = self.meet(place, message, &token, &arns, &names_taken).await;
+                message.unsettled |= !is_gone;
+                met
             }
             Err(error) => {
                 // Without an answer the task may be starting with this registration: the next try will see.
@@ -183,7 +203,7 @@ impl Worker {
         &self,
         place: &Place,
         class: &RunnerClass,
-        message: &JobMessage,
+        message: &mut JobMessage,
         name: &RunnerName,
     ) -> Result<JitConfig, GitHubError> {
         let request = JitRequest {
@@ -192,22 +212,16 @@ impl Worker {
             labels: &message.labels,
             has_waited: message.not_before.is_some(),
         };
-        self.quickly(async || self.github.generate_jit_config(&place.account, &place.scope, &request).await).await
-    }
-
-    /// Repeats what is likely to pass within a second.
-    async fn quickly<T>(&self, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
-        let mut repeats = 0;
-        loop {
-            match call().await {
-                Err(error) if is_passing(&error) && repeats < QUICK_REPEATS => {
-                    let pause = QUICK_PAUSE * 3_u32.pow(repeats);
-                    self.clock.sleep(pause.mul_f64(0.5 + random_fraction())).await;
-                    repeats += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        let is_doubtful = Cell::new(false);
+        let outcome = quickly(&self.clock, async || {
+            let outcome = self.github.generate_jit_config(&place.account, &place.scope, &request).await;
+            is_doubtful.set(is_doubtful.get() || outcome.as_ref().is_err_and(is_passing));
+            outcome
+        });
+        let outcome = outcome.await;
+        // It may have been done all the same, whatever became of the repeats.
+        message.unsettled |= is_doubtful.get() && outcome.is_err();
+        outcome
     }
 
     /// Finds out what the task that has the token is, and takes back the registrations that are not its own.
@@ -215,30 +229,35 @@ impl Worker {
         &self,
         place: &Place,
         message: &mut JobMessage,
+        token: &LaunchToken,
         arns: &[TaskArn],
-        taken: &[RunnerName],
+        names_taken: &[RunnerName],
     ) -> Result<Attempted, LaunchError> {
-        let found = self.tasks.describe(arns).await?.into_iter().next();
+        let found = match arns {
+            [] => self.live_task(token).await?,
+            arns => self.tasks.describe(arns).await?.into_iter().next(),
+        };
         let Some(task) = found else {
             // Started a moment ago and not shown yet, or stopped more than an hour ago and not shown any more.
-            if message.backoff > 0 {
-                self.delete_by_name(place, taken).await;
-                return Ok(Attempted::Over { reason: "ECS does not show it any more".to_owned() });
+            if message.doubts < MOST_DOUBTS {
+                let task = arns.first().map_or_else(|| token.to_string(), TaskArn::to_string);
+                return Err(LaunchError::Unsure { task });
             }
-            let task = arns.first().map(TaskArn::to_string).unwrap_or_default();
-            return Err(LaunchError::Unsure { task });
+            message.unsettled = !self.delete_by_name(place, names_taken).await;
+            return Ok(Attempted::Over { reason: "ECS does not show it any more".to_owned() });
         };
-        let others: Vec<_> =
-            taken.iter().filter(|name| Some(name.as_str()) != task.runner_name.as_deref()).cloned().collect();
         if task.is_over {
-            self.delete_by_name(place, taken).await;
+            let mut settled = self.delete_by_name(place, names_taken).await;
             if let Some(id) = task.runner_id {
-                self.delete(place, id).await;
+                settled &= self.delete(place, id).await;
             }
+            message.unsettled = !settled;
             return Ok(Attempted::Over { reason: task.stopped_reason.unwrap_or_default() });
         }
-        if task.runner_name.is_some() {
-            self.delete_by_name(place, &others).await;
+        if let Some(own) = &task.runner_name {
+            let others: Vec<_> = names_taken.iter().filter(|name| name.as_str() != own).cloned().collect();
+            let settled = self.delete_by_name(place, &others).await;
+            message.unsettled = !settled;
         }
         if let Some(id) = task.runner_id
             && self.runner(place, id).await?.is_none()
@@ -264,36 +283,61 @@ impl Worker {
         Ok(tasks.into_iter().find(|task| !task.is_over))
     }
 
-    /// Earlier tries took names in order, so all before the living task's own are left over.
-    async fn sweep_names(&self, place: &Place, message: &mut JobMessage, task: &TaskView) {
-        let Some(own) = &task.runner_name else { return };
-        let names: Vec<_> = (0..=MOST_SPARES)
-            .map(|spare| RunnerName::derive(&self.config.name_prefix, message, spare))
-            .take_while(|name| name.as_str() != own)
-            .collect();
-        // The task's name belongs to another message about the same job: none of ours is its.
-        let names = if names.len() > usize::from(MOST_SPARES) { &names[..1] } else { &names[..] };
-        self.delete_by_name(place, names).await;
+    /// Takes back all registrations under the message's names but the one that the launch's task runs; says whether
+    /// none is left. Tries take names in order, so the first one that is free after the task's own ends the search.
+    async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
+        let own = match task {
+            Some(TaskView { runner_name: Some(own), .. }) => Some(own.as_str()),
+            // It runs one of them, but does not say which.
+            Some(_) => return true,
+            None => None,
+        };
+        let names = (0..=MOST_SPARES).map(|spare| RunnerName::derive(&self.config.name_prefix, message, spare));
+        let names: Vec<_> = names.collect();
+        let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
+        let mut settled = true;
+        for name in &names {
+            if Some(name.as_str()) == own {
+                is_past_own = true;
+                continue;
+            }
+            match self.take_back(place, name).await {
+                TakenBack::NotThere if is_past_own => break,
+                TakenBack::NotThere | TakenBack::Deleted => {}
+                TakenBack::StillThere => settled = false,
+            }
+        }
+        settled
     }
 
-    async fn delete_by_name(&self, place: &Place, names: &[RunnerName]) {
+    /// Whether none of them is left.
+    async fn delete_by_name(&self, place: &Place, names: &[RunnerName]) -> bool {
+        let mut settled = true;
         for name in names {
-            match self.quickly(async || self.github.find_runner(&place.account, &place.scope, name).await).await {
-                Ok(Some(runner)) => {
-                    self.delete(place, runner.id).await;
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(runner.name = %name, error = %error, "left-over registration not found"),
+            settled &= !matches!(self.take_back(place, name).await, TakenBack::StillThere);
+        }
+        settled
+    }
+
+    async fn take_back(&self, place: &Place, name: &RunnerName) -> TakenBack {
+        let find = async || self.github.find_runner(&place.account, &place.scope, name).await;
+        match quickly(&self.clock, find).await {
+            Ok(Some(runner)) if self.delete(place, runner.id).await => TakenBack::Deleted,
+            Ok(Some(_)) => TakenBack::StillThere,
+            Ok(None) => TakenBack::NotThere,
+            Err(error) => {
+                tracing::warn!(runner.name = %name, error = %error, "left-over registration not found");
+                TakenBack::StillThere
             }
         }
     }
 
     pub(crate) async fn runner(&self, place: &Place, id: RunnerId) -> Result<Option<Runner>, GitHubError> {
-        self.quickly(async || self.github.runner(&place.account, &place.scope, id).await).await
+        quickly(&self.clock, async || self.github.runner(&place.account, &place.scope, id).await).await
     }
 
     pub(crate) async fn delete_runner(&self, place: &Place, id: RunnerId) -> Result<Deletion, GitHubError> {
-        self.quickly(async || self.github.delete_runner(&place.account, &place.scope, id).await).await
+        quickly(&self.clock, async || self.github.delete_runner(&place.account, &place.scope, id).await).await
     }
 
     /// Whether the registration is gone now. GitHub refuses if it is busy, which is right.
@@ -305,6 +349,22 @@ impl Worker {
                 tracing::warn!(runner.id = id.0, error = %error, "registration not deleted");
                 false
             }
+        }
+    }
+}
+
+/// Repeats what is likely to pass within a second.
+async fn quickly<T>(clock: &Clock, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
+    let begun = Instant::now();
+    let mut repeats = 0;
+    loop {
+        match call().await {
+            Err(error) if is_passing(&error) && repeats < QUICK_REPEATS && begun.elapsed() < QUICK_BUDGET => {
+                let pause = QUICK_PAUSE * 3_u32.pow(repeats);
+                clock.sleep(pause.mul_f64(0.5 + random_fraction())).await;
+                repeats += 1;
+            }
+            outcome => return outcome,
         }
     }
 }

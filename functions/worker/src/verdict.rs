@@ -96,6 +96,7 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
         },
         LaunchError::Run(error) => match error {
             RunError::TooLarge { .. } | RunError::Rejected { .. } => Verdict::GiveUp,
+            RunError::Denied { .. } => later(now + MENDING_DELAY),
             RunError::AlreadyStarted { .. }
             | RunError::NoCapacity { .. }
             | RunError::Throttled { .. }

@@ -15,6 +15,7 @@ pub const DENIED_PAUSE: Duration = Duration::minutes(5);
 #[derive(Default)]
 pub(super) struct Gate {
     limited: Mutex<HashMap<CredentialKey, Limited>>,
+    /// By credential and what it was used for: an organisation or a repository.
     denied: Mutex<HashMap<(CredentialKey, String), Denied>>,
 }
 
@@ -31,13 +32,13 @@ struct Denied {
 
 impl Gate {
     /// Whether a call may be made now.
-    pub(super) fn check(&self, key: CredentialKey, owner: &str, now: OffsetDateTime) -> Result<(), GitHubError> {
+    pub(super) fn check(&self, key: CredentialKey, subject: &str, now: OffsetDateTime) -> Result<(), GitHubError> {
         if let Some(limited) = lock(&self.limited).get(&key)
             && limited.until > now
         {
             return Err(GitHubError::RateLimited { until: limited.until });
         }
-        if let Some(denied) = lock(&self.denied).get(&(key, owner.to_ascii_lowercase()))
+        if let Some(denied) = lock(&self.denied).get(&(key, subject.to_ascii_lowercase()))
             && denied.until > now
         {
             return Err(GitHubError::Denied { until: denied.until, reason: denied.reason.clone() });
@@ -46,12 +47,12 @@ impl Gate {
     }
 
     /// GitHub answered a call with a success.
-    pub(super) fn opened(&self, key: CredentialKey, owner: &str) {
+    pub(super) fn opened(&self, key: CredentialKey, subject: &str) {
         // A neighbour's limit may have come in while this answer was on its way: it stands until its time.
         if let Some(limited) = lock(&self.limited).get_mut(&key) {
             limited.strikes = 0;
         }
-        lock(&self.denied).remove(&(key, owner.to_ascii_lowercase()));
+        lock(&self.denied).remove(&(key, subject.to_ascii_lowercase()));
     }
 
     /// GitHub limited a call; `until` is absent where it did not say for how long.
@@ -71,9 +72,9 @@ impl Gate {
     }
 
     /// GitHub denied a call.
-    pub(super) fn deny(&self, key: CredentialKey, owner: &str, reason: String, now: OffsetDateTime) -> GitHubError {
+    pub(super) fn deny(&self, key: CredentialKey, subject: &str, reason: String, now: OffsetDateTime) -> GitHubError {
         let until = now + DENIED_PAUSE;
-        lock(&self.denied).insert((key, owner.to_ascii_lowercase()), Denied { until, reason: reason.clone() });
+        lock(&self.denied).insert((key, subject.to_ascii_lowercase()), Denied { until, reason: reason.clone() });
         GitHubError::Denied { until, reason }
     }
 }

@@ -38,7 +38,7 @@ use pace::{Pacer, READ_POINTS, WRITE_POINTS};
 use sign_in::SignIn;
 
 /// Before this, the call is given up as unanswered. Real time: it guards against the real network.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Likewise, for the connection alone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -247,13 +247,25 @@ impl GitHub {
         std::mem::take(&mut *budgets).into_values().min()
     }
 
+    /// What a denial is remembered for: an organisation, or one repository where runners are registered there. A
+    /// repository that is archived or not selected for the App says nothing about its neighbours.
+    fn subject(&self, account: &Account) -> String {
+        match &account.repository {
+            Some(repository) if self.config.scope == ScopeKind::Repo || !account.is_organization => {
+                format!("{}/{repository}", account.login)
+            }
+            _ => account.login.clone(),
+        }
+    }
+
     /// Makes a call with the account's credential.
     async fn call<T: DeserializeOwned>(&self, account: &Account, call: Call<'_>) -> Result<T, GitHubError> {
+        let subject = self.subject(account);
         let mut renewed = false;
         let mut relocated = false;
         loop {
             let (key, bearer) = self.credential_for(account).await?;
-            self.gate.check(key, &account.login, self.clock.now())?;
+            self.gate.check(key, &subject, self.clock.now())?;
             let permit = match call.pace {
                 Pace::Uncovered => {
                     self.pacer.spend(key, call.points(), self.clock.now());
@@ -262,7 +274,7 @@ impl GitHub {
                 Pace::Covered { has_waited } => {
                     let permit = self.pacer.admit(key, has_waited, || self.clock.now()).await;
                     // A neighbour may have met a limit while this call waited for its turn.
-                    self.gate.check(key, &account.login, self.clock.now())?;
+                    self.gate.check(key, &subject, self.clock.now())?;
                     Some(permit.map_err(|until| GitHubError::Paced { until })?)
                 }
             };
@@ -270,7 +282,7 @@ impl GitHub {
             drop(permit);
             let refusal = match outcome {
                 Ok(answer) => {
-                    self.gate.opened(key, &account.login);
+                    self.gate.opened(key, &subject);
                     return Ok(answer);
                 }
                 Err(Failure::Silent(cause)) => return Err(GitHubError::Silent { cause }),
@@ -292,13 +304,13 @@ impl GitHub {
                     );
                     return Err(GitHubError::NotFound { message });
                 }
-                refusal => return Err(self.decide(refusal, key, &account.login, call.permission)),
+                refusal => return Err(self.decide(refusal, key, &subject, call.permission)),
             }
         }
     }
 
     /// The one place where a refusal becomes a decision.
-    fn decide(&self, refusal: Refusal, key: CredentialKey, owner: &str, permission: &str) -> GitHubError {
+    fn decide(&self, refusal: Refusal, key: CredentialKey, subject: &str, permission: &str) -> GitHubError {
         let now = self.clock.now();
         match refusal {
             Refusal::NameTaken => GitHubError::NameTaken,
@@ -317,10 +329,10 @@ impl GitHub {
                         format!("app_id and private_key in the secret are not accepted (401): {message}")
                     }
                 };
-                self.gate.deny(key, owner, reason, now)
+                self.gate.deny(key, subject, reason, now)
             }
             Refusal::Forbidden(message) => {
-                self.gate.deny(key, owner, format!("{message} (403): it needs {permission}"), now)
+                self.gate.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
             }
             Refusal::Rejected(status, message) => GitHubError::Rejected { status, message },
             Refusal::Unavailable(status, message) => GitHubError::Unavailable { status, message },

@@ -26,8 +26,8 @@ const SECRET_LIFETIME: Duration = Duration::minutes(15);
 const TOKEN_MARGIN: Duration = Duration::minutes(2);
 
 /// A request for a token that just failed is not repeated for this long: its neighbours in the batch wait for the same
-/// one, and each would find the same.
-const FAILURE_LIFETIME: Duration = Duration::seconds(2);
+/// one, and each would find the same. Shorter than the pause before a quick repeat.
+const FAILURE_LIFETIME: Duration = Duration::milliseconds(50);
 
 /// Keeps what has been signed in.
 pub(super) struct SignIn {
@@ -209,7 +209,7 @@ impl GitHub {
         let call = Call::post(
             vec!["app", "installations", &id, "access_tokens"],
             "an installation that grants what the App asks for",
-            &serde_json::json!({ "permissions": self.permissions() }),
+            &serde_json::json!({ "permissions": self.permissions(account) }),
         );
         let key = CredentialKey::Installation(installation);
         match self.call_as_app::<TokenJson>(signer, key, &account.login, &call).await {
@@ -221,7 +221,8 @@ impl GitHub {
                 let error = match error {
                     // "The permissions requested are not granted to this installation."
                     GitHubError::Rejected { status: 422, message } => {
-                        let reason = format!("{message} (422): the installation must grant {}", self.permissions());
+                        let reason =
+                            format!("{message} (422): the installation must grant {}", self.permissions(account));
                         self.gate.deny(key, &account.login, reason, now)
                     }
                     other => other,
@@ -233,10 +234,12 @@ impl GitHub {
     }
 
     /// What a token is narrowed down to, whatever else the App may do.
-    fn permissions(&self) -> serde_json::Value {
+    fn permissions(&self, account: &Account) -> serde_json::Value {
         match self.config.scope {
-            ScopeKind::Org => serde_json::json!({ "organization_self_hosted_runners": "write", "actions": "read" }),
-            ScopeKind::Repo => serde_json::json!({ "administration": "write", "actions": "read" }),
+            ScopeKind::Org if account.is_organization => {
+                serde_json::json!({ "organization_self_hosted_runners": "write", "actions": "read" })
+            }
+            ScopeKind::Org | ScopeKind::Repo => serde_json::json!({ "administration": "write", "actions": "read" }),
         }
     }
 
