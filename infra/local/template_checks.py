@@ -35,7 +35,8 @@ def check(stack: Stack, checks: Checks) -> None:
         runner_class["labels"] == LABELS
         and runner_class["task_definition"] == stack.deployed.task_definition
         and runner_class["security_groups"] == [physical_id["RunnerSecurityGroup"]]
-        and runner_class["assign_public_ip"] is True,
+        and runner_class["assign_public_ip"] is True
+        and runner_class["capacity"] == ["on-demand"],
         runner_class,
     )
 
