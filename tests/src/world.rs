@@ -77,9 +77,18 @@ impl World {
 
     /// The same with some variables changed.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
+        Self::build(changes, GitHub::new).await
+    }
+
+    /// The same, with a GitHub that holds nothing against its description: for runs of thousands of jobs.
+    pub async fn unchecked(changes: &[(&str, &str)]) -> Self {
+        Self::build(changes, GitHub::unchecked).await
+    }
+
+    async fn build(changes: &[(&str, &str)], github: fn(Clock) -> GitHub) -> Self {
         let clock = Clock::manual(START);
         let aws = Aws::start(clock.clone()).await;
-        let github = GitHub::new(clock.clone());
+        let github = github(clock.clone());
         let api = wire::serve(Arc::new(github.clone())).await;
         aws.secrets.put(SECRET_ID, &GitHub::app_secret(WEBHOOK_SECRET).to_string());
         aws.ecs.add_cluster("runners");
@@ -256,7 +265,7 @@ impl World {
 impl Drop for World {
     /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && self.github.is_checked() {
             self.github.assert_spoke_github();
         }
     }
