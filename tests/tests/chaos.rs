@@ -23,6 +23,7 @@ async fn every_job_runs_once_whatever_fails() {
     let seeds = env::var("CHAOS_SEEDS").unwrap_or_else(|_| "1-8".to_owned());
     let (first, last) = seeds.split_once('-').unwrap_or((&seeds, &seeds));
     let knobs = Knobs::storm(env::var("CHAOS_JOBS").map_or(60, |jobs| jobs.parse().unwrap()));
+    let knobs = Knobs { alike: env::var("CHAOS_ALIKE").map_or(knobs.alike, |share| share.parse().unwrap()), ..knobs };
     let report = storm(first.parse().unwrap()..=last.parse().unwrap(), &knobs).await;
     eprintln!("{report}");
 }

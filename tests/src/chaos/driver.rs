@@ -46,6 +46,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// Nothing that jitgate does takes longer than a job can wait.
 const LONGEST_RUN: Duration = Duration::from_hours(30);
 
+/// Messages for each job at which we stop: they have begun to multiply.
+const MOST_MESSAGES: usize = 10;
+
 /// What is still under way when all is done would show in this time: longer than the cleaner's grace.
 const QUIET_TIME: Duration = Duration::from_mins(20);
 
@@ -254,8 +257,9 @@ impl Driver {
     pub(super) async fn run(&mut self) {
         let stop = START + LONGEST_RUN;
         while let Some(moment) = self.next_moment().await {
-            if moment > stop {
-                self.judge.complain(None, "it never ends");
+            let messages = self.world.aws.sqs.depth(JOB_QUEUE).total();
+            if moment > stop || messages > self.knobs.jobs * MOST_MESSAGES {
+                self.judge.complain(None, format!("it never ends: {messages} messages for {} jobs", self.jobs.len()));
                 return;
             }
             self.world.clock.advance_to(moment);
