@@ -8,6 +8,8 @@ use std::fmt::Display;
 
 use reqwest::Url;
 use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
 use crate::classes::RunnerClasses;
 use crate::names::NamePrefix;
@@ -44,6 +46,13 @@ impl Environment {
     /// The variable's value; an empty one counts as absent, since deployment tools cannot leave a variable out.
     pub fn get(&self, variable: &str) -> Option<&str> {
         self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `RUST_LOG`
+    pub(crate) fn log_levels(&self) -> Result<Targets, ConfigError> {
+        self.parsed("RUST_LOG", Targets::new().with_default(LevelFilter::INFO), |value| {
+            value.parse().map_err(|_| "error, warn, info, debug or trace, or levels by module".to_owned())
+        })
     }
 
     fn required(&self, variable: &'static str, expected: &str) -> Result<String, ConfigError> {
@@ -265,6 +274,15 @@ mod tests {
             assert_eq!(error.variable, variable);
             assert!(error.to_string().contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_log_level_is_a_level() {
+        let levels = |value: &str| Environment::from_iter([("RUST_LOG", value)]).log_levels().map(|_| ());
+        for value in ["", "debug", "info,worker=debug", "off"] {
+            assert_eq!(levels(value), Ok(()), "{value}");
+        }
+        assert_eq!(levels("loud=and=clear").map_err(|error| error.variable), Err("RUST_LOG"));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    start_logging();
-    let config = FleetConfig::from_environment(&Environment::of_process())?;
+    let environment = Environment::of_process();
+    start_logging(&environment)?;
+    let config = FleetConfig::from_environment(&environment)?;
     let cleaner = Cleaner::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |_: LambdaEvent<IgnoredAny>| {
         Box::pin(cleaner.clean()).await.map_err(Error::from)
