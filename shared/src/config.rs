@@ -4,7 +4,7 @@
 //! No secret is ever read from the environment, so what was found may be shown.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub const GITHUB_API_URL: &str = "https://api.github.com";
 pub const GITHUB_POINTS_PER_MINUTE: u32 = 900;
 
 /// What is wrong with one variable.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(thiserror::Error, PartialEq, Eq)]
 #[error("{variable}: found {found}, expected {expected}")]
 pub struct ConfigError {
     /// The variable's name.
@@ -31,6 +31,13 @@ pub struct ConfigError {
     pub found: String,
     /// What would have been right.
     pub expected: String,
+}
+
+impl fmt::Debug for ConfigError {
+    /// As [`Display`]: this is how `main` shows what stopped it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 /// The environment a function reads its settings from.

@@ -77,7 +77,11 @@ impl World {
 
     /// The same with some variables changed.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
-        let clock = Clock::manual(START);
+        Self::on(Clock::manual(START), changes).await
+    }
+
+    /// The same on another clock: processes of their own have the system's.
+    pub async fn on(clock: Clock, changes: &[(&str, &str)]) -> Self {
         let aws = Aws::start(clock.clone()).await;
         let github = GitHub::new(clock.clone());
         let api = wire::serve(Arc::new(github.clone())).await;
