@@ -36,7 +36,7 @@ pub struct ConfigError {
 impl fmt::Debug for ConfigError {
     /// As [`Display`]: this is how `main` shows what stopped it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
+        Display::fmt(self, formatter)
     }
 }
 
