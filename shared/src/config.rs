@@ -138,6 +138,8 @@ pub struct FleetConfig {
     pub cluster: String,
     /// `RUNNER_NAME_PREFIX`
     pub name_prefix: NamePrefix,
+    /// `DRY_RUN`: the cleaner says what it would do and does nothing.
+    pub dry_run: bool,
 }
 
 impl FleetConfig {
@@ -154,6 +156,8 @@ impl FleetConfig {
             classes: runner_classes(environment)?,
             cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
             name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
+            dry_run: environment
+                .parsed("DRY_RUN", false, |value| value.parse().map_err(|_| "true or false".to_owned()))?,
         })
     }
 }

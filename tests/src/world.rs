@@ -148,6 +148,17 @@ impl World {
         Box::pin(Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone()).clean()).await
     }
 
+    /// The cleaner hears of every task that has stopped since the last time, as EventBridge tells it.
+    pub async fn heal(&self) -> Result<(), CleanError> {
+        let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
+        let cleaner = Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone());
+        for event in self.aws.ecs.take_events() {
+            let event = serde_json::from_value(event).expect("an event as EventBridge makes it");
+            cleaner.handle(&event).await?;
+        }
+        Ok(())
+    }
+
     /// A job with the class's labels is queued at GitHub.
     pub fn queue_job(&self) -> JobId {
         self.github.queue_job(JobSpec::labels(["fargate"]))
