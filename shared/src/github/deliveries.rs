@@ -40,7 +40,7 @@ impl Delivery {
 
 impl GitHub {
     /// Attempts back to a moment, the latest first, from a bounded number of pages; only those that failed, if so
-    /// asked. None for a personal access token, which has no hook.
+    /// asked. None where the credential has no hook of its own.
     pub async fn deliveries(
         &self,
         since: OffsetDateTime,
@@ -56,7 +56,12 @@ impl GitHub {
             if only_failed {
                 call.query.push(("status", "failure".to_owned()));
             }
-            let Some((page, headers)) = self.call_as_app_itself::<Vec<Delivery>>(&call).await? else { break };
+            let (page, headers) = match self.call_as_app_itself::<Vec<Delivery>>(&call).await {
+                Ok(Some(answer)) => answer,
+                // An App without a hook of its own: its organisation's or its repositories' hooks deliver.
+                Ok(None) | Err(GitHubError::NotFound { .. }) => break,
+                Err(error) => return Err(error),
+            };
             let reaches_back = page.last().is_none_or(|last| last.delivered_at < since);
             found.extend(page.into_iter().filter(|delivery| delivery.delivered_at >= since));
             cursor = next_cursor(&headers);
