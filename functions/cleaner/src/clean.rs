@@ -15,6 +15,7 @@ use jitgate::metrics::{Metrics, Unit};
 use jitgate::queue::{JobQueue, LONGEST_DELAY};
 use jitgate::secret::SecretReader;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::plan::{
     Action, LOOK_BACK, Question, Repair, Seen, SeenPlace, Settings, backoff, plan_cleanup, plan_redeliveries,
@@ -31,42 +32,26 @@ const LOG_PAGES: usize = 20;
 /// Jobs that one pass asks GitHub about at most, two points each.
 const MOST_QUESTIONS: usize = 100;
 
-/// How ECS's events about tasks are called.
-const TASK_CHANGE: &str = "ECS Task State Change";
-
-/// What invokes the cleaner: the schedule, or a task that changed its state.
-#[derive(Debug, Default, Deserialize)]
-pub struct Event {
-    #[serde(rename = "detail-type")]
-    detail_type: Option<String>,
-    detail: Option<Detail>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Detail {
-    task_arn: Option<String>,
-    last_status: Option<String>,
-}
-
-/// What an event asks for.
-enum Trigger {
-    /// A pass over everything.
+/// What invokes the cleaner.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Value")]
+pub enum Event {
+    /// The schedule, or anybody: a pass over everything.
     Schedule,
-    /// A pass over one task's job.
+    /// A task has stopped: a pass over its job.
     Stopped(TaskArn),
-    /// Nothing: a task that has only come further.
-    Other,
+    /// A task has only come further.
+    Progress,
 }
 
-impl Event {
-    fn trigger(&self) -> Trigger {
-        let Some(detail) = self.detail.as_ref().filter(|_| self.detail_type.as_deref() == Some(TASK_CHANGE)) else {
-            return Trigger::Schedule;
-        };
-        match &detail.task_arn {
-            Some(arn) if detail.last_status.as_deref() == Some("STOPPED") => Trigger::Stopped(TaskArn(arn.clone())),
-            _ => Trigger::Other,
+impl From<Value> for Event {
+    fn from(event: Value) -> Self {
+        if event["detail-type"] != "ECS Task State Change" {
+            return Self::Schedule;
+        }
+        match (event["detail"]["lastStatus"].as_str(), event["detail"]["taskArn"].as_str()) {
+            (Some("STOPPED"), Some(arn)) => Self::Stopped(TaskArn(arn.to_owned())),
+            _ => Self::Progress,
         }
     }
 }
@@ -109,10 +94,10 @@ impl Cleaner {
 
     /// A pass over everything, or, for a task that has stopped, over its job alone.
     pub async fn handle(&self, event: &Event) -> Result<(), CleanError> {
-        match event.trigger() {
-            Trigger::Schedule => Box::pin(self.clean()).await,
-            Trigger::Stopped(arn) => Box::pin(self.heal(&arn)).await,
-            Trigger::Other => Ok(()),
+        match event {
+            Event::Schedule => Box::pin(self.clean()).await,
+            Event::Stopped(arn) => Box::pin(self.heal(arn)).await,
+            Event::Progress => Ok(()),
         }
     }
 
