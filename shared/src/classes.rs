@@ -51,6 +51,13 @@ pub struct RunnerClass {
     /// Names of other classes whose task definition, network and capacity are tried next, in this order.
     #[serde(default)]
     pub fallback: Vec<String>,
+    /// For how many minutes a runner may be online without a job, counted from when it was first seen so; 2 to 1440.
+    #[serde(default = "default_idle_minutes")]
+    pub idle_minutes: u32,
+    /// For how many minutes a task may live, whatever it does; no limit by default. GitHub itself ends jobs after five
+    /// days.
+    #[serde(default)]
+    pub lifetime_minutes: Option<u32>,
 }
 
 /// What a Fargate task runs on.
@@ -70,6 +77,10 @@ fn default_runner_group() -> u64 {
 
 fn default_capacity() -> Vec<Capacity> {
     vec![Capacity::OnDemand]
+}
+
+fn default_idle_minutes() -> u32 {
+    10
 }
 
 fn default_container() -> String {
@@ -178,6 +189,12 @@ impl RunnerClass {
         if !(1..=16).contains(&self.subnets.len()) || self.subnets.iter().any(String::is_empty) {
             return Err("subnets must be 1 to 16".to_owned());
         }
+        if !(2..=1440).contains(&self.idle_minutes) {
+            return Err("idle_minutes must be 2 to 1440".to_owned());
+        }
+        if self.lifetime_minutes == Some(0) {
+            return Err("lifetime_minutes must be 1 or more".to_owned());
+        }
         if self.capacity.is_empty() {
             return Err("capacity must be \"on-demand\", \"spot\" or both, in order".to_owned());
         }
@@ -266,6 +283,8 @@ mod tests {
             (with(r#","colour":"red""#), "unknown field `colour`"),
             (with(r#","runner_group_id":0"#), "runner_group_id"),
             (with(r#","container":"""#), "container"),
+            (with(r#","idle_minutes":1"#), "idle_minutes"),
+            (with(r#","lifetime_minutes":0"#), "lifetime_minutes"),
             (with(r#","capacity":[]"#), "capacity"),
             (with(r#","capacity":["reserved"]"#), "`on-demand` or `spot`"),
             (with(r#","fallback":["b"]"#), "fallback \"b\""),

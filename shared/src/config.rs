@@ -4,10 +4,12 @@
 //! No secret is ever read from the environment, so what was found may be shown.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use reqwest::Url;
 use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
 use crate::classes::RunnerClasses;
 use crate::names::NamePrefix;
@@ -20,7 +22,7 @@ pub const GITHUB_API_URL: &str = "https://api.github.com";
 pub const GITHUB_POINTS_PER_MINUTE: u32 = 900;
 
 /// What is wrong with one variable.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(thiserror::Error, PartialEq, Eq)]
 #[error("{variable}: found {found}, expected {expected}")]
 pub struct ConfigError {
     /// The variable's name.
@@ -29,6 +31,13 @@ pub struct ConfigError {
     pub found: String,
     /// What would have been right.
     pub expected: String,
+}
+
+impl fmt::Debug for ConfigError {
+    /// As [`Display`]: this is how `main` shows what stopped it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, formatter)
+    }
 }
 
 /// The environment a function reads its settings from.
@@ -44,6 +53,13 @@ impl Environment {
     /// The variable's value; an empty one counts as absent, since deployment tools cannot leave a variable out.
     pub fn get(&self, variable: &str) -> Option<&str> {
         self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `RUST_LOG`
+    pub(crate) fn log_levels(&self) -> Result<Targets, ConfigError> {
+        self.parsed("RUST_LOG", Targets::new().with_default(LevelFilter::INFO), |value| {
+            value.parse().map_err(|_| "error, warn, info, debug or trace, or levels by module".to_owned())
+        })
     }
 
     fn required(&self, variable: &'static str, expected: &str) -> Result<String, ConfigError> {
@@ -122,6 +138,8 @@ pub struct FleetConfig {
     pub cluster: String,
     /// `RUNNER_NAME_PREFIX`
     pub name_prefix: NamePrefix,
+    /// `DRY_RUN`: the cleaner says what it would do and does nothing.
+    pub dry_run: bool,
 }
 
 impl FleetConfig {
@@ -138,6 +156,8 @@ impl FleetConfig {
             classes: runner_classes(environment)?,
             cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
             name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
+            dry_run: environment
+                .parsed("DRY_RUN", false, |value| value.parse().map_err(|_| "true or false".to_owned()))?,
         })
     }
 }
@@ -265,6 +285,15 @@ mod tests {
             assert_eq!(error.variable, variable);
             assert!(error.to_string().contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_log_level_is_a_level() {
+        let levels = |value: &str| Environment::from_iter([("RUST_LOG", value)]).log_levels().map(|_| ());
+        for value in ["", "debug", "info,worker=debug", "off"] {
+            assert_eq!(levels(value), Ok(()), "{value}");
+        }
+        assert_eq!(levels("loud=and=clear").map_err(|error| error.variable), Err("RUST_LOG"));
     }
 
     #[test]

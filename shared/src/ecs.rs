@@ -10,6 +10,7 @@ use aws_config::SdkConfig;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::run_task::{RunTaskError, RunTaskOutput};
+use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus, KeyValuePair,
     LaunchType, NetworkConfiguration, Tag, Task, TaskField, TaskOverride,
@@ -49,13 +50,17 @@ pub mod tag {
     pub const RUNNER_ID: &str = "jitgate:runner-id";
     /// The registration's name.
     pub const RUNNER_NAME: &str = "jitgate:runner-name";
+    /// When the cleaner first saw the runner online and idle, in seconds since the Unix epoch.
+    pub const IDLE_SINCE: &str = "jitgate:idle-since";
+    /// When the cleaner first saw the registration gone, likewise.
+    pub const GONE_SINCE: &str = "jitgate:gone-since";
 }
 
 /// The most ARNs one `DescribeTasks` takes.
 const DESCRIBED_AT_ONCE: usize = 100;
 
 /// A task's ARN.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskArn(pub String);
 
 impl fmt::Display for TaskArn {
@@ -82,7 +87,7 @@ pub struct Launch<'a> {
 }
 
 /// What we need to know about a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskView {
     /// Its ARN.
     pub arn: TaskArn,
@@ -98,8 +103,20 @@ pub struct TaskView {
     pub runner_name: Option<String>,
     /// `owner/name` of its job's repository; absent likewise.
     pub repository: Option<String>,
-    /// ECS's words for why it stopped.
+    /// The class it was made by; absent likewise.
+    pub class: Option<String>,
+    /// When its runner was first seen idle, as the cleaner noted it; absent likewise.
+    pub idle_since: Option<OffsetDateTime>,
+    /// When its registration was first seen gone, noted likewise.
+    pub gone_since: Option<OffsetDateTime>,
+    /// The job's message, from the task's overrides, which outlive its stop.
+    pub message: Option<JobMessage>,
+    /// ECS's code for why it stopped: `TaskFailedToStart`, `SpotInterruption`, …
+    pub stop_code: Option<String>,
+    /// ECS's words for the same.
     pub stopped_reason: Option<String>,
+    /// When it was over.
+    pub stopped_at: Option<OffsetDateTime>,
 }
 
 /// Why a task did not start. None of them carries the configuration.
@@ -257,14 +274,17 @@ impl Tasks {
 
     /// All live tasks that carry the prefix in `startedBy`, whatever their state.
     pub async fn live(&self, prefix: &NamePrefix) -> Result<Vec<TaskView>, EcsError> {
+        self.all(prefix, DesiredStatus::Running).await
+    }
+
+    /// Our tasks that have stopped, as far as ECS still shows them: for about an hour.
+    pub async fn stopped(&self, prefix: &NamePrefix) -> Result<Vec<TaskView>, EcsError> {
+        self.all(prefix, DesiredStatus::Stopped).await
+    }
+
+    async fn all(&self, prefix: &NamePrefix, status: DesiredStatus) -> Result<Vec<TaskView>, EcsError> {
         let mut arns = Vec::new();
-        let mut pages = self
-            .client
-            .list_tasks()
-            .cluster(&self.cluster)
-            .desired_status(DesiredStatus::Running)
-            .into_paginator()
-            .send();
+        let mut pages = self.client.list_tasks().cluster(&self.cluster).desired_status(status).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("ListTasks", &error))?;
             arns.extend(page.task_arns.unwrap_or_default().into_iter().map(TaskArn));
@@ -272,6 +292,17 @@ impl Tasks {
         let mut tasks = self.describe(&arns).await?;
         tasks.retain(|task| LaunchToken::parse(prefix, &task.started_by).is_some());
         Ok(tasks)
+    }
+
+    /// Notes a moment on a task; `None` takes the note away.
+    pub async fn note(&self, arn: &TaskArn, key: &str, moment: Option<OffsetDateTime>) -> Result<(), EcsError> {
+        let Some(moment) = moment else {
+            let call = self.client.untag_resource().resource_arn(&arn.0).tag_keys(key);
+            return call.send().await.map(|_| ()).map_err(|error| failed("UntagResource", &error));
+        };
+        let tag = Tag::builder().key(key).value(moment.unix_timestamp().to_string()).build();
+        let call = self.client.tag_resource().resource_arn(&arn.0).tags(tag);
+        call.send().await.map(|_| ()).map_err(|error| failed("TagResource", &error))
     }
 
     /// Stops a task; one that is gone or stopped already is fine.
@@ -296,16 +327,31 @@ fn view(task: Task) -> Option<TaskView> {
     let tags: HashMap<String, String> =
         task.tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
     let over = |status: Option<String>| status.is_some_and(|status| status == "STOPPED");
+    let moment = |at: Option<DateTime>| at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
+    let noted = |key: &str| OffsetDateTime::from_unix_timestamp(tags.get(key)?.parse().ok()?).ok();
+    let message = task.overrides.as_ref().and_then(message_of);
     Some(TaskView {
         arn: TaskArn(task.task_arn?),
         is_over: over(task.desired_status) || over(task.last_status),
         started_by: task.started_by.unwrap_or_default(),
-        created_at: task.created_at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok()),
+        created_at: moment(task.created_at),
+        class: tags.get(tag::CLASS).cloned(),
+        idle_since: noted(tag::IDLE_SINCE),
+        gone_since: noted(tag::GONE_SINCE),
+        message,
+        stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
+        stopped_at: moment(task.stopped_at),
         repository: tags.get(tag::REPOSITORY).cloned(),
         runner_name: tags.get(tag::RUNNER_NAME).cloned(),
         runner_id: tags.get(tag::RUNNER_ID).and_then(|id| id.parse().ok()).map(RunnerId),
         stopped_reason: task.stopped_reason,
     })
+}
+
+fn message_of(overrides: &TaskOverride) -> Option<JobMessage> {
+    let variables = overrides.container_overrides().iter().flat_map(ContainerOverride::environment);
+    let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
+    JobMessage::parse(body).ok()
 }
 
 fn network_of(class: &RunnerClass) -> Result<NetworkConfiguration, RunError> {

@@ -4,27 +4,25 @@
 //! everywhere (`job.id`, `runner.name`, `delivery.id`); a failure is logged once, where it is decided what happens
 //! next; nothing that a secret, a token or a JIT config is part of is ever logged.
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging. `RUST_LOG` chooses the level; the AWS SDK and HTTP clients are kept to warnings, since their debug
-/// lines carry bodies.
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let quieter =
-        ["aws_smithy_runtime", "aws_smithy_runtime_api", "aws_smithy_http_client", "aws_config", "aws_sdk_ecs"]
-            .into_iter()
-            .chain([
-                "aws_sdk_sqs",
-                "aws_sdk_secretsmanager",
-                "aws_runtime",
-                "hyper",
-                "hyper_util",
-                "reqwest",
-                "rustls",
-                "h2",
-            ]);
-    let filter = quieter.fold(filter, |filter, target| {
-        filter.add_directive(format!("{target}=warn").parse().expect("a static directive"))
-    });
-    tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
+use crate::config::{ConfigError, Environment};
+
+/// Whose lines may be had at any level: ours. Those of the AWS SDK and the HTTP clients carry bodies at `debug`, and
+/// with them the secret and JIT configs.
+const OURS: [&str; 4] = ["jitgate", "webhook", "worker", "cleaner"];
+
+/// Starts logging at the level that `RUST_LOG` names: `error`, `warn`, `info` (the default), `debug` or `trace`, or
+/// levels by module (`info,worker=debug`). Everybody else's lines stay at `warn`, whatever it says.
+pub fn start_logging(environment: &Environment) -> Result<(), ConfigError> {
+    let levels = environment.log_levels()?;
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false))
+        .with(levels)
+        .with(Targets::new().with_default(LevelFilter::WARN).with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE))))
+        .init();
+    Ok(())
 }

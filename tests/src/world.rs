@@ -77,16 +77,20 @@ impl World {
 
     /// The same with some variables changed.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
-        Self::build(changes, GitHub::new).await
+        Self::on(Clock::manual(START), changes).await
     }
 
-    /// The same, with a GitHub that holds nothing against its description: for runs of thousands of jobs.
+    /// The same on another clock: processes of their own have the system's.
+    pub async fn on(clock: Clock, changes: &[(&str, &str)]) -> Self {
+        Self::build(clock, changes, GitHub::new).await
+    }
+
+    /// With a GitHub that holds nothing against its description: for runs of thousands of jobs.
     pub async fn unchecked(changes: &[(&str, &str)]) -> Self {
-        Self::build(changes, GitHub::unchecked).await
+        Self::build(Clock::manual(START), changes, GitHub::unchecked).await
     }
 
-    async fn build(changes: &[(&str, &str)], github: fn(Clock) -> GitHub) -> Self {
-        let clock = Clock::manual(START);
+    async fn build(clock: Clock, changes: &[(&str, &str)], github: fn(Clock) -> GitHub) -> Self {
         let aws = Aws::start(clock.clone()).await;
         let github = github(clock.clone());
         let api = wire::serve(Arc::new(github.clone())).await;
@@ -151,6 +155,17 @@ impl World {
     pub async fn clean(&self) -> Result<(), CleanError> {
         let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
         Box::pin(Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone()).clean()).await
+    }
+
+    /// The cleaner hears of every task that has stopped since the last time, as EventBridge tells it.
+    pub async fn heal(&self) -> Result<(), CleanError> {
+        let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
+        let cleaner = Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone());
+        for event in self.aws.ecs.take_events() {
+            let event = serde_json::from_value(event).expect("an event as EventBridge makes it");
+            cleaner.handle(&event).await?;
+        }
+        Ok(())
     }
 
     /// A job with the class's labels is queued at GitHub.

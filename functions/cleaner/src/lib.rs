@@ -1,6 +1,7 @@
-//! Removes what was left behind.
+//! Heals what failed half-way: registrations, tasks, jobs and deliveries.
 
 pub mod clean;
 pub mod plan;
+mod tally;
 
-pub use clean::Cleaner;
+pub use clean::{Cleaner, Event};

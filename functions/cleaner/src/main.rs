@@ -1,20 +1,20 @@
-//! The cleaner function: a schedule in front, GitHub and ECS behind.
+//! The cleaner function: a schedule and ECS's events in front, GitHub, ECS and the job queue behind.
 
-use cleaner::Cleaner;
+use cleaner::{Cleaner, Event};
 use jitgate::aws::sdk_config;
 use jitgate::clock::Clock;
 use jitgate::config::{Environment, FleetConfig};
 use jitgate::telemetry::start_logging;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    start_logging();
-    let config = FleetConfig::from_environment(&Environment::of_process())?;
+    let environment = Environment::of_process();
+    start_logging(&environment)?;
+    let config = FleetConfig::from_environment(&environment)?;
     let cleaner = Cleaner::new(&sdk_config().await, config, Clock::system());
-    lambda_runtime::run(service_fn(async |_: LambdaEvent<IgnoredAny>| {
-        Box::pin(cleaner.clean()).await.map_err(Error::from)
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        cleaner.handle(&event.payload).await.map_err(Error::from)
     }))
     .await
 }

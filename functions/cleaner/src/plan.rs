@@ -1,109 +1,114 @@
-//! What is to be cleaned up, as a pure function of what was seen.
+//! What is to be done, as pure functions of what was seen and the time.
+//!
+//! Nothing is ever done about what was not seen: a place whose registrations could not be listed is as good as unknown,
+//! and so is a task that does not say which registration it runs.
 
-use jitgate::ecs::TaskView;
-use jitgate::github::{Runner, RunnerStatus};
+mod deliveries;
+mod jobs;
+mod registrations;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use jitgate::classes::RunnerClasses;
+use jitgate::ecs::{TaskArn, TaskView};
+use jitgate::github::{Place, Runner, Scope};
 use jitgate::job::RunnerId;
-use jitgate::names::{LaunchToken, NamePrefix, RunnerOrigin};
-use time::{Duration, OffsetDateTime};
+use jitgate::names::NamePrefix;
+use time::OffsetDateTime;
 
-/// A registration younger than this is left alone, whatever else is seen. It outlasts every window in which a launch
-/// is half done (registered, its task not started or not listed yet) and the minute or so in which a task starts.
-pub const GRACE: Duration = Duration::minutes(10);
+pub use deliveries::{LOOK_BACK, MOST_TRIES, plan_redeliveries};
+pub use jobs::{MOST_ATTEMPTS, Question, Repair, backoff, plan_repair, question_of, questions};
+pub use registrations::GRACE;
+pub use tasks::{BETWEEN_LOOKS, GONE_FOR, NEVER_CAME};
+
+/// The settings that planning depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// What all our names begin with.
+    pub prefix: &'a NamePrefix,
+    /// Idle limits and lifetimes.
+    pub classes: &'a RunnerClasses,
+}
+
+/// What was seen, in this order: registrations first, tasks after them. So every registration seen had its task, if it
+/// got one, in time to be listed.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Places whose registrations could be listed.
+    pub places: &'a [SeenPlace],
+    /// Our live tasks.
+    pub live: &'a [TaskView],
+    /// Our tasks that have stopped within the last hour or so.
+    pub stopped: &'a [TaskView],
+}
+
+/// A scope and its registrations.
+#[derive(Clone, Debug)]
+pub struct SeenPlace {
+    /// Where.
+    pub place: Place,
+    /// All of them, ours or not.
+    pub runners: Vec<Runner>,
+}
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Delete a registration that no runner will use any more.
     DeleteRegistration {
+        /// Index of its place.
+        place: usize,
         /// Its id.
         id: RunnerId,
         /// Its name.
         name: String,
     },
+    /// Note on a task since when something is so, or take the note away.
+    Note {
+        /// The task.
+        task: TaskArn,
+        /// The tag.
+        key: &'static str,
+        /// Since when; `None` takes the note away.
+        moment: Option<OffsetDateTime>,
+    },
+    /// Delete a registration, and only if GitHub agrees, stop its task.
+    Retire {
+        /// Index of the registration's place.
+        place: usize,
+        /// Its id.
+        id: RunnerId,
+        /// The task.
+        task: TaskArn,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Stop a task.
+    Stop {
+        /// The task.
+        task: TaskArn,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
-/// Plans the clean-up of one scope. `runners` must have been listed before `tasks`: then every registration seen had
-/// its task, if it got one within the grace, in time to be listed.
-pub fn plan_cleanup(now: OffsetDateTime, prefix: &NamePrefix, runners: &[Runner], tasks: &[TaskView]) -> Vec<Action> {
-    runners
-        .iter()
-        .filter(|runner| runner.status == RunnerStatus::Offline && !runner.busy)
-        .filter(|runner| {
-            RunnerOrigin::parse(prefix, &runner.name)
-                .is_some_and(|origin| now - origin.born_at > GRACE && !has_live_task(prefix, runner, origin, tasks))
+/// Plans everything that follows from the lists alone.
+pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Action> {
+    let mut actions = registrations::plan(now, settings, seen);
+    actions.extend(tasks::plan(now, settings, seen));
+    actions
+}
+
+impl Seen<'_> {
+    /// The place where a task's runner is registered; `None` if it is not known or could not be listed.
+    fn place_of(&self, task: &TaskView) -> Option<(usize, &SeenPlace)> {
+        let (owner, name) = task.repository.as_deref()?.split_once('/')?;
+        self.places.iter().enumerate().find(|(_, seen)| match &seen.place.scope {
+            Scope::Organization(login) => login.eq_ignore_ascii_case(owner),
+            Scope::Repository { owner: of, name: called } => {
+                of.eq_ignore_ascii_case(owner) && called.eq_ignore_ascii_case(name)
+            }
         })
-        .map(|runner| Action::DeleteRegistration { id: runner.id, name: runner.name.clone() })
-        .collect()
-}
-
-/// A task that does not say which registration it runs counts for every registration of its launch.
-fn has_live_task(prefix: &NamePrefix, runner: &Runner, origin: RunnerOrigin, tasks: &[TaskView]) -> bool {
-    tasks.iter().filter(|task| !task.is_over).any(|task| match task.runner_id {
-        Some(id) => id == runner.id,
-        None => LaunchToken::parse(prefix, &task.started_by) == Some((origin.job_id, origin.attempt)),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use jitgate::ecs::TaskArn;
-
-    use super::*;
-
-    const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
-
-    fn runner(name: &str, status: RunnerStatus, busy: bool) -> Runner {
-        Runner { id: RunnerId(7), name: name.to_owned(), status, busy, version: None }
-    }
-
-    fn born(ago: Duration) -> String {
-        format!("jit-default-42-1-{}", (NOW - ago).unix_timestamp())
-    }
-
-    fn task(started_by: &str, runner_id: Option<u64>, is_over: bool) -> TaskView {
-        TaskView {
-            arn: TaskArn("arn".to_owned()),
-            is_over,
-            started_by: started_by.to_owned(),
-            created_at: None,
-            runner_id: runner_id.map(RunnerId),
-            runner_name: None,
-            repository: None,
-            stopped_reason: None,
-        }
-    }
-
-    fn is_deleted(runner: &Runner, tasks: &[TaskView]) -> bool {
-        !plan_cleanup(NOW, &NamePrefix::default(), std::slice::from_ref(runner), tasks).is_empty()
-    }
-
-    #[test]
-    fn an_old_offline_registration_without_a_live_task_is_deleted() {
-        let orphan = runner(&born(GRACE + Duration::seconds(1)), RunnerStatus::Offline, false);
-        assert!(is_deleted(&orphan, &[]));
-        assert!(is_deleted(&orphan, &[task("jit-42-1", Some(7), true)]));
-        assert!(is_deleted(&orphan, &[task("jit-42-1", Some(8), false)]), "that task runs another registration");
-        assert!(is_deleted(&orphan, &[task("jit-42-2", None, false)]));
-        assert!(is_deleted(&runner(&format!("{}b", orphan.name), RunnerStatus::Offline, false), &[]), "a spare name");
-    }
-
-    #[test]
-    fn nothing_young_busy_online_unknown_foreign_or_alive_is_touched() {
-        let old = born(Duration::days(1));
-        for kept in [
-            runner(&born(GRACE), RunnerStatus::Offline, false),
-            runner(&born(-GRACE), RunnerStatus::Offline, false),
-            runner(&old, RunnerStatus::Online, false),
-            runner(&old, RunnerStatus::Unknown, false),
-            runner(&old, RunnerStatus::Offline, true),
-            runner("jit-default-42-1", RunnerStatus::Offline, false),
-            runner("build-box", RunnerStatus::Offline, false),
-            runner(&old.replace("jit-", "jitter-"), RunnerStatus::Offline, false),
-        ] {
-            assert!(!is_deleted(&kept, &[]), "{kept:?}");
-        }
-        let orphan = runner(&old, RunnerStatus::Offline, false);
-        assert!(!is_deleted(&orphan, &[task("jit-42-1", Some(7), false)]));
-        assert!(!is_deleted(&orphan, &[task("jit-42-1", None, false)]));
     }
 }

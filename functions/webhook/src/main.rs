@@ -9,8 +9,9 @@ use webhook::{HttpRequest, Webhook};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    start_logging();
-    let config = WebhookConfig::from_environment(&Environment::of_process())?;
+    let environment = Environment::of_process();
+    start_logging(&environment)?;
+    let config = WebhookConfig::from_environment(&environment)?;
     let webhook = Webhook::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpRequest>| {
         Ok::<_, Error>(webhook.handle(event.payload).await)

@@ -9,8 +9,9 @@ use worker::{SqsEvent, Worker};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    start_logging();
-    let config = FleetConfig::from_environment(&Environment::of_process())?;
+    let environment = Environment::of_process();
+    start_logging(&environment)?;
+    let config = FleetConfig::from_environment(&environment)?;
     let worker = Worker::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         Ok::<_, Error>(worker.handle(event.payload).await)

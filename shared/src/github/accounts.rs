@@ -58,7 +58,7 @@ impl GitHub {
         let mut accounts = Vec::new();
         for page in 1_u32.. {
             let call = page_of(vec!["app", "installations"], page, "a GitHub App");
-            let Some(installations) = self.call_as_app_itself::<Vec<InstallationJson>>(&call).await? else {
+            let Some((installations, _)) = self.call_as_app_itself::<Vec<InstallationJson>>(&call).await? else {
                 return self.organizations_of_user().await;
             };
             let is_last = installations.len() < PAGE;
@@ -125,7 +125,7 @@ impl GitHub {
     }
 }
 
-fn page_of<'a>(path: Vec<&'a str>, page: u32, permission: &'static str) -> Call<'a> {
+pub(super) fn page_of<'a>(path: Vec<&'a str>, page: u32, permission: &'static str) -> Call<'a> {
     let mut call = Call::get(path, permission);
     call.query = vec![("per_page", PAGE.to_string()), ("page", page.to_string())];
     call

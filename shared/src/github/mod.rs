@@ -6,6 +6,7 @@
 
 mod accounts;
 mod app;
+mod deliveries;
 mod error;
 mod gate;
 mod pace;
@@ -24,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use accounts::Place;
+pub use deliveries::Delivery;
 pub use error::GitHubError;
 pub use gate::DENIED_PAUSE;
 pub use runners::{Deletion, JitConfig, JitRequest, JobState, Runner, RunnerStatus};
@@ -281,7 +283,7 @@ impl GitHub {
             let outcome = self.exchange(&call, &bearer, key).await;
             drop(permit);
             let refusal = match outcome {
-                Ok(answer) => {
+                Ok((answer, _)) => {
                     self.gate.opened(key, &subject);
                     return Ok(answer);
                 }
@@ -340,13 +342,13 @@ impl GitHub {
         }
     }
 
-    /// One request and its answer.
+    /// One request and its answer, with the answer's headers.
     async fn exchange<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
         bearer: &SecretString,
         key: CredentialKey,
-    ) -> Result<T, Failure> {
+    ) -> Result<(T, HeaderMap), Failure> {
         let mut request = self.http.request(call.method.clone(), self.url(&call.path)).bearer_auth(expose(bearer));
         if !call.query.is_empty() {
             request = request.query(&call.query);
@@ -369,9 +371,10 @@ impl GitHub {
         }
         // 204 has no body; only a call whose answer is `()` gets one.
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };
-        serde_json::from_slice(body).map_err(|error| {
+        let answer = serde_json::from_slice(body).map_err(|error| {
             Failure::Silent(format!("answer {status} is not what is expected (column {})", error.column()))
-        })
+        })?;
+        Ok((answer, headers))
     }
 
     /// Percent-encodes each segment, so that a name can never lead elsewhere.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Call, GitHub, GitHubError, Pace, Scope};
-use crate::job::{JobId, RunnerId};
+use crate::job::{JobId, RunId, RunnerId};
 use crate::names::RunnerName;
 
 /// Most registrations a page can hold. Source: GitHub's OpenAPI description.
@@ -125,6 +125,11 @@ struct JobJson {
     status: JobState,
 }
 
+#[derive(Deserialize)]
+struct RunJson {
+    status: Option<String>,
+}
+
 impl GitHub {
     /// Registers a runner for one job. The registration is there, offline, from the moment GitHub answers, or even
     /// when its answer is lost.
@@ -211,6 +216,23 @@ impl GitHub {
         match self.call::<JobJson>(account, call).await {
             Ok(job) => Ok(Some(job.status)),
             Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a run has ended. GitHub was seen to leave jobs queued in runs that had.
+    pub async fn run_has_ended(
+        &self,
+        account: &Account,
+        owner: &str,
+        repository: &str,
+        run: RunId,
+    ) -> Result<bool, GitHubError> {
+        let id = run.to_string();
+        let call = Call::get(vec!["repos", owner, repository, "actions", "runs", &id], ACTIONS_READ);
+        match self.call::<RunJson>(account, call).await {
+            Ok(run) => Ok(run.status.as_deref() == Some("completed")),
+            Err(GitHubError::NotFound { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }

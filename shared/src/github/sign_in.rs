@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
@@ -176,10 +177,8 @@ impl GitHub {
             _ => vec!["orgs", &account.login, "installation"],
         };
         let call = Call::get(path, "a GitHub App");
-        let found: Result<InstallationIdJson, _> =
-            self.call_as_app(signer, CredentialKey::App, &account.login, &call).await;
-        match found {
-            Ok(installation) => {
+        match self.call_as_app::<InstallationIdJson>(signer, CredentialKey::App, &account.login, &call).await {
+            Ok((installation, _)) => {
                 self.sign_in.remember_installation(account, installation.id);
                 Ok(installation.id)
             }
@@ -213,7 +212,7 @@ impl GitHub {
         );
         let key = CredentialKey::Installation(installation);
         match self.call_as_app::<TokenJson>(signer, key, &account.login, &call).await {
-            Ok(TokenJson { token, expires_at }) => {
+            Ok((TokenJson { token, expires_at }, _)) => {
                 *slot = Slot::Token { token: token.clone(), expires_at };
                 Ok(token)
             }
@@ -247,7 +246,7 @@ impl GitHub {
     pub(super) async fn call_as_app_itself<T: serde::de::DeserializeOwned>(
         &self,
         call: &Call<'_>,
-    ) -> Result<Option<T>, GitHubError> {
+    ) -> Result<Option<(T, HeaderMap)>, GitHubError> {
         let identity = self.sign_in.identity().await?;
         match &*identity {
             Identity::Token(_) => Ok(None),
@@ -261,7 +260,7 @@ impl GitHub {
         key: CredentialKey,
         owner: &str,
         call: &Call<'_>,
-    ) -> Result<T, GitHubError> {
+    ) -> Result<(T, HeaderMap), GitHubError> {
         let now = self.clock.now();
         self.gate.check(key, owner, now)?;
         let bearer = signer.sign(now).map_err(|problem| self.sign_in.secret.unusable(problem))?.into();

@@ -238,6 +238,34 @@ impl State {
         Ok(answer)
     }
 
+    pub(super) fn list_repositories(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
+        let Identity::Installation(token) = identity else { return refuse(answers::forbidden()) };
+        let Some(installation) = self.installations.get(&token.installation.0) else {
+            return refuse(answers::not_found());
+        };
+        let owner = installation.account.login.to_lowercase();
+        let is_covered = |name: &str| installation.repositories.as_ref().is_none_or(|names| names.contains(name));
+        let covered = self.repositories.iter().filter(|((of, name), _)| *of == owner && is_covered(name));
+        let all: Vec<_> = covered.map(|(_, repository)| objects::repository(repository)).collect();
+        let paging = Paging::of(request);
+        let total = all.len();
+        let page = paging.cut(all.into_iter());
+        let mut answer = answers::ok(&json!({ "total_count": total, "repositories": page }));
+        if let Some(link) = paging.link(request, total) {
+            answers::set(&mut answer, "link", link);
+        }
+        Ok(answer)
+    }
+
+    /// The user of every personal access token here is a member of every organisation.
+    pub(super) fn list_organizations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
+        let Identity::Personal(..) = identity else { return refuse(answers::forbidden()) };
+        let organizations = self.accounts.values().filter(|account| account.kind == AccountKind::Organization);
+        let paging = Paging::of(request);
+        let page = paging.cut(organizations.map(objects::organization));
+        Ok(answers::ok(&Value::Array(page)))
+    }
+
     pub(super) fn get_installation(&self, identity: &Identity, owner: &Owner) -> Refused<Answer> {
         require_app(identity)?;
         let found = match owner {

@@ -314,7 +314,10 @@ impl GitHub {
 
     /// Somebody deletes a registration by hand; false if there was none.
     pub fn delete_registration(&self, runner: RunnerId) -> bool {
-        self.state().0.runners.remove(&runner.0).is_some()
+        let (mut state, now) = self.state();
+        let is_there = state.runners.contains_key(&runner.0);
+        state.remove_runner(runner, "deleted", now);
+        is_there
     }
 
     /// A registration that nobody here has made: offline, and if `has_connected`, once online.
@@ -521,6 +524,8 @@ impl State {
         }
         match &route {
             Route::App => self.get_app(identity),
+            Route::InstallationRepositories => self.list_repositories(identity, request),
+            Route::UserOrganizations => self.list_organizations(identity, request),
             Route::Installations => self.list_installations(identity, request),
             Route::InstallationOf(owner) => self.get_installation(identity, owner),
             Route::AccessToken(id) => self.create_token(identity, *id, request, now),
@@ -565,6 +570,8 @@ impl Route {
         match self {
             Self::App
             | Self::Installations
+            | Self::InstallationRepositories
+            | Self::UserOrganizations
             | Self::InstallationOf(_)
             | Self::AccessToken(_)
             | Self::Hooks(HookTarget::App)

@@ -56,6 +56,26 @@ fn account(account: &Account) -> Value {
     Value::Object(fields)
 }
 
+/// An organisation, as lists of them have it.
+pub(super) fn organization(account: &Account) -> Value {
+    let Account { id, login, .. } = account;
+    let url = format!("{API}/orgs/{login}");
+    json!({
+        "login": login,
+        "id": id,
+        "node_id": node_id("O", id.0),
+        "url": url,
+        "repos_url": format!("{url}/repos"),
+        "events_url": format!("{url}/events"),
+        "hooks_url": format!("{url}/hooks"),
+        "issues_url": format!("{url}/issues"),
+        "members_url": format!("{url}/members{{/member}}"),
+        "public_members_url": format!("{url}/public_members{{/member}}"),
+        "avatar_url": format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
+        "description": null,
+    })
+}
+
 /// URLs that end in the name of what they lead to, in the order of GitHub's description.
 const REPOSITORY_LINKS: [(&str, &str); 37] = [
     ("archive_url", "{archive_format}{/ref}"),

@@ -15,6 +15,10 @@ pub mod operation {
     pub const GET_INSTALLATION: &str = "get-installation";
     /// `GET /app/installations`
     pub const LIST_INSTALLATIONS: &str = "list-installations";
+    /// `GET /installation/repositories`
+    pub const LIST_REPOSITORIES: &str = "list-repositories";
+    /// `GET /user/orgs`
+    pub const LIST_ORGANIZATIONS: &str = "list-organizations";
     /// `GET /app`
     pub const GET_APP: &str = "get-app";
     /// `POST …/actions/runners/generate-jitconfig`
@@ -54,6 +58,10 @@ pub mod operation {
 pub(super) enum Route {
     App,
     Installations,
+    /// What the token's own installation covers.
+    InstallationRepositories,
+    /// Where the token's own user is a member.
+    UserOrganizations,
     /// The App's installation on an organisation, a repository or (as a scope without runners) a user.
     InstallationOf(Owner),
     AccessToken(u64),
@@ -89,6 +97,8 @@ impl Route {
         let segments: Vec<&str> = path.split('/').collect();
         let method = request.method();
         match segments.as_slice() {
+            ["installation", "repositories"] if method == Method::GET => Some(Self::InstallationRepositories),
+            ["user", "orgs"] if method == Method::GET => Some(Self::UserOrganizations),
             ["app", rest @ ..] => Self::of_app(method, rest),
             ["orgs", org, "installation"] if method == Method::GET => {
                 Some(Self::InstallationOf(Owner::Organization((*org).to_owned())))
@@ -167,6 +177,8 @@ impl Route {
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::App => operation::GET_APP,
+            Self::InstallationRepositories => operation::LIST_REPOSITORIES,
+            Self::UserOrganizations => operation::LIST_ORGANIZATIONS,
             Self::Installations => operation::LIST_INSTALLATIONS,
             Self::InstallationOf(_) => operation::GET_INSTALLATION,
             Self::AccessToken(_) => operation::ACCESS_TOKEN,

@@ -14,7 +14,6 @@ use jitgate_tests::github::courier::Courier;
 use jitgate_tests::github::{GitHub, HookTarget};
 use jitgate_tests::wire;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
 use crate::control::Standin;
@@ -22,8 +21,7 @@ use crate::watcher::Watcher;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).init();
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

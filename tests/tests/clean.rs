@@ -1,0 +1,191 @@
+//! Stories of the cleaner: registrations that no task will use are deleted, and nothing else is touched.
+
+use std::time::Duration;
+
+use cleaner::clean::CleanError;
+use jitgate::job::RunnerId;
+use jitgate_tests::aws::{answers, ecs};
+use jitgate_tests::github::{self, INSTALLATION, JobSpec, ORGANIZATION, Scope};
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::{SECRET_ID, WEBHOOK_SECRET, World};
+use serde_json::json;
+
+const GRACE: Duration = Duration::from_mins(10);
+
+/// An orphan born now, as a launch that died would have left it.
+fn orphan(world: &World, scope: &Scope, job: u64) -> RunnerId {
+    let name = format!("jit-default-{job}-1-{}", world.clock.now().unix_timestamp());
+    world.github.orphan(scope, &name, &["fargate"], false)
+}
+
+fn is_there(world: &World, runner: RunnerId) -> bool {
+    world.github.runner(runner).is_some()
+}
+
+#[tokio::test]
+async fn an_orphan_is_deleted_after_the_grace_and_not_before() {
+    let world = World::new().await;
+    let orphan = orphan(&world, &Scope::org(ORGANIZATION), 1);
+    world.clock.advance(GRACE);
+    world.clean().await.unwrap();
+    assert!(is_there(&world, orphan));
+    world.clock.advance(Duration::from_secs(1));
+    world.clean().await.unwrap();
+    assert!(!is_there(&world, orphan));
+    world.clean().await.unwrap();
+    assert_eq!(world.api_calls("delete-runner"), 1, "a second pass finds nothing to do");
+}
+
+#[tokio::test]
+async fn what_lives_is_busy_or_is_not_ours_stays() {
+    let mut world = World::new().await;
+    let scope = Scope::org(ORGANIZATION);
+    let foreign = world.github.orphan(&scope, "build-box-1", &["fargate"], true);
+    let another_fleet = world.github.orphan(&scope, "jitter-default-1-1-1", &["fargate"], false);
+    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_hours(1)), ..ecs::Pace::default() });
+    world.queue_and_deliver().await;
+    world.work().await;
+    let starting = world.github.runners().into_iter().find(|runner| runner.name.starts_with("jit-")).expect("one").id;
+    let online = orphan(&world, &scope, 2);
+    world.github.connect(online).unwrap();
+    world.clock.advance(GRACE + Duration::from_mins(1));
+    world.clean().await.unwrap();
+    for runner in [foreign, another_fleet, starting, online] {
+        assert!(is_there(&world, runner));
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.api_calls("delete-runner"), 0);
+}
+
+#[tokio::test]
+async fn all_organizations_are_looked_at_and_one_that_fails_does_not_stop_the_others() {
+    for fail in ["forbidden", "suspended", "unavailable"] {
+        let world = World::new().await;
+        let mut orphans = vec![orphan(&world, &Scope::org(ORGANIZATION), 1)];
+        for (number, login) in ["alpha", "beta", "gamma"].into_iter().enumerate() {
+            world.github.add_organization(login);
+            world.github.install_app(login);
+            orphans.push(orphan(&world, &Scope::org(login), number as u64 + 2));
+        }
+        world.clock.advance(GRACE * 2);
+        match fail {
+            "forbidden" => world.github.grant(INSTALLATION, &[("metadata", "read"), ("actions", "read")]),
+            "suspended" => world.github.suspend(INSTALLATION),
+            _ => world.api.faults.script("list-runners", Fault::Refuse(github::answers::server_error())),
+        }
+        let outcome = world.clean().await;
+        assert_eq!(orphans.iter().filter(|runner| is_there(&world, **runner)).count(), 1, "{fail}");
+        // A suspended installation is not ours to clean; everything else that fails shows.
+        assert_eq!(outcome.is_err(), fail != "suspended", "{fail}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn in_repository_scope_every_repository_of_the_installations_is_looked_at() {
+    let world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    world.github.add_user("octocat");
+    world.github.install_app("octocat");
+    let mut orphans = Vec::new();
+    for (owner, name) in [(ORGANIZATION, "one"), (ORGANIZATION, "two"), ("octocat", "hello")] {
+        world.github.add_repository(owner, name);
+        orphans.push(orphan(&world, &Scope::repo(owner, name), orphans.len() as u64));
+    }
+    world.clock.advance(GRACE * 2);
+    world.clean().await.unwrap();
+    assert!(orphans.iter().all(|runner| !is_there(&world, *runner)));
+}
+
+#[tokio::test]
+async fn a_personal_access_token_covers_its_users_organizations() {
+    let world = World::new().await;
+    world.github.add_organization("alpha");
+    world.github.add_personal_token("ghp_standin", &["admin:org", "repo"]);
+    let secret = json!({ "token": "ghp_standin", "webhook_secret": WEBHOOK_SECRET });
+    world.aws.secrets.put(SECRET_ID, &secret.to_string());
+    let orphans = [orphan(&world, &Scope::org(ORGANIZATION), 1), orphan(&world, &Scope::org("alpha"), 2)];
+    world.clock.advance(GRACE * 2);
+    world.clean().await.unwrap();
+    assert!(orphans.iter().all(|runner| !is_there(&world, *runner)));
+}
+
+#[tokio::test]
+async fn a_refused_deletion_is_right_a_late_one_fine_and_a_failed_one_shows_after_all_others() {
+    for (answer, fails) in [
+        (github::answers::still_running("jit"), false),
+        (github::answers::not_found(), false),
+        (github::answers::server_error(), true),
+    ] {
+        let world = World::new().await;
+        for job in 0..3 {
+            orphan(&world, &Scope::org(ORGANIZATION), job);
+        }
+        world.clock.advance(GRACE * 2);
+        world.api.faults.script("delete-runner", Fault::Refuse(answer));
+        let outcome = world.clean().await;
+        assert_eq!(world.github.runners().len(), 1, "the others are deleted");
+        match (fails, outcome) {
+            (true, Err(CleanError::Incomplete(1))) | (false, Ok(())) => {}
+            (_, outcome) => panic!("{outcome:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_list_of_tasks_nothing_is_deleted() {
+    for operation in ["ListTasks", "DescribeTasks"] {
+        let world = World::new().await;
+        world.queue_and_deliver().await;
+        world.work().await;
+        let orphan = orphan(&world, &Scope::org(ORGANIZATION), 1);
+        world.clock.advance(GRACE * 2);
+        world.aws.faults().script_times(operation, Fault::Refuse(answers::server_exception()), 5);
+        assert!(matches!(world.clean().await, Err(CleanError::Tasks(_))), "{operation}");
+        assert!(is_there(&world, orphan));
+    }
+}
+
+#[tokio::test]
+async fn lists_of_any_length_are_read_a_hundred_at_a_time() {
+    let world = World::new().await;
+    world.github.limit(|limits| limits.secondary = None);
+    for job in 0..250 {
+        orphan(&world, &Scope::org(ORGANIZATION), job);
+    }
+    for _ in 0..15 {
+        for _ in 0..10 {
+            let job = world.github.queue_job(JobSpec::labels(["fargate"]));
+            world.deliver_queued(job).await;
+        }
+    }
+    world.github.limit(|limits| limits.secondary = None);
+    while world.live_tasks() < 150 {
+        world.work().await;
+        world.clock.advance(Duration::from_secs(5));
+    }
+    world.clock.advance(GRACE + Duration::from_mins(1));
+    world.api.calls.clear();
+    world.aws.calls().clear();
+    world.clean().await.unwrap();
+    assert_eq!(world.github.runners().len(), 150, "those with a task");
+    assert_eq!(world.api_calls("list-runners"), 4);
+    assert_eq!(world.aws.calls().count("ListTasks"), 3, "two pages of live ones, one of stopped ones");
+    assert_eq!(world.aws.calls().count("DescribeTasks"), 2);
+    assert_eq!(world.api_calls("delete-runner"), 250);
+}
+
+#[tokio::test]
+async fn a_task_whose_start_nobody_heard_of_keeps_its_registration() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_mins(30)), ..ecs::Pace::default() });
+    let job = world.queue_and_deliver().await;
+    world.aws.faults().script("RunTask", Fault::LoseAnswer);
+    world.work().await;
+    for _ in 0..20 {
+        world.clean().await.unwrap();
+        world.clock.advance(Duration::from_mins(1));
+        world.work().await;
+    }
+    world.pass(Duration::from_mins(20));
+    assert_eq!(world.github.job(job).unwrap().times_taken, 1);
+    assert!(world.github.runners().is_empty());
+}

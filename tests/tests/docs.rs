@@ -1,0 +1,159 @@
+//! The docs' tables say what the code does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jitgate::ecs::{EcsError, RunError};
+use jitgate::github::GitHubError;
+use jitgate::secret::SecretError;
+use jitgate_tests::world::START;
+use time::{Duration, OffsetDateTime};
+use worker::verdict::{FIRST_DELAY, LONGEST_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, Verdict, decide};
+
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The cells of a Markdown table's rows, its head left out.
+fn rows(table: &str) -> Vec<Vec<String>> {
+    let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from}"));
+    rest.split_once(to).unwrap_or_else(|| panic!("no {to}")).0
+}
+
+#[test]
+fn the_readme_names_every_variable_the_code_reads_and_no_other() {
+    let readme = file("README.md");
+    let table = between(&readme, "## Configuration", "### Runner classes");
+    let named: BTreeSet<String> = rows(table).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let sources = ["shared/src/config.rs"].map(file).concat();
+    let code = sources.split("#[cfg(test)]").next().expect("the part before the tests");
+    let is_variable = |text: &&str| {
+        text.len() > 3 && text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    let read: BTreeSet<String> = code.split('"').skip(1).step_by(2).filter(is_variable).map(str::to_owned).collect();
+    assert!(read.len() >= 9, "{read:?}");
+    assert_eq!(named, read);
+}
+
+/// Every error there is, with the moment it carries where it carries one. A new variant does not compile without a row.
+fn path(error: &LaunchError) -> &'static str {
+    match error {
+        LaunchError::GitHub(error) => match error {
+            GitHubError::NameTaken => "GitHubError::NameTaken",
+            GitHubError::NotFound { .. } => "GitHubError::NotFound",
+            GitHubError::RateLimited { .. } => "GitHubError::RateLimited",
+            GitHubError::Paced { .. } => "GitHubError::Paced",
+            GitHubError::Denied { .. } => "GitHubError::Denied",
+            GitHubError::Full { .. } => "GitHubError::Full",
+            GitHubError::Rejected { .. } => "GitHubError::Rejected",
+            GitHubError::Unavailable { .. } => "GitHubError::Unavailable",
+            GitHubError::Silent { .. } => "GitHubError::Silent",
+            GitHubError::Secret(SecretError::Unreadable { .. }) => "SecretError::Unreadable",
+            GitHubError::Secret(SecretError::Unusable { .. }) => "SecretError::Unusable",
+        },
+        LaunchError::Run(error) => match error {
+            RunError::AlreadyStarted { .. } => "RunError::AlreadyStarted",
+            RunError::TooLarge { .. } => "RunError::TooLarge",
+            RunError::NoCapacity { .. } => "RunError::NoCapacity",
+            RunError::Throttled { .. } => "RunError::Throttled",
+            RunError::Denied { .. } => "RunError::Denied",
+            RunError::Rejected { .. } => "RunError::Rejected",
+            RunError::Unknown { .. } => "RunError::Unknown",
+            RunError::Unavailable { .. } => "RunError::Unavailable",
+            RunError::Silent { .. } => "RunError::Silent",
+        },
+        LaunchError::Ecs(_) => "LaunchError::Ecs",
+        LaunchError::Unsure { .. } => "LaunchError::Unsure",
+        LaunchError::NamesTaken => "LaunchError::NamesTaken",
+        LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
+    }
+}
+
+fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
+    let words = || "words".to_owned();
+    let secret = |error: SecretError| LaunchError::GitHub(error.into());
+    vec![
+        GitHubError::NameTaken.into(),
+        GitHubError::NotFound { message: words() }.into(),
+        GitHubError::RateLimited { until }.into(),
+        GitHubError::Paced { until }.into(),
+        GitHubError::Denied { until, reason: words() }.into(),
+        GitHubError::Full { message: words() }.into(),
+        GitHubError::Rejected { status: 422, message: words() }.into(),
+        GitHubError::Unavailable { status: 500, message: words() }.into(),
+        GitHubError::Silent { cause: words() }.into(),
+        secret(SecretError::Unreadable { id: words(), cause: words() }),
+        secret(SecretError::Unusable { id: words(), problem: words() }),
+        RunError::AlreadyStarted { arns: Vec::new() }.into(),
+        RunError::TooLarge { characters: 9000 }.into(),
+        RunError::NoCapacity { reason: words() }.into(),
+        RunError::Throttled { reason: words() }.into(),
+        RunError::Denied { reason: words() }.into(),
+        RunError::Rejected { reason: words() }.into(),
+        RunError::Unknown { reason: words() }.into(),
+        RunError::Unavailable { reason: words() }.into(),
+        RunError::Silent { reason: words() }.into(),
+        EcsError { call: "ListTasks", reason: words() }.into(),
+        LaunchError::Unsure { task: words() },
+        LaunchError::NamesTaken,
+        LaunchError::StopsAtOnce { attempts: 5, reason: words() },
+    ]
+}
+
+/// Whether `waits` is about that long, and how much it may vary.
+fn assert_within(error: &LaunchError, waits: Duration, least: Duration, most: Duration) {
+    assert!((least..=most).contains(&waits), "{}: {waits} is not within {least} and {most}", path(error));
+}
+
+#[test]
+fn the_table_of_verdicts_is_what_is_decided() {
+    let architecture = file("docs/ARCHITECTURE.md");
+    let rows = rows(between(&architecture, "<!-- verdicts -->", "<!-- /verdicts -->"));
+    let until = START + Duration::minutes(20);
+    let errors = one_of_each(until);
+    let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, errors.iter().map(path).collect(), "the same errors");
+    for row in &rows {
+        let error = errors.iter().find(|error| path(error) == row[0].trim_matches('`')).expect("checked above");
+        let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
+        let (verdict, delay) = (row[1].as_str(), row[2].as_str());
+        assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
+        for backoff in [0, 3, 30] {
+            match decide(error, backoff, START) {
+                Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
+                Verdict::Defer { until: moment, grows } => {
+                    assert!(verdict.ends_with("deferred"), "{}", path(error));
+                    assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
+                    let waits = moment - START;
+                    let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
+                    let spread = [Duration::seconds(3), Duration::seconds(5)];
+                    let (least, most) = match delay {
+                        "exactly" => (until - START, until - START),
+                        "until" => (until - START + spread[0], until - START + spread[1]),
+                        "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
+                        "settling" => (SETTLING_DELAY, SETTLING_DELAY),
+                        "growing" => (grown * 3 / 4, grown * 5 / 4),
+                        other => panic!("{}: what is {other:?}?", path(error)),
+                    };
+                    assert_within(error, waits, least, most);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_key_of_a_class() {
+    let readme = file("README.md");
+    let table = between(&readme, "### Runner classes", "A job fits a class when");
+    let named: BTreeSet<String> = rows(table).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let error = jitgate::classes::RunnerClasses::parse(r#"[{"no such key":1}]"#).expect_err("an unknown key");
+    let known: BTreeSet<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+    assert_eq!(named, known, "{error}");
+}
