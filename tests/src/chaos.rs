@@ -41,11 +41,16 @@ pub struct Verdict {
 pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
-    judge::conclude(&mut driver).await;
+    judge::conclude(&mut driver);
     let complaint = |(job, what): &(Option<jitgate::job::JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
         None => format!("{what}\n{}", driver.diary.end()),
     };
+    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
+        for job in driver.judge.leftovers().iter().flatten() {
+            eprintln!("seed {seed}: leftover\n{}", driver.diary.of(*job));
+        }
+    }
     let complaints = driver.judge.complaints().iter().map(complaint).collect();
     Verdict { complaints, report: driver.report }
 }

@@ -9,19 +9,21 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
+use jitgate::ecs::TaskArn;
 use jitgate::job::{JobId, JobMessage, RunnerId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
+use cleaner::{Cleaner, Event as CleanerEvent};
 use webhook::{HttpResponse, Webhook};
 use worker::Worker;
 
 use super::diary::Diary;
 use super::faults::{self, Mishap};
 use super::gateway::Gateway;
-use super::judge::Judge;
-use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, OTHER_OWNER, Plan, label};
+use super::judge::{Judge, NOBODY_TOOK_IT_BACK};
+use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, MOST_COPIES, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Held, Kind, Process, Turnstile};
 use crate::aws::ecs::{Limit, Pace, Provider, TaskChange};
@@ -40,23 +42,37 @@ const QUIET_LOOKS: usize = 30;
 /// How long the worker's invocations may take, as the template has it.
 const WORKER_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The same of the cleaner.
+const CLEANER_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// How often the cleaner's schedule comes, as the template has it.
+const CLEANER_PAUSE: Duration = Duration::from_mins(5);
+
 /// How long callers wait for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Nothing that jitgate does takes longer than a job can wait.
 const LONGEST_RUN: Duration = Duration::from_hours(30);
 
+/// When no job has come any further for this long, none will: no pause is longer than the hour of GitHub's limit.
+const LONGEST_STANDSTILL: Duration = Duration::from_hours(3);
+
+/// Tries of one delivery, the first included, as the cleaner has it.
+const MOST_TRIES: usize = 6;
+
 /// Messages for each job at which we stop: they have begun to multiply.
 const MOST_MESSAGES: usize = 10;
 
-/// What is still under way when all is done would show in this time: longer than the cleaner's grace.
-const QUIET_TIME: Duration = Duration::from_mins(20);
+/// What is still under way when all is done would show in this time, and the cleaner has taken away what is left: an
+/// idle runner needs the most, ten minutes between two of its looks.
+const QUIET_TIME: Duration = Duration::from_mins(40);
 
 type Finished = (Process, Option<Ended>);
 
 enum Ended {
     Batch(Result<Value, serde_json::Error>),
     Delivery(HttpResponse),
+    Cleaned,
 }
 
 /// A delivery on its way.
@@ -80,8 +96,14 @@ enum Event {
     Answer(u64),
     /// Lambda ends an invocation that takes too long.
     Expire(Process, u64),
+    /// The cleaner's schedule.
+    Clean,
+    /// EventBridge tells the cleaner that a task has stopped.
+    Stopped(String),
     /// A runner looks up.
     Step(String),
+    /// Spot takes a task back, unless it works already.
+    Reclaim(String),
     Limit(Limit),
 }
 
@@ -103,10 +125,9 @@ struct Call {
 /// Where an invocation's process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Death {
+    /// And if there is no such call: when all is done, but nobody knows yet.
     Before(u32),
     After(u32),
-    /// When all is done, but nobody knows yet.
-    AtEnd,
 }
 
 struct Invocation {
@@ -114,7 +135,7 @@ struct Invocation {
     task: AbortHandle,
     calls: u32,
     death: Option<Death>,
-    /// A message's last receive goes well: five bad ones in a row would rightly make it a dead letter.
+    /// Nothing goes wrong: a message's last receive and a delivery's last tries go well, or it would rightly be lost.
     spared: bool,
     batch: Option<Batch>,
     parcel: Option<Parcel>,
@@ -147,6 +168,7 @@ pub(super) struct Driver {
     arrivals: Arrivals,
     workers: Vec<Slot<Worker>>,
     webhooks: Vec<Slot<Webhook>>,
+    cleaners: Vec<Slot<Cleaner>>,
     running: FuturesUnordered<LocalBoxFuture<'static, Finished>>,
     /// Whether somebody was given something to go on with.
     stirred: bool,
@@ -164,6 +186,14 @@ pub(super) struct Driver {
     mishaps: Chance,
     deaths: Chance,
     receives: HashMap<String, BTreeSet<u64>>,
+    /// How many copies of its messages each job has had.
+    copies: HashMap<JobId, u32>,
+    /// How often each delivery was tried, by its GUID.
+    tries: HashMap<String, usize>,
+    /// When a job last came any further.
+    progress: OffsetDateTime,
+    /// All is done; only the cleaner still looks.
+    is_quiet: bool,
 }
 
 impl Driver {
@@ -185,7 +215,7 @@ impl Driver {
             }
         });
         let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
-        let source = if knobs.repeats > 0.0 { source.disorderly(seed, knobs.repeats) } else { source };
+        let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };
         let changes = world.aws.ecs.changes();
         let mut driver = Self {
             source,
@@ -198,6 +228,7 @@ impl Driver {
             arrivals: Arrivals::default(),
             workers: Vec::new(),
             webhooks: Vec::new(),
+            cleaners: Vec::new(),
             running: FuturesUnordered::new(),
             stirred: false,
             calls: BTreeMap::new(),
@@ -212,6 +243,10 @@ impl Driver {
             mishaps: Chance::new(seed, "mishaps"),
             deaths: Chance::new(seed, "deaths"),
             receives: HashMap::new(),
+            copies: HashMap::new(),
+            tries: HashMap::new(),
+            progress: START,
+            is_quiet: false,
             world,
             plan,
         };
@@ -223,6 +258,8 @@ impl Driver {
         for (index, job) in self.plan.jobs.clone().iter().enumerate() {
             self.at(START + job.at, Event::Come(index));
         }
+        let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
+        self.after(first, Event::Clean);
         let ordinary = self.plan.most_tasks.map_or(Limit::default(), Limit::tasks);
         self.set_limit(&ordinary);
         for shortage in self.plan.shortages.clone() {
@@ -230,14 +267,6 @@ impl Driver {
             self.at(START + shortage.at, Event::Limit(short));
             self.at(START + shortage.at + shortage.lasts, Event::Limit(ordinary.clone()));
         }
-    }
-
-    pub(super) fn repository_scope(&self) -> bool {
-        self.plan.repository_scope
-    }
-
-    pub(super) fn has_deaths(&self) -> bool {
-        self.knobs.deaths > 0.0
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -253,10 +282,11 @@ impl Driver {
         self.at(self.now() + delay, event);
     }
 
-    /// Goes on until nothing is under way any more, and then as long as anything could still show.
+    /// Goes on until all jobs are done, and then as long as anything could still show.
     pub(super) async fn run(&mut self) {
         let stop = START + LONGEST_RUN;
-        while let Some(moment) = self.next_moment().await {
+        while !self.is_done() && self.now() - self.progress < LONGEST_STANDSTILL {
+            let Some(moment) = self.next_moment().await else { break };
             let messages = self.world.aws.sqs.depth(JOB_QUEUE).total();
             if moment > stop || messages > self.knobs.jobs * MOST_MESSAGES {
                 self.judge.complain(None, format!("it never ends: {messages} messages for {} jobs", self.jobs.len()));
@@ -265,6 +295,7 @@ impl Driver {
             self.world.clock.advance_to(moment);
             self.happen().await;
         }
+        self.is_quiet = true;
         let end = self.now() + QUIET_TIME;
         while let Some(moment) = self.next_moment().await.filter(|moment| *moment <= end) {
             self.world.clock.advance_to(moment);
@@ -272,6 +303,17 @@ impl Driver {
         }
         self.world.clock.advance_to(end);
         self.pump();
+    }
+
+    /// Every job is over, and nothing tells of one any more.
+    fn is_done(&self) -> bool {
+        self.jobs.len() == self.plan.jobs.len()
+            && self.running.is_empty()
+            && self.world.aws.sqs.depth(JOB_QUEUE).total() == 0
+            && !self.agenda.values().any(|event| matches!(event, Event::Deliver(_) | Event::Work(_)))
+            && self.jobs.iter().all(|job| {
+                self.world.github.job(*job).is_some_and(|job| job.status == JobStatus::Completed)
+            })
     }
 
     /// When something happens next; nothing, if it never does.
@@ -304,6 +346,16 @@ impl Driver {
                     }
                 }
                 Event::Step(task) => self.step(&task),
+                Event::Reclaim(task) => {
+                    if !self.working.contains_key(&task) {
+                        self.world.aws.ecs.reclaim_spot(&task);
+                    }
+                }
+                Event::Stopped(task) => self.clean(CleanerEvent::Stopped(TaskArn(task))).await,
+                Event::Clean => {
+                    self.clean(CleanerEvent::Schedule).await;
+                    self.after(CLEANER_PAUSE, Event::Clean);
+                }
                 Event::Limit(limit) => self.set_limit(&limit),
             }
             self.pump();
@@ -328,7 +380,7 @@ impl Driver {
         let job = self.world.github.queue_job(spec);
         self.jobs.push(job);
         self.report.jobs += 1;
-        self.judge.expect(job, planned.alike);
+        self.progress = self.now();
         self.diary.note(self.now(), [job], "queued");
         if let Some(delay) = planned.cancelled_after {
             self.after(delay, Event::Cancel(job));
@@ -393,20 +445,47 @@ impl Driver {
         let function = Arc::clone(&self.webhooks[slot].function);
         let work = async move { Ended::Delivery(world::answer(&function, event).await) };
         let mut invocation = self.invoke(process, Box::pin(work), 1);
+        let tries = self.tries.entry(parcel.guid.clone()).or_default();
+        *tries += 1;
+        self.report.redelivered += u64::from(*tries > 1);
+        // The cleaner has it delivered six times at most.
+        invocation.spared = *tries + 2 >= MOST_TRIES;
+        if invocation.spared {
+            invocation.death = None;
+        }
         invocation.jobs = [parcel.job].into();
         invocation.parcel = Some(parcel);
         self.webhooks[slot].invocation = Some(invocation);
     }
 
-    fn delivered(&mut self, parcel: Parcel, status: u16) {
+    async fn clean(&mut self, event: CleanerEvent) {
+        let slot = match self.cleaners.iter().position(|slot| slot.invocation.is_none()) {
+            Some(slot) => slot,
+            None => {
+                let process = Process { kind: Kind::Cleaner, slot: self.cleaners.len(), life: 0 };
+                let gateway = self.gateway(process).await;
+                let function = Arc::new(gateway.cleaner(&self.world));
+                self.cleaners.push(Slot { process, function, gateway, invocation: None });
+                process.slot
+            }
+        };
+        let process = self.cleaners[slot].process;
+        let function = Arc::clone(&self.cleaners[slot].function);
+        let work = async move {
+            // It says whether all could be done, and has logged what could not.
+            let _ = function.handle(&event).await;
+            Ended::Cleaned
+        };
+        let invocation = self.invoke(process, Box::pin(work), 5);
+        let number = invocation.number;
+        self.cleaners[slot].invocation = Some(invocation);
+        self.after(CLEANER_TIMEOUT, Event::Expire(process, number));
+    }
+
+    fn delivered(&mut self, parcel: &Parcel, status: u16) {
         self.diary.note(self.now(), [parcel.job], format!("delivery {} → {status}", parcel.guid));
         if let Some(id) = parcel.id {
             self.world.github.delivered(id, Outcome { status, body: String::new() });
-        }
-        if !(200..300).contains(&status) {
-            self.report.redelivered += 1;
-            let delay = self.chance.seconds(20, 300);
-            self.after(delay, Event::Deliver(parcel));
         }
     }
 }
@@ -426,6 +505,7 @@ impl Driver {
         match process.kind {
             Kind::Webhook => self.webhooks.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
             Kind::Worker => self.workers.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
+            Kind::Cleaner => self.cleaners.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
         }
     }
 
@@ -434,6 +514,7 @@ impl Driver {
         match process.kind {
             Kind::Webhook => self.webhooks[process.slot].invocation.as_mut(),
             Kind::Worker => self.workers[process.slot].invocation.as_mut(),
+            Kind::Cleaner => self.cleaners[process.slot].invocation.as_mut(),
         }
     }
 
@@ -442,13 +523,14 @@ impl Driver {
         match process.kind {
             Kind::Webhook => self.webhooks[process.slot].invocation.take(),
             Kind::Worker => self.workers[process.slot].invocation.take(),
+            Kind::Cleaner => self.cleaners[process.slot].invocation.take(),
         }
     }
 
     fn invoke(&mut self, process: Process, work: LocalBoxFuture<'static, Ended>, messages: u64) -> Invocation {
         self.report.invocations += 1;
         self.serial += 1;
-        let death = self.deaths.happens(self.knobs.crashes).then(|| {
+        let death = (self.deaths.happens(self.knobs.crashes) && !self.is_quiet).then(|| {
             let call = u32::try_from(self.deaths.between(1, 2 * messages + 3)).expect("few");
             if self.deaths.happens(0.5) { Death::Before(call) } else { Death::After(call) }
         });
@@ -495,7 +577,7 @@ impl Driver {
         let process = self.workers[slot].process;
         let event = batch.event().clone();
         let (mut jobs, mut spared) = (BTreeSet::new(), false);
-        for record in event["Records"].as_array().into_iter().flatten() {
+        for (number, record) in event["Records"].as_array().into_iter().flatten().enumerate() {
             let body = record["body"].as_str().unwrap_or_default();
             let receive: u64 =
                 record["attributes"]["ApproximateReceiveCount"].as_str().and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -507,7 +589,12 @@ impl Driver {
             } else if receive > 1 {
                 self.report.returns += 1;
             }
-            jobs.extend(JobMessage::parse(body).ok().map(|message| message.job_id));
+            if let Ok(message) = JobMessage::parse(body) {
+                jobs.insert(message.job_id);
+                if self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id) {
+                    self.source.repeat(&batch, number);
+                }
+            }
         }
         self.diary.note(self.now(), jobs.iter().copied(), format!("{process} takes {} messages", batch.len()));
         let function = Arc::clone(&self.workers[slot].function);
@@ -522,6 +609,14 @@ impl Driver {
         invocation.jobs = jobs;
         self.workers[slot].invocation = Some(invocation);
         self.after(WORKER_TIMEOUT, Event::Expire(process, number));
+    }
+
+    /// Whether one more copy of a job's message may come into the world; if so, it will.
+    fn may_copy(&mut self, job: JobId) -> bool {
+        let copies = self.copies.entry(job).or_default();
+        let may = *copies < MOST_COPIES && !self.is_quiet;
+        *copies += u32::from(may);
+        may
     }
 
     /// Lets everybody go on until all wait for the driver.
@@ -579,10 +674,12 @@ impl Driver {
             }
             Ended::Delivery(response) => {
                 if let Some(parcel) = invocation.parcel {
-                    self.delivered(parcel, response.status_code);
+                    self.delivered(&parcel, response.status_code);
                 }
                 self.webhooks[process.slot].gateway.forget_calls();
             }
+            // What it could not do the next pass does; the template has none repeated.
+            Ended::Cleaned => self.cleaners[process.slot].gateway.forget_calls(),
         }
     }
 
@@ -604,7 +701,7 @@ impl Driver {
             }
         }
         if let Some(parcel) = invocation.parcel {
-            self.delivered(parcel, 502);
+            self.delivered(&parcel, 502);
         }
         let process = Process { life: process.life + 1, ..process };
         let gateway = self.gateway(process).await;
@@ -616,6 +713,10 @@ impl Driver {
             Kind::Worker => {
                 let function = Arc::new(gateway.worker(&self.world));
                 self.workers[process.slot] = Slot { process, function, gateway, invocation: None };
+            }
+            Kind::Cleaner => {
+                let function = Arc::new(gateway.cleaner(&self.world));
+                self.cleaners[process.slot] = Slot { process, function, gateway, invocation: None };
             }
         }
     }
@@ -635,11 +736,15 @@ impl Driver {
         }
         let (there, mut back) = self.latency(&operation);
         let mut there = there;
-        let may_fail = !(spared && operation == "SendMessage");
-        let mishap = (self.mishaps.happens(self.knobs.faults) && may_fail).then(|| {
+        let may_fail = !(spared && matches!(operation.as_str(), "SendMessage" | "GetSecretValue"));
+        let mishap = (self.mishaps.happens(self.knobs.faults) && may_fail && !self.is_quiet).then(|| {
             let now = self.world.clock.now();
             faults::choose(&operation, &mut self.mishaps, now)
         });
+        let makes_copy = operation == "SendMessage"
+            && matches!(mishap, Some((_, Mishap::LoseAnswer | Mishap::Late)))
+            && process.kind != Kind::Webhook;
+        let mishap = mishap.filter(|_| !makes_copy || jobs.first().is_some_and(|job| self.may_copy(*job)));
         if let Some((name, mishap)) = &mishap {
             self.report.fault(name);
             if let Mishap::Slow(more_there, more_back) = mishap {
@@ -688,16 +793,14 @@ impl Driver {
         let is_done = !matches!(call.mishap, Some((_, Mishap::Refuse(_) | Mishap::Drop)));
         let mut truth = None;
         if is_done {
-            if operation == "RunTask" {
-                self.prepare_task();
-            }
+            let start = if operation == "RunTask" { self.prepare_task() } else { Duration::ZERO };
             let call = &self.calls[&number];
             let (service, mut request) = (Arc::clone(&call.service), call.request.clone());
             if let Some(trace) = self.trace(process) {
                 request.headers_mut().insert("x-amzn-trace-id", trace);
             }
             let answer = service.answer(&request).await;
-            self.witness(number, &answer);
+            self.witness(number, &answer, start);
             truth = Some(answer);
         }
         let now = self.now();
@@ -750,9 +853,10 @@ impl Driver {
     }
 
     /// What a call has brought about.
-    fn witness(&mut self, number: u64, answer: &Answer) {
+    fn witness(&mut self, number: u64, answer: &Answer, start: Duration) {
         let call = &self.calls[&number];
         let now = self.now();
+        let is_cleaner = call.process.kind == Kind::Cleaner;
         match call.operation.as_str() {
             "generate-jitconfig" if answer.status() == 201 => {
                 let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
@@ -775,6 +879,7 @@ impl Driver {
                     self.report.tasks += 1;
                     self.report.relaunches += u64::from(!token.ends_with("-1"));
                     self.judge.started(&self.world, job, task, token);
+                    self.curse(task, start);
                 }
             }
             "delete-runner" if answer.status() == 204 => {
@@ -784,6 +889,13 @@ impl Driver {
                     // It finds out when it next asks for a job.
                     let event = Event::Step(task.clone());
                     self.after(Duration::from_secs(5), event);
+                }
+                if let Some(id) = id.filter(|_| is_cleaner) {
+                    let what = self.judge.what_is_left(&self.world, id, self.diary.job_of_runner(id));
+                    *self.report.cleaned.entry(what).or_default() += 1;
+                    if what == NOBODY_TOOK_IT_BACK {
+                        self.judge.left_over(self.diary.job_of_runner(id));
+                    }
                 }
             }
             "SendMessage" if call.process.kind == Kind::Worker => {
@@ -811,7 +923,7 @@ impl Driver {
 
 /// Tasks and runners.
 impl Driver {
-    fn prepare_task(&mut self) {
+    fn prepare_task(&mut self) -> Duration {
         let start = self.chance.seconds(5, 70);
         let stop = self.chance.seconds(0, 30);
         let appear = if self.plan.appear.is_zero() {
@@ -820,6 +932,18 @@ impl Driver {
             Duration::from_millis(self.chance.below(u64::try_from(self.plan.appear.as_millis()).expect("short") + 1))
         };
         self.world.aws.ecs.set_pace(Pace { start: Some(start), stop, appear });
+        start
+    }
+
+    /// A task that was just started may be one of those that come to nothing.
+    fn curse(&mut self, task: &str, start: Duration) {
+        if self.is_quiet || !self.deaths.happens(self.knobs.deaths) {
+            return;
+        }
+        self.report.deaths += 1;
+        let most = u64::try_from(start.as_millis()).expect("short") + 2_000;
+        let delay = Duration::from_millis(self.deaths.below(most));
+        self.after(delay, Event::Reclaim(task.to_owned()));
     }
 
     /// Lets follow what has happened to tasks and jobs.
@@ -829,7 +953,14 @@ impl Driver {
             match change {
                 TaskChange::Running(started) => self.start_runner(started.task, &started.environment),
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
-                TaskChange::Stopped { task } => self.end_runner(&task, true),
+                TaskChange::Stopped { task } => {
+                    self.end_runner(&task, true);
+                    // EventBridge loses one now and then.
+                    if !self.mishaps.happens(self.knobs.faults / 10.0) {
+                        let delay = self.chance.seconds(1, 5);
+                        self.after(delay, Event::Stopped(task));
+                    }
+                }
             }
         }
         self.collect_deliveries();
@@ -879,6 +1010,7 @@ impl Driver {
                     let text = if own == Some(job) { "runs on its own runner" } else { "runs on another's runner" };
                     self.diary.note(self.world.clock.now(), own.into_iter().chain([job]), format!("{job} {text}"));
                     self.after(work, Event::Step(task.to_owned()));
+                    self.progress = self.now();
                 }
             }
             Step::Finished(_) | Step::Gone => {

@@ -62,14 +62,14 @@ fn soon(chance: &mut Chance, most: u64) -> Duration {
 
 fn github_api(chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
     const CHOICES: [Choice; 15] = [
-        (8, "GitHub: 403 limit with retry-after", |chance, _| {
+        (3, "GitHub: 403 limit with retry-after", |chance, _| {
             Mishap::Refuse(github::secondary_limit(Some(soon(chance, 90))))
         }),
-        (3, "GitHub: 403 limit without retry-after", |_, _| Mishap::Refuse(github::secondary_limit(None))),
-        (4, "GitHub: 429 with retry-after", |chance, _| {
+        (1, "GitHub: 403 limit without retry-after", |_, _| Mishap::Refuse(github::secondary_limit(None))),
+        (2, "GitHub: 429 with retry-after", |chance, _| {
             Mishap::Refuse(github::secondary_limit_as(429, Some(soon(chance, 90))))
         }),
-        (2, "GitHub: 429 without retry-after", |_, _| Mishap::Refuse(github::secondary_limit_as(429, None))),
+        (1, "GitHub: 429 without retry-after", |_, _| Mishap::Refuse(github::secondary_limit_as(429, None))),
         (1, "GitHub: hour spent", |chance, now| Mishap::Refuse(github::primary_limit(now + soon(chance, 600)))),
         (6, "GitHub: 401", |_, _| Mishap::Refuse(github::bad_credentials())),
         (1, "GitHub: 403 denied", |_, _| Mishap::Refuse(github::forbidden())),

@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_sdk_ecs::config::{AsyncSleep, SharedAsyncSleep, Sleep};
+use cleaner::Cleaner;
 use jitgate::config::{Environment, FleetConfig, WebhookConfig};
 use webhook::Webhook;
 use worker::Worker;
@@ -52,6 +53,12 @@ impl Gateway {
     pub fn webhook(&self, world: &World) -> Webhook {
         let config = WebhookConfig::from_environment(&self.environment(world)).expect("a complete environment");
         Webhook::new(&self.sdk_config(world), config, world.clock.clone())
+    }
+
+    /// A cleaner that nothing is known to yet.
+    pub fn cleaner(&self, world: &World) -> Cleaner {
+        let config = FleetConfig::from_environment(&self.environment(world)).expect("a complete environment");
+        Cleaner::new(&self.sdk_config(world), config, world.clock.clone())
     }
 
     /// Forgets what was called so far: bodies take most of the memory of a long run.

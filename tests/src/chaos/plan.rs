@@ -19,7 +19,9 @@ pub struct Knobs {
     pub alike: f64,
     /// The share of jobs of which GitHub tells twice, under another delivery id.
     pub told_twice: f64,
-    /// The share of messages that SQS delivers twice; those of a batch are out of order as well.
+    /// The share of messages that SQS delivers twice; those of a batch are out of order as well. A message that is
+    /// deferred is sent anew, so a copy of it goes on as a message of its own: to keep them from multiplying beyond
+    /// what any real SQS does, a job gets [`MOST_COPIES`] of them at most.
     pub repeats: f64,
     /// The share of invocations whose process dies.
     pub crashes: f64,
@@ -27,13 +29,14 @@ pub struct Knobs {
     pub faults: f64,
     /// The share of jobs that somebody cancels while they wait.
     pub cancelled: f64,
-    /// The share of tasks that come to nothing before they take a job. Today a second delivery heals that, so one
-    /// follows, and only jobs with labels of their own are hit; what the dead task's registration leaves is the
-    /// cleaner's.
+    /// The share of tasks that come to nothing before they take a job: they fail to start, or Spot takes them back.
     pub deaths: f64,
     /// Whether capacity is short at times, lists lag, and GitHub's `busy` and deletions do.
     pub weather: bool,
 }
+
+/// How many of a job's messages SQS delivers twice, or takes without our hearing of it, at most.
+pub const MOST_COPIES: u32 = 4;
 
 impl Knobs {
     /// Everything goes wrong, as often as it must be borne.
@@ -48,7 +51,7 @@ impl Knobs {
             crashes: 0.05,
             faults: 0.2,
             cancelled: 0.05,
-            deaths: 0.0,
+            deaths: 0.04,
             weather: true,
         }
     }
@@ -114,8 +117,6 @@ pub(super) struct PlannedJob {
     pub(super) owner: &'static str,
     pub(super) repository: String,
     pub(super) labels: Vec<String>,
-    /// Whether others have the same labels in the same repository.
-    pub(super) alike: bool,
     /// GitHub tells of it again, this long after the first delivery.
     pub(super) told_again_after: Option<Duration>,
     /// Somebody cancels it, if it still waits this long after it came.
@@ -217,7 +218,6 @@ impl Plan {
             owner,
             repository: format!("repo-{}", chance.below(3)),
             labels: if alike { vec![COMMON_LABEL.to_owned()] } else { labels },
-            alike,
             told_again_after,
             cancelled_after,
         }

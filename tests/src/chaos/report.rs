@@ -34,16 +34,14 @@ pub struct Report {
     pub tasks: u64,
     /// How many of them for a job's second or later launch.
     pub relaunches: u64,
-    /// Tasks that failed before they took a job.
+    /// Tasks that were to fail before they took a job.
     pub deaths: u64,
     /// Messages that were sent anew, to wait.
     pub deferrals: u64,
     /// Messages that came again because an invocation failed or died.
     pub returns: u64,
-    /// Idle runners at the end that belong to jobs which others' runners took: the cleaner's to end.
-    pub surplus: u64,
-    /// Registrations that only the cleaner could remove, by why.
-    pub only_cleaner: BTreeMap<&'static str, u64>,
+    /// Registrations that the cleaner removed, by what it was about them.
+    pub cleaned: BTreeMap<&'static str, u64>,
     /// The longest that a job waited for its runner, in seconds.
     pub longest_wait: i64,
     /// The sum of all waits, in seconds.
@@ -73,7 +71,6 @@ impl Report {
         self.deaths += other.deaths;
         self.deferrals += other.deferrals;
         self.returns += other.returns;
-        self.surplus += other.surplus;
         self.longest_wait = self.longest_wait.max(other.longest_wait);
         self.waited += other.waited;
         for (name, count) in &other.faults {
@@ -82,8 +79,8 @@ impl Report {
         for (name, count) in &other.calls {
             *self.calls.entry(name.clone()).or_default() += count;
         }
-        for (name, count) in &other.only_cleaner {
-            *self.only_cleaner.entry(name).or_default() += count;
+        for (name, count) in &other.cleaned {
+            *self.cleaned.entry(name).or_default() += count;
         }
     }
 }
@@ -104,16 +101,15 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             formatter,
-            "{} invocations, {} died; {} tasks, {} of them relaunches; {} tasks failed to start",
+            "{} invocations, {} died; {} tasks, {} of them relaunches; {} tasks to die at once",
             self.invocations, self.crashes, self.tasks, self.relaunches, self.deaths
         )?;
         writeln!(
             formatter,
-            "waits: {} s at most, {} s on average; {} surplus runners, registrations left to the cleaner: {:?}",
+            "waits: {} s at most, {} s on average; registrations that the cleaner removed: {:?}",
             self.longest_wait,
             self.waited / i64::try_from(self.jobs.max(1)).unwrap_or(i64::MAX),
-            self.surplus,
-            self.only_cleaner
+            self.cleaned
         )?;
         let total: u64 = self.faults.values().sum();
         writeln!(formatter, "{total} faults:")?;

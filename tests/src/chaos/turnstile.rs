@@ -12,6 +12,7 @@ use crate::wire::{self, Answer, Request, Service, lock};
 pub(super) enum Kind {
     Webhook,
     Worker,
+    Cleaner,
 }
 
 /// One process: a slot, and which life of it.
@@ -27,6 +28,7 @@ impl std::fmt::Display for Process {
         let kind = match self.kind {
             Kind::Webhook => "webhook",
             Kind::Worker => "worker",
+            Kind::Cleaner => "cleaner",
         };
         write!(formatter, "{kind} {}.{}", self.slot, self.life)
     }
