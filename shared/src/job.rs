@@ -187,6 +187,23 @@ impl JobMessage {
         serde_json::to_string(self).expect("a struct of strings and numbers always becomes JSON")
     }
 
+    /// The message of a further launch for the same job, as if it had just come in.
+    #[must_use]
+    pub fn for_launch(self, attempt: Attempt, now: OffsetDateTime) -> Self {
+        Self {
+            purpose: Purpose::Launch,
+            attempt,
+            born_at: now,
+            deferrals: 0,
+            backoff: 0,
+            doubts: 0,
+            not_before: None,
+            unsettled: false,
+            seen_idle_at: None,
+            ..self
+        }
+    }
+
     /// `owner/name`
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.repository)

@@ -1,5 +1,6 @@
 //! The job queue, and the dead-letter queue for what nobody could do.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -22,6 +23,13 @@ const LONGEST_REASON: usize = 1000;
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("SQS did not take the message: {0}")]
 pub struct QueueError(String);
+
+impl QueueError {
+    /// With what SQS or the network said.
+    pub fn new(cause: &impl Display) -> Self {
+        Self(cause.to_string())
+    }
+}
 
 /// The job queue, for sending.
 #[derive(Clone, Debug)]
@@ -48,7 +56,7 @@ impl JobQueue {
             .set_delay_seconds((seconds > 0).then_some(seconds))
             .send()
             .await
-            .map_err(|error| QueueError(DisplayErrorContext(&error).to_string()))?;
+            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
         Ok(())
     }
 
@@ -58,7 +66,7 @@ impl JobQueue {
             .data_type("String")
             .string_value(readable(reason))
             .build()
-            .map_err(|error| QueueError(error.to_string()))?;
+            .map_err(|error| QueueError::new(&error))?;
         self.client
             .send_message()
             .queue_url(queue_url)
@@ -66,7 +74,7 @@ impl JobQueue {
             .message_attributes(REASON_ATTRIBUTE, attribute)
             .send()
             .await
-            .map_err(|error| QueueError(DisplayErrorContext(&error).to_string()))?;
+            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
         Ok(())
     }
 }

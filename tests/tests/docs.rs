@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
+use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
 use jitgate_tests::world::START;
 use time::{Duration, OffsetDateTime};
@@ -69,6 +70,7 @@ fn path(error: &LaunchError) -> &'static str {
             RunError::Silent { .. } => "RunError::Silent",
         },
         LaunchError::Ecs(_) => "LaunchError::Ecs",
+        LaunchError::Queue(_) => "LaunchError::Queue",
         LaunchError::Unsure { .. } => "LaunchError::Unsure",
         LaunchError::NamesTaken => "LaunchError::NamesTaken",
         LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
@@ -100,6 +102,7 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         RunError::Unavailable { reason: words() }.into(),
         RunError::Silent { reason: words() }.into(),
         EcsError { call: "ListTasks", reason: words() }.into(),
+        QueueError::new(&words()).into(),
         LaunchError::Unsure { task: words() },
         LaunchError::NamesTaken,
         LaunchError::StopsAtOnce { attempts: 5, reason: words() },

@@ -210,6 +210,47 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
 }
 
 #[tokio::test]
+async fn many_jobs_that_wait_for_capacity_do_not_use_up_githubs_budget() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let mut jobs = Vec::new();
+    for _ in 0..100 {
+        jobs.push(world.queue_and_deliver().await);
+    }
+    for _ in 0..60 {
+        world.work().await;
+        world.clock.advance(Duration::from_secs(10));
+    }
+    let registrations = world.api_calls(GENERATE);
+    assert!(registrations < 150, "{registrations} in ten minutes, {} if every job tried by itself", 100 * 6);
+    assert!(world.github.runners().is_empty());
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::tasks(1000));
+    for _ in 0..120 {
+        world.work().await;
+        world.pass(Duration::from_secs(10));
+    }
+    world.pass(Duration::from_mins(5));
+    assert_done(&world, &jobs);
+}
+
+#[tokio::test]
+async fn a_job_whose_runner_another_one_took_gets_the_others() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let waits = world.queue_and_deliver().await;
+    world.work().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::tasks(100));
+    let robbed = world.queue_and_deliver().await;
+    world.worker = world.new_worker().unwrap();
+    world.work().await;
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.github.job(waits).unwrap().status, JobStatus::InProgress, "on the runner made for the other");
+    assert_eq!(world.github.job(robbed).unwrap().status, JobStatus::Queued);
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[waits, robbed]);
+}
+
+#[tokio::test]
 async fn a_job_that_ended_while_it_waited_for_capacity_is_dropped() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;

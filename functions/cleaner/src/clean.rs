@@ -291,7 +291,7 @@ impl Cleaner {
         let account = Account::from(message);
         let answer = async {
             let (owner, repository) = (&message.owner, &message.repository);
-            let state = self.github.job_state(&account, owner, repository, message.job_id).await?;
+            let state = self.github.job(&account, owner, repository, message.job_id).await?.map(|job| job.state);
             let is_queued = state == Some(JobState::Queued);
             let has_ended = is_queued && self.github.run_has_ended(&account, owner, repository, message.run_id).await?;
             Ok::<_, GitHubError>(plan_repair(&question, state, has_ended))

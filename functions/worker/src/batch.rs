@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 use crate::launch::Launched;
 use crate::release::Released;
+use crate::room::Room;
 use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
 
 /// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
@@ -75,6 +76,7 @@ pub struct Worker {
     pub(crate) github: GitHub,
     pub(crate) tasks: Tasks,
     pub(crate) clock: Clock,
+    pub(crate) room: Room,
     queue: JobQueue,
 }
 
@@ -106,6 +108,7 @@ impl Worker {
             github: GitHub::new(config.github.clone(), secret, clock.clone()),
             tasks: Tasks::new(sdk, config.cluster.clone()),
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),
+            room: Room::default(),
             config,
             clock,
         }
@@ -305,6 +308,11 @@ impl Worker {
                 Err(MustReturn)
             }
         }
+    }
+
+    /// Puts another job's message on the queue; if that fails, this one has to come again.
+    pub(crate) async fn send_again(&self, message: &JobMessage) -> Result<(), LaunchError> {
+        Ok(self.queue.send(message, Duration::ZERO).await?)
     }
 
     /// Without a dead-letter queue of our own knowledge, the message returns until the job queue's redrive policy

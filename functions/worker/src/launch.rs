@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use jitgate::classes::RunnerClass;
 use jitgate::clock::Clock;
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, JobState, Place, Runner};
-use jitgate::job::{JobMessage, RunnerId};
+use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner};
+use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
@@ -91,7 +91,7 @@ impl Worker {
     pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
         let has_waited = message.backoff > 0 || self.clock.now() - message.created_at > WORTH_ASKING;
-        if has_waited && !self.still_queued(&place, message).await? {
+        if has_waited && !self.still_waits(&place, message).await? {
             if message.unsettled {
                 let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
                 let task = self.live_task(&token).await?;
@@ -99,13 +99,14 @@ impl Worker {
             }
             return Ok(Launched::JobGone);
         }
+        self.room.check(&class.name, self.clock.now())?;
         let mut last_reason = String::new();
         for _ in 0..MOST_LAUNCHES {
             match self.attempt(&place, message, class).await? {
                 Attempted::Done(launched) => return Ok(launched),
                 Attempted::Over { reason } => last_reason = reason,
             }
-            if !self.still_queued(&place, message).await? {
+            if !self.still_waits(&place, message).await? {
                 return Ok(Launched::JobGone);
             }
             message.attempt = message.attempt.next();
@@ -119,12 +120,21 @@ impl Worker {
         Place { account: Account::from(message), scope: self.github.scope_of(message) }
     }
 
-    /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait.
-    async fn still_queued(&self, place: &Place, message: &JobMessage) -> Result<bool, GitHubError> {
-        let look =
-            async || self.github.job_state(&place.account, &message.owner, &message.repository, message.job_id).await;
-        let state = quickly(&self.clock, look).await?;
-        Ok(!matches!(state, Some(JobState::InProgress | JobState::Completed)))
+    /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait. If another job's
+    /// runner has it, that job is looked after.
+    async fn still_waits(&self, place: &Place, message: &JobMessage) -> Result<bool, LaunchError> {
+        match self.job(place, message, message.job_id).await? {
+            Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
+                self.look_after_robbed(place, message, job).await?;
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    pub(crate) async fn job(&self, place: &Place, message: &JobMessage, id: JobId) -> Result<Option<Job>, GitHubError> {
+        quickly(&self.clock, async || self.github.job(&place.account, &message.owner, &message.repository, id).await)
+            .await
     }
 
     async fn attempt(
@@ -147,7 +157,7 @@ impl Worker {
                     message.unsettled = true;
                     if let Some(task) = self.live_task(&token).await? {
                         message.unsettled = !self.sweep(place, message, Some(&task)).await;
-                        return Ok(Attempted::Done(Launched::AlreadyRunning { task: task.arn }));
+                        return self.meet_alive(place, message, task).await;
                     }
                     names_taken.push(name);
                     if names_taken.len() > usize::from(MOST_SPARES) {
@@ -188,15 +198,22 @@ impl Worker {
         jit: &JitConfig,
     ) -> Result<TaskArn, RunError> {
         let mut reasons = Vec::new();
-        for (class, capacity) in self.config.classes.choices(class) {
-            match self.tasks.run(Launch { message, class, capacity, token, runner_name, jit }).await {
+        for (choice, capacity) in self.config.classes.choices(class) {
+            match self.tasks.run(Launch { message, class: choice, capacity, token, runner_name, jit }).await {
                 Err(RunError::NoCapacity { reason }) => {
-                    reasons.push(format!("{} on {capacity:?}: {reason}", class.name));
+                    reasons.push(format!("{} on {capacity:?}: {reason}", choice.name));
                 }
-                outcome => return outcome,
+                outcome => {
+                    if outcome.is_ok() {
+                        self.room.found(&class.name);
+                    }
+                    return outcome;
+                }
             }
         }
-        Err(RunError::NoCapacity { reason: reasons.join("; ") })
+        let reason = reasons.join("; ");
+        self.room.missing(&class.name, &reason, self.clock.now());
+        Err(RunError::NoCapacity { reason })
     }
 
     async fn register(
@@ -259,13 +276,18 @@ impl Worker {
             let settled = self.delete_by_name(place, &others).await;
             message.unsettled = !settled;
         }
+        self.meet_alive(place, message, task).await
+    }
+
+    /// The launch has its task. That is all, unless its registration is gone while the job still waits.
+    async fn meet_alive(&self, place: &Place, message: &JobMessage, task: TaskView) -> Result<Attempted, LaunchError> {
         if let Some(id) = task.runner_id
             && self.runner(place, id).await?.is_none()
         {
             if task.created_at.is_none_or(|at| self.clock.now() - at < SHOWN_AFTER) {
                 return Err(LaunchError::Unsure { task: task.arn.to_string() });
             }
-            if !self.still_queued(place, message).await? {
+            if !self.still_waits(place, message).await? {
                 return Ok(Attempted::Done(Launched::JobGone));
             }
             self.tasks.stop(&task.arn, "jitgate: its registration is gone and its job still waits").await?;

@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod launch;
 pub mod release;
+mod robbed;
+mod room;
 pub mod verdict;
 
 pub use batch::{BatchResponse, SqsEvent, Worker};

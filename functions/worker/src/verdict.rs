@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
+use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
 use time::{Duration, OffsetDateTime};
 
@@ -38,6 +39,9 @@ pub enum LaunchError {
     /// From a look at existing tasks.
     #[error(transparent)]
     Ecs(#[from] EcsError),
+    /// From the queue, about another job's message.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// A task was started for this launch, but ECS or GitHub do not show yet what it is.
     #[error("the launch's task {task} cannot be told alive from dead yet")]
     Unsure {
@@ -118,7 +122,9 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
             | RunError::Silent { .. } => growing(),
         },
         LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
-        LaunchError::Ecs(_) | LaunchError::NamesTaken | LaunchError::StopsAtOnce { .. } => growing(),
+        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken | LaunchError::StopsAtOnce { .. } => {
+            growing()
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub use accounts::Place;
 pub use deliveries::Delivery;
 pub use error::GitHubError;
 pub use gate::DENIED_PAUSE;
-pub use runners::{Deletion, JitConfig, JitRequest, JobState, Runner, RunnerStatus};
+pub use runners::{Deletion, JitConfig, JitRequest, Job, JobState, Runner, RunnerStatus};
 
 use crate::clock::Clock;
 use crate::config::{GitHubConfig, ScopeKind};

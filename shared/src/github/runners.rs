@@ -120,9 +120,15 @@ struct RunnersJson {
     runners: Vec<Runner>,
 }
 
-#[derive(Deserialize)]
-struct JobJson {
-    status: JobState,
+/// A job, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Job {
+    /// How far it is.
+    #[serde(rename = "status")]
+    pub state: JobState,
+    /// The name of the runner that has it or had it.
+    #[serde(default)]
+    pub runner_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -203,18 +209,18 @@ impl GitHub {
         }
     }
 
-    /// How far a job is; `None` if GitHub does not know it (any more).
-    pub async fn job_state(
+    /// A job; `None` if GitHub does not know it (any more).
+    pub async fn job(
         &self,
         account: &Account,
         owner: &str,
         repository: &str,
         job: JobId,
-    ) -> Result<Option<JobState>, GitHubError> {
+    ) -> Result<Option<Job>, GitHubError> {
         let id = job.to_string();
         let call = Call::get(vec!["repos", owner, repository, "actions", "jobs", &id], ACTIONS_READ);
-        match self.call::<JobJson>(account, call).await {
-            Ok(job) => Ok(Some(job.status)),
+        match self.call(account, call).await {
+            Ok(job) => Ok(Some(job)),
             Err(GitHubError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use jitgate::ecs::TaskView;
 use jitgate::github::{JobState, RunnerStatus};
-use jitgate::job::{Attempt, JobId, JobMessage, Purpose};
+use jitgate::job::{Attempt, JobId, JobMessage};
 use jitgate::names::LaunchToken;
 use time::{Duration, OffsetDateTime};
 
@@ -87,18 +87,7 @@ pub fn question_of(
 ) -> Option<Question> {
     let (job, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
     let message = task.message.clone().filter(|message| message.job_id == job)?;
-    let message = JobMessage {
-        purpose: Purpose::Launch,
-        attempt: attempt.next(),
-        born_at: now,
-        deferrals: 0,
-        backoff: 0,
-        doubts: 0,
-        not_before: None,
-        unsettled: false,
-        seen_idle_at: None,
-        ..message
-    };
+    let message = message.for_launch(attempt.next(), now);
     Some(Question { message, reason, stopped_reason: task.stopped_reason.clone() })
 }
 
