@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use cleaner::{Cleaner, Event as CleanerEvent};
 use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use cleaner::{Cleaner, Event as CleanerEvent};
 use webhook::{HttpResponse, Webhook};
 use worker::Worker;
 
@@ -200,8 +200,7 @@ impl Driver {
     pub(super) async fn new(seed: u64, knobs: &Knobs) -> Self {
         let plan = Plan::draw(seed, knobs);
         let scope = if plan.repository_scope { "repo" } else { "org" };
-        let world =
-            World::unchecked(&[("RUNNER_CLASSES", &classes(plan.spot_first)), ("RUNNER_SCOPE", scope)]).await;
+        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(plan.spot_first)), ("RUNNER_SCOPE", scope)]).await;
         world.github.add_organization(OTHER_OWNER);
         world.github.install_app(OTHER_OWNER);
         world.github.add_hook(HookTarget::App, "https://jitgate.example/");
@@ -311,9 +310,10 @@ impl Driver {
             && self.running.is_empty()
             && self.world.aws.sqs.depth(JOB_QUEUE).total() == 0
             && !self.agenda.values().any(|event| matches!(event, Event::Deliver(_) | Event::Work(_)))
-            && self.jobs.iter().all(|job| {
-                self.world.github.job(*job).is_some_and(|job| job.status == JobStatus::Completed)
-            })
+            && self
+                .jobs
+                .iter()
+                .all(|job| self.world.github.job(*job).is_some_and(|job| job.status == JobStatus::Completed))
     }
 
     /// When something happens next; nothing, if it never does.
@@ -322,7 +322,8 @@ impl Driver {
         self.poll().await;
         let own = self.agenda.first_key_value().map(|((moment, _), _)| *moment);
         let task = self.world.aws.ecs.next_due_at();
-        let is_free = self.workers.len() < self.plan.workers || self.workers.iter().any(|slot| slot.invocation.is_none());
+        let is_free =
+            self.workers.len() < self.plan.workers || self.workers.iter().any(|slot| slot.invocation.is_none());
         let message = self.world.aws.sqs.next_visible_at(JOB_QUEUE).filter(|_| is_free);
         [own, task, message].into_iter().flatten().min()
     }
@@ -497,15 +498,21 @@ impl Driver {
         let guard = |service: Arc<dyn Service>| -> Arc<dyn Service> {
             Arc::new(Turnstile { process, service, arrivals: arrivals.clone() })
         };
-        Gateway::open(&self.world, guard).await.with_retries(self.plan.sdk_retries)
+        // The worker has to do without at times: what the SDK's repeats heal would otherwise hardly ever be seen.
+        let retries = process.kind != Kind::Worker || self.plan.sdk_retries;
+        Gateway::open(&self.world, guard).await.with_retries(retries)
     }
 
     fn invocation(&self, process: Process) -> Option<&Invocation> {
         let of = |own: Process, invocation| if own == process { invocation } else { None };
         match process.kind {
-            Kind::Webhook => self.webhooks.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
+            Kind::Webhook => {
+                self.webhooks.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref()))
+            }
             Kind::Worker => self.workers.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
-            Kind::Cleaner => self.cleaners.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref())),
+            Kind::Cleaner => {
+                self.cleaners.get(process.slot).and_then(|slot| of(slot.process, slot.invocation.as_ref()))
+            }
         }
     }
 
@@ -756,8 +763,7 @@ impl Driver {
         self.serial += 1;
         let number = self.serial;
         let reply = is_alive.then_some(reply);
-        let call =
-            Call { process, ordinal, operation, request, service, reply, mishap, back, answer: None, jobs };
+        let call = Call { process, ordinal, operation, request, service, reply, mishap, back, answer: None, jobs };
         if death == Some(Death::Before(ordinal)) && is_alive {
             let text = format!("{process} dies before {}", call.operation);
             self.diary.note(self.now(), call.jobs, text);

@@ -73,11 +73,8 @@ impl Gateway {
     }
 
     fn sdk_config(&self, world: &World) -> SdkConfig {
-        let retries = if self.retries {
-            RetryConfig::standard().with_max_attempts(ATTEMPTS)
-        } else {
-            RetryConfig::disabled()
-        };
+        let retries =
+            if self.retries { RetryConfig::standard().with_max_attempts(ATTEMPTS) } else { RetryConfig::disabled() };
         let config = world.aws.sdk_config_with(retries).into_builder();
         config
             .endpoint_url(self.aws.url())
@@ -97,6 +94,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl AsyncSleep for NoRealTime {
     fn sleep(&self, duration: Duration) -> Sleep {
-        if duration <= LONGEST_PAUSE { Sleep::new(tokio::task::yield_now()) } else { Sleep::new(std::future::pending()) }
+        if duration <= LONGEST_PAUSE {
+            Sleep::new(tokio::task::yield_now())
+        } else {
+            Sleep::new(std::future::pending())
+        }
     }
 }

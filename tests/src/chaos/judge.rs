@@ -59,14 +59,12 @@ impl Judge {
     pub(super) fn started(&mut self, world: &World, job: JobId, task: &str, token: &str) {
         let may_take_it = |launch: &Launch| {
             world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted())
-                && launch
-                    .runner
-                    .and_then(|runner| world.github.runner(runner))
-                    .is_some_and(|runner| !runner.has_taken)
+                && launch.runner.and_then(|runner| world.github.runner(runner)).is_some_and(|runner| !runner.has_taken)
         };
         let launches = self.launches.entry(job).or_default();
         if launches.iter().any(may_take_it) {
-            self.complaints.push((Some(job), format!("{token} was started beside another task that could take the job")));
+            self.complaints
+                .push((Some(job), format!("{token} was started beside another task that could take the job")));
         }
         let runner = world.aws.ecs.task(task).and_then(|task| runner_of(&task));
         launches.push(Launch { task: task.to_owned(), runner });
@@ -79,7 +77,9 @@ impl Judge {
             .and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
         match launch {
             None => NOBODY_TOOK_IT_BACK,
-            Some(launch) if world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted()) => "its runner was idle",
+            Some(launch) if world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted()) => {
+                "its runner was idle"
+            }
             Some(_) => "its task died before it took a job",
         }
     }

@@ -21,7 +21,7 @@ pub struct Knobs {
     pub told_twice: f64,
     /// The share of messages that SQS delivers twice; those of a batch are out of order as well. A message that is
     /// deferred is sent anew, so a copy of it goes on as a message of its own: to keep them from multiplying beyond
-    /// what any real SQS does, a job gets [`MOST_COPIES`] of them at most.
+    /// what any real SQS does, a job gets four of them at most.
     pub repeats: f64,
     /// The share of invocations whose process dies.
     pub crashes: f64,
@@ -36,7 +36,7 @@ pub struct Knobs {
 }
 
 /// How many of a job's messages SQS delivers twice, or takes without our hearing of it, at most.
-pub const MOST_COPIES: u32 = 4;
+pub(super) const MOST_COPIES: u32 = 4;
 
 impl Knobs {
     /// Everything goes wrong, as often as it must be borne.
@@ -141,6 +141,7 @@ pub(super) struct Plan {
     pub(super) most_tasks: Option<u32>,
     pub(super) repository_scope: bool,
     pub(super) spot_first: bool,
+    /// Whether the workers' SDK repeats what fails, as it does in production.
     pub(super) sdk_retries: bool,
     /// How much ECS's lists lag at most.
     pub(super) appear: Duration,
