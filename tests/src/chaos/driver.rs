@@ -427,15 +427,14 @@ impl Driver {
     }
 
     async fn deliver(&mut self, parcel: Parcel) {
-        let slot = match self.webhooks.iter().position(|slot| slot.invocation.is_none()) {
-            Some(slot) => slot,
-            None => {
-                let process = Process { kind: Kind::Webhook, slot: self.webhooks.len(), life: 0 };
-                let gateway = self.gateway(process).await;
-                let function = Arc::new(gateway.webhook(&self.world));
-                self.webhooks.push(Slot { process, function, gateway, invocation: None });
-                process.slot
-            }
+        let slot = if let Some(slot) = self.webhooks.iter().position(|slot| slot.invocation.is_none()) {
+            slot
+        } else {
+            let process = Process { kind: Kind::Webhook, slot: self.webhooks.len(), life: 0 };
+            let gateway = self.gateway(process).await;
+            let function = Arc::new(gateway.webhook(&self.world));
+            self.webhooks.push(Slot { process, function, gateway, invocation: None });
+            process.slot
         };
         let process = self.webhooks[slot].process;
         let signature = sign(WEBHOOK_SECRET, &parcel.body);
@@ -460,15 +459,14 @@ impl Driver {
     }
 
     async fn clean(&mut self, event: CleanerEvent) {
-        let slot = match self.cleaners.iter().position(|slot| slot.invocation.is_none()) {
-            Some(slot) => slot,
-            None => {
-                let process = Process { kind: Kind::Cleaner, slot: self.cleaners.len(), life: 0 };
-                let gateway = self.gateway(process).await;
-                let function = Arc::new(gateway.cleaner(&self.world));
-                self.cleaners.push(Slot { process, function, gateway, invocation: None });
-                process.slot
-            }
+        let slot = if let Some(slot) = self.cleaners.iter().position(|slot| slot.invocation.is_none()) {
+            slot
+        } else {
+            let process = Process { kind: Kind::Cleaner, slot: self.cleaners.len(), life: 0 };
+            let gateway = self.gateway(process).await;
+            let function = Arc::new(gateway.cleaner(&self.world));
+            self.cleaners.push(Slot { process, function, gateway, invocation: None });
+            process.slot
         };
         let process = self.cleaners[slot].process;
         let function = Arc::clone(&self.cleaners[slot].function);
