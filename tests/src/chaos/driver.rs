@@ -427,15 +427,14 @@ impl Driver {
     }
 
     async fn deliver(&mut self, parcel: Parcel) {
-        let slot = match self.webhooks.iter().position(|slot| slot.invocation.is_none()) {
-            Some(slot) => slot,
-            None => {
-                let process = Process { kind: Kind::Webhook, slot: self.webhooks.len(), life: 0 };
-                let gateway = self.gateway(process).await;
-                let function = Arc::new(gateway.webhook(&self.world));
-                self.webhooks.push(Slot { process, function, gateway, invocation: None });
-                process.slot
-            }
+        let slot = if let Some(slot) = self.webhooks.iter().position(|slot| slot.invocation.is_none()) {
+            slot
+        } else {
+            let process = Process { kind: Kind::Webhook, slot: self.webhooks.len(), life: 0 };
+            let gateway = self.gateway(process).await;
+            let function = Arc::new(gateway.webhook(&self.world));
+            self.webhooks.push(Slot { process, function, gateway, invocation: None });
+            process.slot
         };
         let process = self.webhooks[slot].process;
         let signature = sign(WEBHOOK_SECRET, &parcel.body);
@@ -460,15 +459,14 @@ impl Driver {
     }
 
     async fn clean(&mut self, event: CleanerEvent) {
-        let slot = match self.cleaners.iter().position(|slot| slot.invocation.is_none()) {
-            Some(slot) => slot,
-            None => {
-                let process = Process { kind: Kind::Cleaner, slot: self.cleaners.len(), life: 0 };
-                let gateway = self.gateway(process).await;
-                let function = Arc::new(gateway.cleaner(&self.world));
-                self.cleaners.push(Slot { process, function, gateway, invocation: None });
-                process.slot
-            }
+        let slot = if let Some(slot) = self.cleaners.iter().position(|slot| slot.invocation.is_none()) {
+            slot
+        } else {
+            let process = Process { kind: Kind::Cleaner, slot: self.cleaners.len(), life: 0 };
+            let gateway = self.gateway(process).await;
+            let function = Arc::new(gateway.cleaner(&self.world));
+            self.cleaners.push(Slot { process, function, gateway, invocation: None });
+            process.slot
         };
         let process = self.cleaners[slot].process;
         let function = Arc::clone(&self.cleaners[slot].function);
@@ -957,7 +955,7 @@ impl Driver {
         self.world.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                TaskChange::Running(started) => self.start_runner(started.task, &started.environment),
+                TaskChange::Running(started) => self.start_runner(&started.task, &started.environment),
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
                 TaskChange::Stopped { task } => {
                     self.end_runner(&task, true);
@@ -972,17 +970,17 @@ impl Driver {
         self.collect_deliveries();
     }
 
-    fn start_runner(&mut self, task: String, environment: &BTreeMap<String, String>) {
+    fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
         let config = environment.get(JIT_CONFIG_VARIABLE).map(String::as_str).unwrap_or_default();
         let work = self.chance.seconds(30, 600);
-        let job = self.diary.job_of_task(&task);
+        let job = self.diary.job_of_task(task);
         if let Ok(runner) = Runner::start(&self.world.github, config, work) {
             self.diary.note(self.now(), job, "its runner is online");
-            self.runners.insert(task.clone(), AtWork { runner, work });
-            self.step(&task);
+            self.runners.insert(task.to_owned(), AtWork { runner, work });
+            self.step(task);
         } else {
             self.diary.note(self.now(), job, "its runner is refused");
-            self.world.aws.ecs.exit(&task, 1);
+            self.world.aws.ecs.exit(task, 1);
         }
     }
 
