@@ -1,6 +1,7 @@
 //! Stand-ins for what cannot be had on one machine, and the harness that drives the functions against them.
 
 pub mod aws;
+pub mod chaos;
 pub mod github;
 pub mod lambda;
 pub mod openapi;

@@ -30,6 +30,16 @@ pub fn json(status: u16, body: &serde_json::Value) -> Answer {
         .expect("a valid status and a static header")
 }
 
+/// Stands for an answer that is never given: the connection is closed instead, whatever was done.
+pub fn unheard() -> Answer {
+    let mut answer = Answer::default();
+    answer.extensions_mut().insert(Unheard);
+    answer
+}
+
+#[derive(Clone, Copy)]
+struct Unheard;
+
 /// Something that answers requests.
 pub trait Service: Send + Sync + 'static {
     /// What kind of request this is, in the service's own words: `RunTask`, `generate-jitconfig`. Faults and counts
@@ -221,6 +231,7 @@ async fn handle(
             Some(service.answer(&request).await)
         }
     };
+    let answer = answer.filter(|answer| answer.extensions().get::<Unheard>().is_none());
     service.overhear(&request, answer.as_ref());
     let target = format!("{} {}", request.method(), request.uri());
     let body = String::from_utf8_lossy(request.body()).into_owned();

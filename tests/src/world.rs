@@ -83,8 +83,17 @@ impl World {
 
     /// The same on another clock: processes of their own have the system's.
     pub async fn on(clock: Clock, changes: &[(&str, &str)]) -> Self {
+        Self::build(clock, changes, GitHub::new).await
+    }
+
+    /// With a GitHub that holds nothing against its description: for runs of thousands of jobs.
+    pub async fn unchecked(changes: &[(&str, &str)]) -> Self {
+        Self::build(Clock::manual(START), changes, GitHub::unchecked).await
+    }
+
+    async fn build(clock: Clock, changes: &[(&str, &str)], github: fn(Clock) -> GitHub) -> Self {
         let aws = Aws::start(clock.clone()).await;
-        let github = GitHub::new(clock.clone());
+        let github = github(clock.clone());
         let api = wire::serve(Arc::new(github.clone())).await;
         aws.secrets.put(SECRET_ID, &GitHub::app_secret(WEBHOOK_SECRET).to_string());
         aws.ecs.add_cluster("runners");
@@ -278,7 +287,7 @@ impl World {
 impl Drop for World {
     /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
     fn drop(&mut self) {
-        if !std::thread::panicking() && !self.talks_nonsense {
+        if !std::thread::panicking() && self.github.is_checked() && !self.talks_nonsense {
             self.github.assert_spoke_github();
         }
     }

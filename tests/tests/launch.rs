@@ -7,7 +7,7 @@ use jitgate::job::{JobId, JobMessage};
 use jitgate_tests::aws::{answers, ecs};
 use jitgate_tests::github::{self, INSTALLATION, JobSpec, JobStatus, ORGANIZATION, Scope};
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{JOB_QUEUE, SECRET_ID, World, invoke, runner_classes};
+use jitgate_tests::world::{JOB_QUEUE, SECRET_ID, VISIBILITY, World, invoke, runner_classes};
 use serde_json::{Value, json};
 
 const GENERATE: &str = "generate-jitconfig";
@@ -640,4 +640,65 @@ async fn without_spot_capacity_the_class_goes_to_on_demand_and_then_to_its_fallb
     let task = &world.aws.ecs.live_tasks()[2];
     assert!(task.network.to_string().contains("subnet-2"), "{}", task.network);
     assert_eq!(world.github.runners().len(), 3, "one registration for each, however many choices were tried");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_keeps_its_name_until_nothing_is_left_under_it() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    // Registered, nothing started, nothing said: the process might as well have died.
+    world.aws.faults().script("RunTask", Fault::Drop);
+    world.aws.faults().script("SendMessage", Fault::Drop);
+    assert_eq!(work_once(&world, &world.worker).await.len(), 1);
+    assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1));
+    world.clock.advance(VISIBILITY);
+    let limit = github::answers::secondary_limit(Some(Duration::from_secs(30)));
+    world.api.faults.script(GENERATE, Fault::Refuse(limit));
+    world.work().await;
+    assert_eq!(world.live_tasks(), 0);
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
+async fn a_registration_that_github_makes_after_we_gave_up_waiting_is_taken_back() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.api.faults.script(GENERATE, Fault::Drop);
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.work().await;
+    assert_eq!((world.waiting(), world.github.runners().len()), (1, 0), "the repeat's registration is taken back");
+    let registered = world.github.timeline().into_iter().find(|event| event.event == "registered").expect("the repeat");
+    let name = registered.detail.rsplit(' ').next().expect("its name is last").to_owned();
+    world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_its_message_is_hidden_gets_no_runner() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
+    assert_eq!(work_once(&world, &world.worker).await.len(), 1);
+    world.github.cancel_job(job);
+    assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
+    for _ in 0..20 {
+        world.work().await;
+        world.pass(Duration::from_secs(30));
+    }
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_late_after_the_job_was_cancelled_starts_nothing() {
+    let world = World::new().await;
+    let job = world.queue_job();
+    world.clock.advance(Duration::from_mins(5));
+    world.github.cancel_job(job);
+    let event = world.github.event(job, "queued");
+    assert_eq!(world.deliver(&event).await.status_code, 202);
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
 }

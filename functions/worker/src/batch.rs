@@ -7,7 +7,7 @@ use futures::future::join_all;
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate::ecs::Tasks;
-use jitgate::github::GitHub;
+use jitgate::github::{GitHub, GitHubError};
 use jitgate::job::{JobMessage, Purpose};
 use jitgate::metrics::{Metrics, Unit};
 use jitgate::queue::{JobQueue, LONGEST_DELAY};
@@ -157,6 +157,10 @@ impl Worker {
                 return self.give_up(&record.body, &error.to_string()).await;
             }
         };
+        if !record.is_new() && message.purpose == Purpose::Launch {
+            // Whoever had it before may have died anywhere, and left anything.
+            message.unsettled = true;
+        }
         let now = self.clock.now();
         if now - message.queued_at > LONGEST_WAIT {
             tracing::error!(
@@ -170,11 +174,7 @@ impl Worker {
         if let Some(moment) = message.not_before.filter(|moment| *moment > now) {
             return self.send(&message, moment - now).await;
         }
-        if message.purpose == Purpose::Launch
-            && record.is_new()
-            && !message.unsettled
-            && now - message.born_at > STALE_NAME
-        {
+        if message.purpose == Purpose::Launch && !message.unsettled && now - message.born_at > STALE_NAME {
             message.born_at = now;
             return self.send(&message, time::Duration::ZERO).await;
         }
@@ -275,7 +275,12 @@ impl Worker {
                     tracing::error!(repository = message.full_name(), error = %error, "nothing can be launched until this is mended");
                 }
                 message.deferrals += 1;
-                message.backoff = if grows { message.backoff + 1 } else { 0 };
+                message.backoff = match error {
+                    _ if grows => message.backoff + 1,
+                    LaunchError::GitHub(GitHubError::Paced { .. }) => 0,
+                    // Its job may have ended during such a pause.
+                    _ => 1,
+                };
                 message.doubts = if matches!(error, LaunchError::Unsure { .. }) { message.doubts + 1 } else { 0 };
                 message.not_before = Some(until);
                 if !message.unsettled {

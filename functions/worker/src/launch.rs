@@ -45,6 +45,10 @@ const MOST_LAUNCHES: u16 = 5;
 /// may not know yet that a job is queued.
 const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 
+/// A delivery that comes this long after its job was created has failed before: its job may have been cancelled, and
+/// released, since then.
+const LATE: time::Duration = time::Duration::minutes(2);
+
 /// A registration younger than this may not be shown yet.
 pub(crate) const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
 
@@ -90,7 +94,10 @@ impl Worker {
     /// sent anew whatever happens; also after a success, as long as it is not settled.
     pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
-        let has_waited = message.backoff > 0 || self.clock.now() - message.created_at > WORTH_ASKING;
+        let has_waited = message.backoff > 0
+            || message.unsettled
+            || message.queued_at - message.created_at > LATE
+            || self.clock.now() - message.created_at > WORTH_ASKING;
         if has_waited && !self.still_waits(&place, message).await? {
             if message.unsettled {
                 let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
@@ -236,8 +243,8 @@ impl Worker {
             outcome
         });
         let outcome = outcome.await;
-        // It may have been done all the same, whatever became of the repeats.
-        message.unsettled |= is_doubtful.get() && outcome.is_err();
+        // It may have been done all the same, or may still be, whatever became of the repeats.
+        message.unsettled |= is_doubtful.get();
         outcome
     }
 
@@ -260,21 +267,19 @@ impl Worker {
                 let task = arns.first().map_or_else(|| token.to_string(), TaskArn::to_string);
                 return Err(LaunchError::Unsure { task });
             }
-            message.unsettled = !self.delete_by_name(place, names_taken).await;
+            message.unsettled = !self.take_back_all(place, message, None, names_taken).await;
             return Ok(Attempted::Over { reason: "ECS does not show it any more".to_owned() });
         };
         if task.is_over {
-            let mut settled = self.delete_by_name(place, names_taken).await;
+            let mut settled = self.take_back_all(place, message, None, names_taken).await;
             if let Some(id) = task.runner_id {
                 settled &= self.delete(place, id).await;
             }
             message.unsettled = !settled;
             return Ok(Attempted::Over { reason: task.stopped_reason.unwrap_or_default() });
         }
-        if let Some(own) = &task.runner_name {
-            let others: Vec<_> = names_taken.iter().filter(|name| name.as_str() != own).cloned().collect();
-            let settled = self.delete_by_name(place, &others).await;
-            message.unsettled = !settled;
+        if task.runner_name.is_some() {
+            message.unsettled = !self.take_back_all(place, message, Some(&task), names_taken).await;
         }
         self.meet_alive(place, message, task).await
     }
@@ -330,6 +335,21 @@ impl Worker {
             }
         }
         settled
+    }
+
+    /// The names that were just found taken, but for the task's own. Where an earlier try may have left more, they are
+    /// looked for.
+    async fn take_back_all(
+        &self,
+        place: &Place,
+        message: &JobMessage,
+        task: Option<&TaskView>,
+        names_taken: &[RunnerName],
+    ) -> bool {
+        let own = task.and_then(|task| task.runner_name.as_deref());
+        let names: Vec<_> = names_taken.iter().filter(|name| Some(name.as_str()) != own).cloned().collect();
+        let settled = self.delete_by_name(place, &names).await;
+        settled && (!message.unsettled || self.sweep(place, message, task).await)
     }
 
     /// Whether none of them is left.

@@ -68,14 +68,14 @@ impl Aws {
         let ecs = Arc::new(Ecs::new(clock.clone()));
         let sqs = Arc::new(Sqs::new(clock.clone()));
         let secrets = Arc::new(Secrets::new(clock.clone()));
-        let gate = Gate {
-            ecs: Arc::clone(&ecs),
-            sqs: Arc::clone(&sqs),
-            secrets: Arc::clone(&secrets),
-            answered: AtomicU64::new(0),
-        };
+        let gate = Gate::new(&ecs, &sqs, &secrets);
         let endpoint = wire::serve_on(Arc::new(gate), address).await?;
         Ok(Self { ecs, sqs, secrets, endpoint, clock })
+    }
+
+    /// The same stand-ins once more, to be served on another port: whoever has one of its own can be told from others.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::new(Gate::new(&self.ecs, &self.sqs, &self.secrets))
     }
 
     /// What `AWS_ENDPOINT_URL` must be.
@@ -173,6 +173,12 @@ struct Gate {
     sqs: Arc<Sqs>,
     secrets: Arc<Secrets>,
     answered: AtomicU64,
+}
+
+impl Gate {
+    fn new(ecs: &Arc<Ecs>, sqs: &Arc<Sqs>, secrets: &Arc<Secrets>) -> Self {
+        Self { ecs: Arc::clone(ecs), sqs: Arc::clone(sqs), secrets: Arc::clone(secrets), answered: AtomicU64::new(0) }
+    }
 }
 
 /// Service and operation of `x-amz-target`: `AmazonSQS.SendMessage`.

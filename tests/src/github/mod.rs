@@ -105,6 +105,11 @@ impl GitHub {
         github
     }
 
+    /// Whether what is said is held against GitHub's description.
+    pub fn is_checked(&self) -> bool {
+        self.0.checker.is_some()
+    }
+
     /// What was said, by either side, that GitHub's own description does not know.
     ///
     /// # Panics

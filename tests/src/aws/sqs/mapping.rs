@@ -133,6 +133,11 @@ impl EventSource {
         Some(Batch { messages, event: json!({ "Records": records }), chain: chain.unwrap_or(0) })
     }
 
+    /// Delivers a message of the batch, by its place in it, once more with the next batch, whatever becomes of this one.
+    pub fn repeat(&self, batch: &Batch, number: usize) {
+        lock(&self.disorder).ghosts.extend(batch.messages.get(number).cloned());
+    }
+
     /// Deletes what succeeded, by what the function answered; an error stands for an invocation that failed.
     pub fn settle<E>(&self, batch: &Batch, answer: &Result<Value, E>) -> Outcome {
         let ids: HashSet<&str> = batch.messages.iter().map(|message| message.id.as_str()).collect();

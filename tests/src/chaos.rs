@@ -1,0 +1,56 @@
+//! Chaos: whole days of jobs, in which everything goes wrong that can, on a clock that costs no time.
+//!
+//! A run is a seed and some [`Knobs`]. It drives the real handlers over the wire against the stand-ins: GitHub tells of
+//! jobs, several webhook and worker processes take what comes, tasks start, runners take jobs and end. Every call that a
+//! handler makes waits at a turnstile until the [driver](self) lets it through: at a moment of its own choice, after a
+//! delay, not at all, or with another answer than the true one. So what two processes do at the same time is interleaved
+//! call by call, and a process can die right before or right after any of its calls.
+//!
+//! # What a seed repeats
+//!
+//! Time stands still while anybody can go on by himself; then the driver turns the clock to the next thing that
+//! happens. All chance is the seed's, and calls that arrive between two moments are sorted before they are looked at, so
+//! a seed repeats a run call by call, with two exceptions. The driver knows that everybody waits by having looked many
+//! times in vain, since the calls go over real sockets: on a machine that stalls in the middle of one it may turn the
+//! clock too early, and the run differs from there. And the worker's own jitter is not the seed's.
+
+mod diary;
+mod driver;
+mod faults;
+pub mod gateway;
+mod judge;
+mod plan;
+mod report;
+mod turnstile;
+
+use driver::Driver;
+
+pub use plan::Knobs;
+pub use report::Report;
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What was run, and how often what happened.
+    pub report: Report,
+    /// What does not hold, each with what had happened to the job.
+    pub complaints: Vec<String>,
+}
+
+/// Runs a seed.
+pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
+    let mut driver = Driver::new(seed, knobs).await;
+    driver.run().await;
+    judge::conclude(&mut driver);
+    let complaint = |(job, what): &(Option<jitgate::job::JobId>, String)| match job {
+        Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
+        None => format!("{what}\n{}", driver.diary.end()),
+    };
+    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
+        for job in driver.judge.leftovers().iter().flatten() {
+            eprintln!("seed {seed}: leftover\n{}", driver.diary.of(*job));
+        }
+    }
+    let complaints = driver.judge.complaints().iter().map(complaint).collect();
+    Verdict { complaints, report: driver.report }
+}

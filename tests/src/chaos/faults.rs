@@ -1,0 +1,139 @@
+//! What goes wrong with one call, and how likely that is.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::plan::Chance;
+use crate::aws::answers as aws;
+use crate::github::answers as github;
+use crate::wire::Answer;
+
+/// What goes wrong with one call.
+pub(super) enum Mishap {
+    /// It is answered with this, and nothing is done.
+    Refuse(Answer),
+    /// The connection closes, and nothing is done.
+    Drop,
+    /// It is done, but nothing is heard.
+    LoseAnswer,
+    /// It is done, but this is heard.
+    Misreport(Answer),
+    /// It takes this much longer, one way and back.
+    Slow(Duration, Duration),
+    /// The caller gives up waiting, and it is done only after that.
+    Late,
+}
+
+/// What is to go wrong with a call of this operation, with a name to count it by.
+pub(super) fn choose(operation: &str, chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
+    match operation {
+        "RunTask" => run_task(chance),
+        "DescribeTasks" | "ListTasks" | "StopTask" => ecs(chance),
+        "SendMessage" => send_message(chance),
+        "GetSecretValue" => get_secret_value(chance),
+        _ => github_api(chance, now),
+    }
+}
+
+type Choice = (u32, &'static str, fn(&mut Chance, OffsetDateTime) -> Mishap);
+
+fn draw(choices: &[Choice], chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
+    let total: u32 = choices.iter().map(|(weight, ..)| weight).sum();
+    let mut left = chance.below(total.into());
+    for (weight, name, make) in choices {
+        if left < u64::from(*weight) {
+            return (name, make(chance, now));
+        }
+        left -= u64::from(*weight);
+    }
+    unreachable!("the weights' sum is above what was drawn")
+}
+
+fn slow(chance: &mut Chance) -> Mishap {
+    // Both callers give up after six seconds.
+    let (there, back) = (chance.below(2_500), chance.below(2_500));
+    Mishap::Slow(Duration::from_millis(there), Duration::from_millis(back))
+}
+
+fn soon(chance: &mut Chance, most: u64) -> Duration {
+    Duration::from_secs(chance.between(1, most))
+}
+
+fn github_api(chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
+    const CHOICES: [Choice; 15] = [
+        (3, "GitHub: 403 limit with retry-after", |chance, _| {
+            Mishap::Refuse(github::secondary_limit(Some(soon(chance, 90))))
+        }),
+        (1, "GitHub: 403 limit without retry-after", |_, _| Mishap::Refuse(github::secondary_limit(None))),
+        (2, "GitHub: 429 with retry-after", |chance, _| {
+            Mishap::Refuse(github::secondary_limit_as(429, Some(soon(chance, 90))))
+        }),
+        (1, "GitHub: 429 without retry-after", |_, _| Mishap::Refuse(github::secondary_limit_as(429, None))),
+        (1, "GitHub: hour spent", |chance, now| Mishap::Refuse(github::primary_limit(now + soon(chance, 600)))),
+        (6, "GitHub: 401", |_, _| Mishap::Refuse(github::bad_credentials())),
+        (1, "GitHub: 403 denied", |_, _| Mishap::Refuse(github::forbidden())),
+        (8, "GitHub: 500", |_, _| Mishap::Refuse(github::server_error())),
+        (6, "GitHub: 502", |_, _| Mishap::Refuse(github::bad_gateway())),
+        (6, "GitHub: 503", |_, _| Mishap::Refuse(github::unavailable())),
+        (12, "GitHub: dropped", |_, _| Mishap::Drop),
+        (16, "GitHub: answer lost", |_, _| Mishap::LoseAnswer),
+        (12, "GitHub: done, says 500", |_, _| Mishap::Misreport(github::server_error())),
+        (10, "GitHub: slow", |chance, _| slow(chance)),
+        (5, "GitHub: done after the time-out", |_, _| Mishap::Late),
+    ];
+    draw(&CHOICES, chance, now)
+}
+
+fn run_task(chance: &mut Chance) -> (&'static str, Mishap) {
+    const CHOICES: [Choice; 12] = [
+        (8, "RunTask: ServerException", |_, _| Mishap::Refuse(aws::server_exception())),
+        (8, "RunTask: ThrottlingException", |_, _| Mishap::Refuse(aws::throttling())),
+        (8, "RunTask: failures RESOURCE", |_, _| Mishap::Refuse(aws::failure("RESOURCE:FARGATE"))),
+        (6, "RunTask: failures capacity", |_, _| Mishap::Refuse(aws::failure(aws::CAPACITY_UNAVAILABLE))),
+        (6, "RunTask: capacity error", |_, _| Mishap::Refuse(aws::capacity_unavailable())),
+        (4, "RunTask: vCPU quota", |_, _| Mishap::Refuse(aws::client_exception(aws::VCPU_QUOTA))),
+        (6, "RunTask: 503", |_, _| Mishap::Refuse(aws::unavailable())),
+        (10, "RunTask: dropped", |_, _| Mishap::Drop),
+        (16, "RunTask: answer lost", |_, _| Mishap::LoseAnswer),
+        (10, "RunTask: done, says 500", |_, _| Mishap::Misreport(aws::server_exception())),
+        (10, "RunTask: slow", |chance, _| slow(chance)),
+        (6, "RunTask: done after the time-out", |_, _| Mishap::Late),
+    ];
+    draw(&CHOICES, chance, OffsetDateTime::UNIX_EPOCH)
+}
+
+fn ecs(chance: &mut Chance) -> (&'static str, Mishap) {
+    const CHOICES: [Choice; 5] = [
+        (10, "ECS: ServerException", |_, _| Mishap::Refuse(aws::server_exception())),
+        (10, "ECS: ThrottlingException", |_, _| Mishap::Refuse(aws::throttling())),
+        (10, "ECS: dropped", |_, _| Mishap::Drop),
+        (10, "ECS: answer lost", |_, _| Mishap::LoseAnswer),
+        (10, "ECS: slow", |chance, _| slow(chance)),
+    ];
+    draw(&CHOICES, chance, OffsetDateTime::UNIX_EPOCH)
+}
+
+fn send_message(chance: &mut Chance) -> (&'static str, Mishap) {
+    const CHOICES: [Choice; 6] = [
+        (10, "SQS: 503", |_, _| Mishap::Refuse(aws::unavailable())),
+        (10, "SQS: throttled", |_, _| Mishap::Refuse(aws::sqs_error("RequestThrottled", None, "Slow down."))),
+        (10, "SQS: dropped", |_, _| Mishap::Drop),
+        (12, "SQS: answer lost", |_, _| Mishap::LoseAnswer),
+        (10, "SQS: slow", |chance, _| slow(chance)),
+        (5, "SQS: done after the time-out", |_, _| Mishap::Late),
+    ];
+    draw(&CHOICES, chance, OffsetDateTime::UNIX_EPOCH)
+}
+
+fn get_secret_value(chance: &mut Chance) -> (&'static str, Mishap) {
+    const CHOICES: [Choice; 4] = [
+        (10, "Secrets Manager: 500", |_, _| {
+            Mishap::Refuse(aws::error(500, "InternalServiceError", "An internal error occurred."))
+        }),
+        (10, "Secrets Manager: throttled", |_, _| Mishap::Refuse(aws::throttling())),
+        (10, "Secrets Manager: dropped", |_, _| Mishap::Drop),
+        (10, "Secrets Manager: slow", |chance, _| slow(chance)),
+    ];
+    draw(&CHOICES, chance, OffsetDateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,141 @@
+//! What must hold, at every moment and in the end.
+//!
+//! Exactly-once is about jobs, not about who runs them: GitHub gives a job to any idle runner that has its labels. Where
+//! jobs are alike, one may be run by another's runner, and its own may then find another's job, or none. So a job may
+//! rightly have two live tasks: one whose runner works on somebody else's job, and one that is still to take its own.
+//! What never may be is two that could both still take it.
+
+use std::collections::BTreeMap;
+
+use jitgate::job::{JobId, RunnerId};
+
+use super::driver::Driver;
+use crate::aws::ecs::Task;
+use crate::github::JobStatus;
+use crate::world::{JOB_QUEUE, World};
+
+/// The one kind of registration that should not be left to the cleaner: some launch made it, and no later one of the
+/// same job took it back.
+pub(super) const NOBODY_TOOK_IT_BACK: &str = "no launch took it back";
+
+#[derive(Debug)]
+struct Launch {
+    task: String,
+    runner: Option<RunnerId>,
+}
+
+/// Collects what does not hold.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    complaints: Vec<(Option<JobId>, String)>,
+    cancelled: Vec<JobId>,
+    launches: BTreeMap<JobId, Vec<Launch>>,
+    left_over: Vec<Option<JobId>>,
+}
+
+impl Judge {
+    pub(super) fn complain(&mut self, job: Option<JobId>, what: impl Into<String>) {
+        self.complaints.push((job, what.into()));
+    }
+
+    pub(super) fn complaints(&self) -> &[(Option<JobId>, String)] {
+        &self.complaints
+    }
+
+    /// Jobs of which a registration was left to the cleaner.
+    pub(super) fn leftovers(&self) -> &[Option<JobId>] {
+        &self.left_over
+    }
+
+    pub(super) fn cancelled(&mut self, job: JobId) {
+        self.cancelled.push(job);
+    }
+
+    pub(super) fn left_over(&mut self, job: Option<JobId>) {
+        self.left_over.push(job);
+    }
+
+    /// A task was started: no other of the same job may be alive and able to take a job.
+    pub(super) fn started(&mut self, world: &World, job: JobId, task: &str, token: &str) {
+        let may_take_it = |launch: &Launch| {
+            world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted())
+                && launch.runner.and_then(|runner| world.github.runner(runner)).is_some_and(|runner| !runner.has_taken)
+        };
+        let launches = self.launches.entry(job).or_default();
+        if launches.iter().any(may_take_it) {
+            self.complaints
+                .push((Some(job), format!("{token} was started beside another task that could take the job")));
+        }
+        let runner = world.aws.ecs.task(task).and_then(|task| runner_of(&task));
+        launches.push(Launch { task: task.to_owned(), runner });
+    }
+
+    /// What it was about a registration that the cleaner has removed.
+    pub(super) fn what_is_left(&self, world: &World, runner: RunnerId, job: Option<JobId>) -> &'static str {
+        let launch = job
+            .and_then(|job| self.launches.get(&job))
+            .and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
+        match launch {
+            None => NOBODY_TOOK_IT_BACK,
+            Some(launch) if world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted()) => {
+                "its runner was idle"
+            }
+            Some(_) => "its task died before it took a job",
+        }
+    }
+}
+
+fn runner_of(task: &Task) -> Option<RunnerId> {
+    task.tags.get("jitgate:runner-id")?.parse().ok().map(RunnerId)
+}
+
+/// Looks at what is left when all is done.
+pub(super) fn conclude(driver: &mut Driver) {
+    jobs_ran_once(driver);
+    nothing_waits(driver);
+    for task in driver.world.aws.ecs.live_tasks() {
+        let job = driver.diary.job_of_task(&task.arn);
+        driver.judge.complain(job, format!("task {} lives on", task.id()));
+    }
+    for runner in driver.world.github.runners() {
+        let job = driver.diary.job_of_runner(runner.id);
+        driver.judge.complain(job, format!("registration {} is left", runner.name));
+    }
+}
+
+fn jobs_ran_once(driver: &mut Driver) {
+    for id in driver.jobs.clone() {
+        let job = driver.world.github.job(id).expect("it was queued there");
+        let is_well = match job.times_taken {
+            0 => driver.judge.cancelled.contains(&id) && job.status == JobStatus::Completed,
+            1 => job.status == JobStatus::Completed && job.conclusion.as_deref() == Some("success"),
+            _ => false,
+        };
+        if let Some(started_at) = job.started_at {
+            let waited = (started_at - job.created_at).whole_seconds();
+            driver.report.longest_wait = driver.report.longest_wait.max(waited);
+            driver.report.waited += waited;
+        }
+        driver.report.lost += u64::from(!is_well && job.times_taken == 0);
+        driver.report.ran_twice += u64::from(job.times_taken > 1);
+        if !is_well {
+            let what = format!(
+                "it is {} ({}) and was taken {} times",
+                job.status.as_str(),
+                job.conclusion.as_deref().unwrap_or("no conclusion"),
+                job.times_taken
+            );
+            driver.judge.complain(Some(id), what);
+        }
+    }
+}
+
+fn nothing_waits(driver: &mut Driver) {
+    for reason in driver.world.dead_letters() {
+        driver.judge.complain(None, format!("dead letter: {reason}"));
+    }
+    let depth = driver.world.aws.sqs.depth(JOB_QUEUE);
+    if depth.total() > 0 {
+        driver.judge.complain(None, format!("messages are left: {depth:?}"));
+    }
+}

@@ -1,0 +1,233 @@
+//! What a seed decides before anything happens: which jobs come when, what they need, and what befalls them.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+/// What a run is made of, besides its seed. Shares are between 0 and 1.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// How many jobs.
+    pub jobs: usize,
+    /// Processes that run the worker; absent for whatever the seed says, 1 to 5.
+    pub workers: Option<usize>,
+    /// The jobs come within this time; absent for whatever the seed says, from a burst to a trickle.
+    pub within: Option<Duration>,
+    /// The share of jobs that have their labels in common with many others, so that any of their runners may take them.
+    pub alike: f64,
+    /// The share of jobs of which GitHub tells twice, under another delivery id.
+    pub told_twice: f64,
+    /// The share of messages that SQS delivers twice; those of a batch are out of order as well. A message that is
+    /// deferred is sent anew, so a copy of it goes on as a message of its own: to keep them from multiplying beyond
+    /// what any real SQS does, a job gets four of them at most.
+    pub repeats: f64,
+    /// The share of invocations whose process dies.
+    pub crashes: f64,
+    /// The share of calls to GitHub and AWS with which something goes wrong.
+    pub faults: f64,
+    /// The share of jobs that somebody cancels while they wait.
+    pub cancelled: f64,
+    /// The share of tasks that come to nothing before they take a job: they fail to start, or Spot takes them back.
+    pub deaths: f64,
+    /// Whether capacity is short at times, lists lag, and GitHub's `busy` and deletions do.
+    pub weather: bool,
+}
+
+/// How many of a job's messages SQS delivers twice, or takes without our hearing of it, at most.
+pub(super) const MOST_COPIES: u32 = 4;
+
+impl Knobs {
+    /// Everything goes wrong, as often as it must be borne.
+    pub fn storm(jobs: usize) -> Self {
+        Self {
+            jobs,
+            workers: None,
+            within: None,
+            alike: 0.4,
+            told_twice: 0.1,
+            repeats: 0.1,
+            crashes: 0.05,
+            faults: 0.2,
+            cancelled: 0.05,
+            deaths: 0.04,
+            weather: true,
+        }
+    }
+
+    /// Nothing goes wrong.
+    pub fn calm(jobs: usize) -> Self {
+        Self {
+            jobs,
+            workers: None,
+            within: None,
+            alike: 0.0,
+            told_twice: 0.0,
+            repeats: 0.0,
+            crashes: 0.0,
+            faults: 0.0,
+            cancelled: 0.0,
+            deaths: 0.0,
+            weather: false,
+        }
+    }
+}
+
+/// Chance, as a seed has it.
+pub(super) struct Chance(StdRng);
+
+impl Chance {
+    /// Streams of one seed know nothing of each other: a draw more in one changes nothing in another.
+    pub(super) fn new(seed: u64, stream: &str) -> Self {
+        let mut mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for byte in stream.bytes() {
+            mixed = (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Self(StdRng::seed_from_u64(mixed))
+    }
+
+    pub(super) fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.0.random_bool(share.min(1.0))
+    }
+
+    /// Less than `bound`, which is above zero.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0.random_range(0..bound)
+    }
+
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+        self.0.random_range(least..=most)
+    }
+
+    pub(super) fn seconds(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.between(least * 1000, most * 1000))
+    }
+
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        items.shuffle(&mut self.0);
+    }
+}
+
+/// One job to come.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedJob {
+    /// After the start.
+    pub(super) at: Duration,
+    pub(super) owner: &'static str,
+    pub(super) repository: String,
+    pub(super) labels: Vec<String>,
+    /// GitHub tells of it again, this long after the first delivery.
+    pub(super) told_again_after: Option<Duration>,
+    /// Somebody cancels it, if it still waits this long after it came.
+    pub(super) cancelled_after: Option<Duration>,
+}
+
+/// For a while no more than so many tasks are to be had.
+#[derive(Clone, Debug)]
+pub(super) struct Shortage {
+    pub(super) at: Duration,
+    pub(super) lasts: Duration,
+    pub(super) tasks: u32,
+}
+
+/// Everything that is decided beforehand.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) jobs: Vec<PlannedJob>,
+    pub(super) workers: usize,
+    pub(super) shortages: Vec<Shortage>,
+    /// The most tasks of each kind of capacity at any time; absent for no limit.
+    pub(super) most_tasks: Option<u32>,
+    pub(super) repository_scope: bool,
+    pub(super) spot_first: bool,
+    /// Whether the workers' SDK repeats what fails, as it does in production.
+    pub(super) sdk_retries: bool,
+    /// How much ECS's lists lag at most.
+    pub(super) appear: Duration,
+}
+
+/// The second organisation, besides the one that is always there.
+pub(super) const OTHER_OWNER: &str = "other-org";
+
+/// All labels of the one runner class.
+pub(super) const LABELS: usize = 14;
+
+/// How many of them a job with labels of its own has. No such set contains another, so a runner never fits two jobs.
+const OWN_LABELS: u32 = 6;
+
+/// The label of all jobs that are alike; none of [`LABELS`], or a runner with it could take one of them.
+pub(super) const COMMON_LABEL: &str = "common";
+
+pub(super) fn label(number: usize) -> String {
+    format!("l{number}")
+}
+
+impl Plan {
+    pub(super) fn draw(seed: u64, knobs: &Knobs) -> Self {
+        let mut chance = Chance::new(seed, "plan");
+        let workers = usize::try_from(chance.between(1, 5)).expect("few");
+        let number = u64::try_from(knobs.jobs).expect("not that many");
+        let within = [10, 60 + number, 600 + 6 * number, 1800 + 10 * number];
+        let within = Duration::from_secs(within[usize::try_from(chance.below(4)).expect("few")]);
+        let within = knobs.within.unwrap_or(within);
+        let mut sets = label_sets();
+        chance.shuffle(&mut sets);
+        assert!(knobs.jobs <= sets.len(), "no more than {} jobs have labels of their own", sets.len());
+        let mut jobs: Vec<_> = sets
+            .into_iter()
+            .take(knobs.jobs)
+            .map(|labels| Self::draw_job(&mut chance, knobs, within, labels))
+            .collect();
+        jobs.sort_by_key(|job| job.at);
+        let most_tasks = u32::try_from(number / 3 + 2).expect("not that many");
+        let mut shortages = Vec::new();
+        if knobs.weather {
+            for _ in 0..chance.below(4) {
+                shortages.push(Shortage {
+                    at: Duration::from_millis(chance.below(u64::try_from(within.as_millis()).expect("short") + 1)),
+                    lasts: chance.seconds(20, 900),
+                    tasks: u32::try_from(chance.below(u64::from(most_tasks))).expect("not that many"),
+                });
+            }
+        }
+        Self {
+            jobs,
+            workers: knobs.workers.unwrap_or(workers),
+            shortages,
+            most_tasks: (knobs.weather && chance.happens(0.7)).then_some(most_tasks),
+            repository_scope: chance.happens(0.3),
+            spot_first: chance.happens(0.5),
+            sdk_retries: chance.happens(0.5),
+            appear: if knobs.weather { chance.seconds(0, 8) } else { Duration::ZERO },
+        }
+    }
+
+    fn draw_job(chance: &mut Chance, knobs: &Knobs, within: Duration, labels: Vec<String>) -> PlannedJob {
+        let alike = chance.happens(knobs.alike);
+        let latest = u64::try_from(within.as_millis()).expect("short") + 1;
+        let at = Duration::from_millis(chance.below(latest));
+        let owner = if chance.happens(0.2) { OTHER_OWNER } else { crate::github::ORGANIZATION };
+        let told_again_after = chance.happens(knobs.told_twice).then(|| {
+            // Mostly at once, as GitHub does by accident; sometimes when all is over.
+            let latest = if chance.happens(0.5) { 5 } else { 900 };
+            chance.seconds(0, latest)
+        });
+        let cancelled_after = chance.happens(knobs.cancelled).then(|| chance.seconds(0, 180));
+        PlannedJob {
+            at,
+            owner,
+            repository: format!("repo-{}", chance.below(3)),
+            labels: if alike { vec![COMMON_LABEL.to_owned()] } else { labels },
+            told_again_after,
+            cancelled_after,
+        }
+    }
+}
+
+fn label_sets() -> Vec<Vec<String>> {
+    (0_u32..1 << LABELS)
+        .filter(|bits| bits.count_ones() == OWN_LABELS)
+        .map(|bits| (0..LABELS).filter(|number| bits & (1 << number) != 0).map(label).collect())
+        .collect()
+}
