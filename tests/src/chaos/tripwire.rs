@@ -62,7 +62,7 @@ impl Tripwire {
     async fn dies(&self, call: usize, side: Side) {
         if self.death == Some((call, side)) {
             self.tripped.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
