@@ -119,7 +119,7 @@ async fn without_the_list_of_accounts_the_pass_fails_and_deletes_nothing() {
         let orphan = orphan(&world, &Scope::org(ORGANIZATION), 1);
         world.clock.advance(GRACE * 2);
         world.api.faults.script("list-installations", fault);
-        assert!(matches!(world.clean().await, Err(CleanError::Accounts(_))));
+        assert!(matches!(world.clean().await, Err(CleanError::Incomplete(_))));
         assert!(is_there(&world, orphan));
     }
 }
