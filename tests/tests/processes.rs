@@ -1,5 +1,6 @@
 //! Stories of the functions as Lambda runs them: the real binaries, as processes, behind a Runtime API.
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use jitgate::clock::Clock;
@@ -10,9 +11,11 @@ use jitgate_tests::github::{self, JobSpec};
 use jitgate_tests::lambda::http_event::{Front, HttpAnswer, scheduled};
 use jitgate_tests::lambda::{Function, FunctionError};
 use jitgate_tests::payloads::sign;
-use jitgate_tests::wire::{Answer, Fault};
+use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{DEAD_LETTER_QUEUE, Delivery, JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World};
 use serde_json::{Value, json};
+
+const PERSONAL_TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
 async fn world() -> World {
     World::on(Clock::system(), &[("RUST_LOG", "trace")]).await
@@ -60,6 +63,26 @@ async fn a_job_goes_through_the_processes_and_a_cold_start_costs_no_more_than_it
 }
 
 #[tokio::test]
+async fn whatever_stands_in_front_a_delivery_becomes_a_task() {
+    let world = world().await;
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    let mut jobs = BTreeSet::new();
+    for front in Front::ALL {
+        for encoded in [false, true] {
+            let job = world.queue_job();
+            let event = Delivery::signed("workflow_job", world.github.event(job, "queued").bytes()).event();
+            let event = if encoded { event.base64() } else { event };
+            assert_eq!(deliver(&webhook, &event.to_event(front)).await, 202, "{front:?}, base64: {encoded}");
+            work(&worker, &world).await.1.expect("an answer");
+            jobs.insert(job.to_string());
+        }
+    }
+    let tasks = world.aws.ecs.live_tasks();
+    assert_eq!(tasks.len(), 6);
+    assert_eq!(tasks.into_iter().map(|task| task.tags["jitgate:job-id"].clone()).collect::<BTreeSet<_>>(), jobs);
+}
+
+#[tokio::test]
 async fn what_the_functions_log_of_a_job_leads_from_the_delivery_to_the_task() {
     let world = world().await;
     let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
@@ -77,32 +100,100 @@ async fn what_the_functions_log_of_a_job_leads_from_the_delivery_to_the_task() {
     insta::assert_json_snapshot!(lines);
 }
 
-#[tokio::test]
-async fn a_malformed_variable_stops_a_function_at_its_start_and_is_named() {
-    let world = world().await;
-    for (function, variable, value, expected) in [
-        ("webhook", "JOB_QUEUE_URL", "", "the URL of the SQS job queue"),
-        ("webhook", "JOB_QUEUE_URL", "jobs", "found \"jobs\""),
-        ("webhook", "GITHUB_SECRET_ID", "", "Secrets Manager"),
-        ("webhook", "RUNNER_CLASSES", "[]", "at least one class"),
-        ("webhook", "RUNNER_CLASSES", r#"[{"name":"a","colour":"red"}]"#, "unknown field `colour`"),
-        ("webhook", "RUST_LOG", "very=loud=indeed", "error, warn, info"),
-        ("worker", "ECS_CLUSTER", "", "ECS cluster"),
-        ("worker", "GITHUB_API_URL", "http://github.example", "an https URL"),
-        ("worker", "GITHUB_POINTS_PER_MINUTE", "many", "found \"many\""),
-        ("worker", "RUNNER_SCOPE", "team", "\"org\" or \"repo\""),
-        ("worker", "RUNNER_NAME_PREFIX", "-", "1 to 12"),
-        ("worker", "DEAD_LETTER_QUEUE_URL", "dead", "found \"dead\""),
-        ("cleaner", "RUNNER_SCOPE", "team", "\"org\" or \"repo\""),
-    ] {
-        let mut variables = world.variables();
-        variables.retain(|(name, _)| name != variable);
-        variables.push((variable.to_owned(), value.to_owned()));
-        let stopped = Function::start(function, variables).await;
-        let error = stopped.ready().await.expect_err(variable).to_string();
-        assert!(error.contains(variable) && error.contains(expected), "{function} {variable}={value}: {error}");
+const EVERY: [&str; 3] = ["webhook", "worker", "cleaner"];
+const FLEET: [&str; 2] = ["worker", "cleaner"];
+
+/// Each variable with a value that it cannot have, whom that stops, what is said to be found, and what expected.
+fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'static str, &'static str)> {
+    let class_with = |change| -> &'static str {
+        let class = format!(r#"[{{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],{change}}}]"#);
+        class.leak()
+    };
+    vec![
+        (&EVERY, "JOB_QUEUE_URL", "", "found nothing", "the URL of the SQS job queue"),
+        (&EVERY, "JOB_QUEUE_URL", "jobs", "found \"jobs\"", "the URL of an SQS queue"),
+        (&EVERY, "GITHUB_SECRET_ID", "", "found nothing", "the name or ARN of the Secrets Manager secret"),
+        (&EVERY, "RUNNER_CLASSES", "", "found nothing", "a JSON list of runner classes"),
+        (&EVERY, "RUNNER_CLASSES", "default", "found \"default\"", "a JSON list of runner classes"),
+        (&EVERY, "RUNNER_CLASSES", "[]", "found \"[]\"", "at least one class"),
+        (&EVERY, "RUNNER_CLASSES", class_with(r#""colour":"red""#), "found ", "unknown field `colour`"),
+        (&EVERY, "RUNNER_CLASSES", class_with(r#""capacity":["reserved"]"#), "found ", "`on-demand` or `spot`"),
+        (&EVERY, "RUST_LOG", "very=loud=indeed", "found \"very=loud=indeed\"", "error, warn, info, debug or trace"),
+        (&FLEET, "DEAD_LETTER_QUEUE_URL", "dead", "found \"dead\"", "the URL of an SQS queue"),
+        (&FLEET, "ECS_CLUSTER", "", "found nothing", "the name or ARN of the ECS cluster"),
+        (&FLEET, "GITHUB_API_URL", "http://github.example", "found \"http://github.example\"", "an https URL"),
+        (&FLEET, "GITHUB_API_URL", "api.github.com", "found \"api.github.com\"", "an https URL"),
+        (&FLEET, "GITHUB_POINTS_PER_MINUTE", "many", "found \"many\"", "a whole number of points a minute"),
+        (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\" or \"repo\""),
+        (&FLEET, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
+    ]
+}
+
+/// What a function says when this variable stops it at its start.
+async fn stopped_by(world: &World, function: &str, variable: &str, value: &str) -> String {
+    let mut variables = world.variables();
+    variables.retain(|(name, _)| name != variable);
+    variables.push((variable.to_owned(), value.to_owned()));
+    let stopped = Function::start(function, variables).await;
+    match stopped.ready().await {
+        Err(error @ FunctionError::Exited { .. }) => error.to_string(),
+        outcome => panic!("{function} with {variable}={value:?}: {outcome:?}"),
     }
-    assert!(world.aws.calls().all().is_empty(), "nothing was called");
+}
+
+#[tokio::test]
+async fn a_malformed_variable_stops_each_function_that_reads_it_and_is_named() {
+    let world = world().await;
+    for (functions, variable, value, found, expected) in malformed() {
+        for function in functions {
+            let error = stopped_by(&world, function, variable, value).await;
+            for part in [variable, found, expected] {
+                assert!(error.contains(part), "{function} with {variable}={value:?} should say {part:?}: {error}");
+            }
+            assert!(!error.contains("panicked"), "{error}");
+        }
+    }
+    assert!(world.aws.calls().all().is_empty() && world.api.calls.all().is_empty(), "nothing was called");
+}
+
+#[tokio::test]
+#[ignore = "shared/src/config.rs shows what was found, password and all"]
+async fn a_password_in_an_url_is_refused_without_being_shown() {
+    let world = world().await;
+    for url in ["https://octocat:PASSWORD@github.example", "https://github.example/api/v3?access_token=PASSWORD"] {
+        let url = url.replace("PASSWORD", PLANTED);
+        let error = stopped_by(&world, "worker", "GITHUB_API_URL", &url).await;
+        assert!(error.contains("GITHUB_API_URL") && !error.contains(PLANTED), "{error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "shared/src/config.rs takes a word without a level for a module's name, and nothing is logged any more"]
+async fn a_misspelt_log_level_stops_each_function_and_does_not_silence_it() {
+    let world = world().await;
+    for function in EVERY {
+        let error = stopped_by(&world, function, "RUST_LOG", "inof").await;
+        assert!(error.contains("RUST_LOG") && error.contains("found \"inof\""), "{error}");
+    }
+}
+
+/// Which functions a variable stops is in the README's table, row by row.
+#[test]
+fn no_variable_of_the_readme_goes_without_a_malformed_value() {
+    let readme = include_str!("../../README.md");
+    let table = readme.split_once("## Configuration").and_then(|(_, rest)| rest.split_once("### ")).expect("a table").0;
+    let documented = table.lines().filter(|line| line.starts_with("| `")).flat_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        cells[2].split(", ").map(|function| (cells[1].trim_matches('`'), function)).collect::<Vec<_>>()
+    });
+    let mut documented: BTreeSet<_> = documented.collect();
+    // The worker reads it, but only the cleaner heeds it.
+    assert!(documented.insert(("DRY_RUN", "worker")));
+    let tried = malformed()
+        .into_iter()
+        .flat_map(|(functions, variable, ..)| functions.iter().map(move |&function| (variable, function)));
+    assert_eq!(tried.collect::<BTreeSet<_>>(), documented);
 }
 
 #[tokio::test]
@@ -147,37 +238,94 @@ async fn a_worker_killed_in_the_middle_of_run_task_leaves_one_task_and_one_regis
     }
 }
 
-/// Everything that must never be seen, and every piece of it that would be enough to recognise it.
-fn secrets(world: &World) -> Vec<String> {
-    let mut secrets = vec![WEBHOOK_SECRET.to_owned()];
-    let key = AppKey::of_tests().private_pem.replace("-----", "\n");
-    secrets.extend(key.lines().filter(|line| line.len() >= 16 && !line.contains("PRIVATE KEY")).map(str::to_owned));
-    for call in world.aws.calls().all().into_iter().filter(|call| call.operation == "RunTask") {
-        let request: Value = serde_json::from_str(&call.body).expect("JSON");
-        let environment = &request["overrides"]["containerOverrides"][0]["environment"];
-        let config = environment[0]["value"].as_str().expect("a config");
-        secrets.extend(
-            config
-                .as_bytes()
-                .chunks(32)
-                .filter(|piece| piece.len() == 32)
-                .map(|piece| String::from_utf8(piece.to_vec()).expect("base64 is ASCII")),
-        );
-    }
-    secrets
+/// What an answer shows that should have been read, not quoted: a secret's content, a token, a JIT config.
+const PLANTED: &str = "Zm9yZXZlciBoaWRkZW4gaW4gdGhpcyBkZXBsb3ltZW50";
+
+/// Everything that must never be seen, in all pieces that would be enough to recognise it.
+struct Hidden {
+    whole: Vec<String>,
+    /// Of the App's key.
+    sixteens: HashSet<Vec<u8>>,
+    /// Of JIT configs.
+    thirty_twos: HashSet<Vec<u8>>,
 }
 
-fn assert_hidden(text: &str, secrets: &[String], place: &str) {
-    for secret in secrets {
-        assert!(!text.contains(secret.as_str()), "{place} shows {secret:?}");
+impl Hidden {
+    fn of(world: &World) -> Self {
+        let mut hidden = Self {
+            whole: [WEBHOOK_SECRET, PERSONAL_TOKEN, PLANTED].map(str::to_owned).to_vec(),
+            sixteens: HashSet::new(),
+            thirty_twos: HashSet::new(),
+        };
+        let key = &AppKey::of_tests().private_pem;
+        for line in key.lines().filter(|line| !line.starts_with("-----")) {
+            hidden.sixteens.extend(line.as_bytes().windows(16).map(<[u8]>::to_vec));
+        }
+        for call in world.aws.calls().all().into_iter().filter(|call| call.operation == "RunTask") {
+            let request: Value = serde_json::from_str(&call.body).expect("JSON");
+            let environment = &request["overrides"]["containerOverrides"][0]["environment"];
+            let config = environment[0]["value"].as_str().expect("a config");
+            hidden.thirty_twos.extend(config.as_bytes().windows(32).map(<[u8]>::to_vec));
+        }
+        hidden
     }
-    // Tokens of GitHub and its App, by their form: the stand-in's, and what is signed.
-    for form in ["ghs_", "ghp_", "eyJ"] {
-        let shown = text
-            .match_indices(form)
-            .find(|(at, _)| text[at + form.len()..].chars().take_while(char::is_ascii_alphanumeric).count() >= 16);
-        assert!(shown.is_none(), "{place} shows something like a token at {shown:?}");
+
+    /// The first line of a text that shows something. `eyJ` is how signed tokens begin, and JIT configs; the other forms
+    /// are those of GitHub's tokens.
+    fn shown_in<'a>(&self, text: &'a str) -> Option<&'a str> {
+        text.lines().find(|line| {
+            self.whole.iter().any(|secret| line.contains(secret.as_str()))
+                || line.as_bytes().windows(16).any(|piece| self.sixteens.contains(piece))
+                || line.as_bytes().windows(32).any(|piece| self.thirty_twos.contains(piece))
+                || ["ghs_", "ghp_", "eyJ"].iter().any(|form| {
+                    line.match_indices(form).any(|(at, _)| {
+                        line[at + form.len()..].chars().take_while(char::is_ascii_alphanumeric).count() >= 16
+                    })
+                })
+        })
     }
+}
+
+/// Fails if something shows in a place where anybody may look.
+fn assert_nothing_shows(world: &World, functions: &[&Function], said: &str, hidden: &Hidden) {
+    let mut places: Vec<(String, String)> = vec![("an answer".to_owned(), said.to_owned())];
+    places.extend(functions.iter().map(|function| (format!("the log of {function:?}"), function.output())));
+    for queue in [JOB_QUEUE, DEAD_LETTER_QUEUE] {
+        places.push((format!("the queue {queue}"), format!("{:?}", world.aws.sqs.messages(queue))));
+    }
+    for call in world.aws.calls().all().into_iter().chain(world.api.calls.all()) {
+        places.push(("a URL".to_owned(), call.target));
+        if call.operation == "SendMessage" {
+            places.push(("a message".to_owned(), call.body));
+        }
+    }
+    places.extend(world.aws.ecs.tasks().into_iter().map(|task| ("a tag".to_owned(), format!("{:?}", task.tags))));
+    let shown =
+        places.iter().filter_map(|(place, text)| Some(format!("{place} shows a secret: {}", hidden.shown_in(text)?)));
+    let shown: Vec<_> = shown.collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+/// The operation's next calls, the SDK's own retries included, get this.
+fn fail(world: &World, operation: &str, fault: &Fault) {
+    world.aws.faults().script_times(operation, fault.clone(), 9);
+    world.api.faults.script_times(operation, fault.clone(), 9);
+}
+
+fn mend(world: &World) {
+    world.aws.faults().clear();
+    world.api.faults.clear();
+}
+
+/// Lambda hears of a failed invocation, too, and writes it to the log.
+fn heard(answer: Result<Value, FunctionError>) -> String {
+    answer.map_or_else(|error| error.to_string(), |answer| answer.to_string()) + "\n"
+}
+
+/// An answer that says it went well, with a body that is not what it has to be.
+fn garbage(status: u16, body: &str) -> Fault {
+    let answer = http::Response::builder().status(status).header("content-type", "application/json");
+    Fault::Refuse(answer.body(body.to_owned().into()).expect("an answer"))
 }
 
 #[tokio::test]
@@ -192,58 +340,138 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
     let right = sign(WEBHOOK_SECRET, &body);
     for signature in ["", "sha256=00", &sign("guess", &body)] {
         let forged = Delivery::new("workflow_job", body.clone()).signature(signature);
-        let answer = webhook.invoke(&forged.event().to_event(Front::HttpApi)).await.expect("an answer");
-        said += &answer.to_string();
+        said += &heard(webhook.invoke(&forged.event().to_event(Front::HttpApi)).await);
     }
-    world.aws.secrets.rotate(SECRET_ID, &format!("{{ not JSON: {WEBHOOK_SECRET}"));
-    webhook.restart().await;
-    assert_eq!(deliver(&webhook, &delivery(&world)).await, 503);
-    world.aws.secrets.rotate(SECRET_ID, &github::GitHub::app_secret(WEBHOOK_SECRET).to_string());
+    let secret = github::GitHub::app_secret(WEBHOOK_SECRET).to_string();
+    for unusable in
+        [&format!("{{ not JSON: {WEBHOOK_SECRET}"), &secret.replace("BEGIN RSA", "BEGIN"), &json!([secret]).to_string()]
+    {
+        world.aws.secrets.rotate(SECRET_ID, unusable);
+        webhook.restart().await;
+        worker.restart().await;
+        said += &heard(webhook.invoke(&delivery(&world)).await);
+        // The worker finds another secret than the webhook did.
+        world.aws.secrets.rotate(SECRET_ID, &secret);
+        deliver(&webhook, &delivery(&world)).await;
+        world.aws.secrets.rotate(SECRET_ID, unusable);
+        if let Some(batch) = world.source.take() {
+            said += &heard(worker.invoke(batch.event()).await);
+        }
+        said += &heard(cleaner.invoke(&scheduled(world.clock.now())).await);
+        world.aws.secrets.rotate(SECRET_ID, &secret);
+    }
 
     // What goes wrong behind it.
-    let page: Answer = http::Response::builder().status(502).body("<html>no JSON</html>".into()).expect("an answer");
     for (operation, fault) in [
         ("RunTask", Fault::Refuse(answers::invalid_parameter("subnet"))),
         ("RunTask", Fault::Refuse(answers::capacity_unavailable())),
         ("RunTask", Fault::Refuse(answers::conflict(&["arn:aws:ecs:eu-central-1:123456789012:task/x/y".to_owned()]))),
         ("RunTask", Fault::Refuse(answers::ok(&json!({ "unexpected": true })))),
+        ("RunTask", Fault::Drop),
+        ("SendMessage", Fault::Refuse(answers::server_exception())),
         ("generate-jitconfig", Fault::Refuse(github::answers::bad_credentials())),
+        ("generate-jitconfig", Fault::Refuse(github::answers::forbidden())),
         ("generate-jitconfig", Fault::Refuse(github::answers::secondary_limit(Some(Duration::from_secs(1))))),
         ("generate-jitconfig", Fault::Refuse(github::answers::validation_failed(&["labels"]))),
         ("generate-jitconfig", Fault::Refuse(github::answers::server_error())),
-        ("generate-jitconfig", Fault::Refuse(page)),
+        ("generate-jitconfig", Fault::Refuse(github::answers::bad_gateway())),
         ("generate-jitconfig", Fault::LoseAnswer),
         ("access-token", Fault::Refuse(github::answers::forbidden())),
+        ("access-token", Fault::Refuse(github::answers::bad_credentials())),
+        ("access-token", Fault::Refuse(github::answers::error(422, "The permissions requested are not granted."))),
+        ("access-token", Fault::Drop),
     ] {
         worker.restart().await;
-        world.aws.faults().script(operation, fault.clone());
-        world.api.faults.script(operation, fault);
+        cleaner.restart().await;
         assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
-        let (_, answer) = work(&worker, &world).await;
-        said += &answer.expect("an answer").to_string();
-        world.aws.faults().clear();
-        world.api.faults.clear();
+        fail(&world, operation, &fault);
+        said += &heard(work(&worker, &world).await.1);
+        said += &heard(cleaner.invoke(&scheduled(world.clock.now())).await);
+        mend(&world);
     }
     world.aws.sqs.put(JOB_QUEUE, "nothing that can be read");
-    said += &work(&worker, &world).await.1.expect("an answer").to_string();
-    said += &cleaner.invoke(&scheduled(world.clock.now())).await.expect("an answer").to_string();
+    said += &heard(work(&worker, &world).await.1);
 
-    let mut secrets = secrets(&world);
-    secrets.push(right);
-    assert!(secrets.len() > 100);
-    for function in [&webhook, &worker, &cleaner] {
-        assert_hidden(&function.output(), &secrets, "a log");
+    let mut hidden = Hidden::of(&world);
+    hidden.whole.push(right);
+    assert!(hidden.sixteens.len() > 1000 && hidden.thirty_twos.len() > 1000);
+    let log = worker.output();
+    assert!(log.contains("job deferred") && log.contains("job given up") && log.contains("runner launched"), "{log}");
+    assert_nothing_shows(&world, &[&webhook, &worker, &cleaner], &said, &hidden);
+}
+
+/// Each function meets the answer at its first call, when it has nothing cached.
+async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
+    let (webhook, worker) = (start(world, "webhook").await, start(world, "worker").await);
+    let cleaner = start(world, "cleaner").await;
+    assert_eq!(deliver(&webhook, &delivery(world)).await, 202);
+    webhook.restart().await;
+    fail(world, operation, answer);
+    let said = [
+        heard(webhook.invoke(&delivery(world)).await),
+        heard(work(&worker, world).await.1),
+        heard(cleaner.invoke(&scheduled(world.clock.now())).await),
+    ];
+    mend(world);
+    let functions = [&webhook, &worker, &cleaner];
+    assert!(functions.iter().any(|function| function.output().contains("error")), "{operation}: nobody noticed");
+    assert_nothing_shows(world, &functions, &said.concat(), &Hidden::of(world));
+}
+
+#[tokio::test]
+async fn an_answer_of_githubs_that_cannot_be_read_is_not_quoted() {
+    let mut world = world().await;
+    world.let_github_talk_nonsense();
+    for (operation, body) in [
+        ("access-token", format!(r#"{{"token":["{PLANTED}"],"expires_at":"2026-11-02T10:00:00Z"}}"#)),
+        ("access-token", format!(r#"{{"token":"x","expires_at":"{PLANTED}"}}"#)),
+        ("access-token", PLANTED.to_owned()),
+        ("generate-jitconfig", format!(r#"{{"runner":{{"id":"{PLANTED}"}},"encoded_jit_config":"x"}}"#)),
+        ("generate-jitconfig", format!(r#"{{"encoded_jit_config":"{PLANTED}"#)),
+    ] {
+        assert_not_quoted(&world, operation, &garbage(201, &body)).await;
     }
-    assert!(worker.output().contains("job deferred") && worker.output().contains("job given up"));
-    assert_hidden(&said, &secrets, "an answer");
-    for queue in [JOB_QUEUE, DEAD_LETTER_QUEUE] {
-        let messages = format!("{:?}", world.aws.sqs.messages(queue));
-        assert!(messages.contains("MessageId") || messages.contains("body"), "there are some on {queue}");
-        assert_hidden(&messages, &secrets, queue);
+}
+
+/// A task as ECS shows it carries its JIT config, a secret's value all there is.
+#[tokio::test]
+#[ignore = "the SDK's errors quote the answer's body, and shared/ logs them whole"]
+async fn an_answer_of_awss_that_cannot_be_read_is_not_quoted() {
+    let cut_off = format!(r#"{{"tasks":[{{"overrides":{{"containerOverrides":[{{"environment":[{{"value":"{PLANTED}"#);
+    for (operation, status, body) in [
+        ("GetSecretValue", 200, format!(r#"{{"Name":"jitgate/github","SecretString":"{PLANTED}"#)),
+        ("GetSecretValue", 200, format!(r#"{{"SecretString":{{"token":"{PLANTED}"}}}}"#)),
+        ("GetSecretValue", 500, format!(r#"{{"SecretString":"{PLANTED}"}}"#)),
+        ("RunTask", 200, cut_off.clone()),
+        ("RunTask", 500, cut_off.clone()),
+        ("DescribeTasks", 200, cut_off.clone()),
+    ] {
+        assert_not_quoted(&world().await, operation, &garbage(status, &body)).await;
     }
-    for call in world.aws.calls().all().iter().chain(&world.api.calls.all()) {
-        assert_hidden(&call.target, &secrets, "a URL");
+}
+
+#[tokio::test]
+async fn a_personal_access_token_shows_nowhere() {
+    let world = world().await;
+    world.github.add_personal_token(PERSONAL_TOKEN, &["admin:org", "repo"]);
+    let secret = json!({ "token": PERSONAL_TOKEN, "webhook_secret": WEBHOOK_SECRET });
+    world.aws.secrets.put(SECRET_ID, &secret.to_string());
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    let cleaner = start(&world, "cleaner").await;
+    let mut said = String::new();
+    for answer in [None, Some(github::answers::bad_credentials()), Some(github::answers::forbidden())] {
+        worker.restart().await;
+        cleaner.restart().await;
+        assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
+        for operation in ["generate-jitconfig", "list-runners"] {
+            if let Some(answer) = &answer {
+                fail(&world, operation, &Fault::Refuse(answer.clone()));
+            }
+        }
+        said += &heard(work(&worker, &world).await.1);
+        said += &heard(cleaner.invoke(&scheduled(world.clock.now())).await);
+        mend(&world);
     }
-    let tags: Vec<_> = world.aws.ecs.tasks().into_iter().map(|task| task.tags).collect();
-    assert_hidden(&format!("{tags:?}"), &secrets, "a tag");
+    assert_eq!((world.live_tasks(), world.api_calls("access-token")), (1, 0));
+    assert_nothing_shows(&world, &[&webhook, &worker, &cleaner], &said, &Hidden::of(&world));
 }

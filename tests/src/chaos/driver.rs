@@ -36,8 +36,8 @@ use crate::wire::{Answer, Request, Service};
 use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, WEBHOOK_SECRET, World};
 
 /// So many looks in a row that find nothing new mean that everybody waits for the driver. What goes over a socket takes
-/// a few of them.
-const QUIET_LOOKS: usize = 30;
+/// two to ten of them.
+const QUIET_LOOKS: usize = 20;
 
 /// How long the worker's invocations may take, as the template has it.
 const WORKER_TIMEOUT: Duration = Duration::from_mins(1);

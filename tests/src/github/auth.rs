@@ -241,10 +241,17 @@ impl State {
     pub(super) fn list_repositories(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
         let Identity::Installation(token) = identity else { return refuse(answers::forbidden()) };
         let Some(installation) = self.installations.get(&token.installation.0) else {
-            return refuse(answers::not_found());
+            return refuse(answers::bad_credentials());
         };
+        if installation.suspended_at.is_some() {
+            return refuse(answers::suspended());
+        }
         let owner = installation.account.login.to_lowercase();
-        let is_covered = |name: &str| installation.repositories.as_ref().is_none_or(|names| names.contains(name));
+        let is_covered = |name: &str| {
+            [&installation.repositories, &token.repositories]
+                .into_iter()
+                .all(|names| names.as_ref().is_none_or(|names| names.contains(name)))
+        };
         let covered = self.repositories.iter().filter(|((of, name), _)| *of == owner && is_covered(name));
         let all: Vec<_> = covered.map(|(_, repository)| objects::repository(repository)).collect();
         let paging = Paging::of(request);
@@ -259,11 +266,22 @@ impl State {
 
     /// The user of every personal access token here is a member of every organisation.
     pub(super) fn list_organizations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
-        let Identity::Personal(..) = identity else { return refuse(answers::forbidden()) };
-        let organizations = self.accounts.values().filter(|account| account.kind == AccountKind::Organization);
+        /// Any of them will do. Source: GitHub's "List organizations for the authenticated user", and what scopes imply.
+        const SCOPES: [&str; 4] = ["user", "read:org", "write:org", "admin:org"];
+        let Identity::Personal(_, scopes) = identity else { return refuse(answers::forbidden()) };
+        if !SCOPES.iter().any(|scope| scopes.contains(*scope)) {
+            return refuse(answers::error(
+                403,
+                "You need at least read:org scope or user scope to list your organizations.",
+            ));
+        }
+        let all: Vec<_> = self.accounts.values().filter(|account| account.kind == AccountKind::Organization).collect();
         let paging = Paging::of(request);
-        let page = paging.cut(organizations.map(objects::organization));
-        Ok(answers::ok(&Value::Array(page)))
+        let mut answer = answers::ok(&Value::Array(paging.cut(all.iter().copied().map(objects::organization))));
+        if let Some(link) = paging.link(request, all.len()) {
+            answers::set(&mut answer, "link", link);
+        }
+        Ok(answer)
     }
 
     pub(super) fn get_installation(&self, identity: &Identity, owner: &Owner) -> Refused<Answer> {

@@ -113,6 +113,63 @@ async fn installations_are_found_by_owner_and_listed_in_pages() {
 }
 
 #[tokio::test]
+async fn an_installation_token_lists_its_repositories_in_pages() {
+    let bench = Bench::new().await;
+    bench.github.add_organization("acme");
+    bench.github.add_repository("acme", "elsewhere");
+    for name in ["one", "two", "three"] {
+        bench.github.add_repository("octo-org", name);
+    }
+    let names = async |path: &str, token: &str| -> (u64, Vec<String>, bool) {
+        let answer = bench.get(path, token).await;
+        let has_next = answer.headers().get("link").is_some_and(|link| link.to_str().unwrap().contains("rel=\"next\""));
+        let answer = body(answer).await;
+        let names = answer["repositories"].as_array().unwrap().iter().map(|each| each["name"].as_str().unwrap().into());
+        (answer["total_count"].as_u64().unwrap(), names.collect(), has_next)
+    };
+    let token = bench.token().await;
+    let (total, first, more) = names("/installation/repositories?per_page=2", &token).await;
+    assert_eq!((total, first.len(), more), (3, 2, true));
+    let (total, second, more) = names("/installation/repositories?per_page=2&page=2", &token).await;
+    assert_eq!((total, second.len(), more), (3, 1, false));
+    assert_ne!(first[0], second[0]);
+    let narrow = body(bench.token_with(Some(json!({ "repositories": ["one"] }))).await).await["token"].clone();
+    assert_eq!(names("/installation/repositories", narrow.as_str().unwrap()).await.1, ["one"]);
+    bench.github.select_repositories(INSTALLATION, &["two"]);
+    assert_eq!(names("/installation/repositories", &token).await.1, ["two"]);
+    bench.github.add_personal_token("ghp_one", &["admin:org", "repo"]);
+    for other in [bench.jwt(), "ghp_one".to_owned()] {
+        assert_eq!(bench.get("/installation/repositories", &other).await.status(), 403);
+    }
+    bench.github.suspend(INSTALLATION);
+    assert_eq!(bench.get("/installation/repositories", &token).await.status(), 403);
+    bench.github.uninstall(INSTALLATION);
+    assert_eq!(bench.get("/installation/repositories", &token).await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_personal_token_lists_its_users_organizations_in_pages() {
+    let bench = Bench::new().await;
+    bench.github.add_organization("acme");
+    bench.github.add_user("mona");
+    bench.github.add_personal_token("ghp_admin", &["admin:org"]);
+    bench.github.add_personal_token("ghp_repo", &["repo"]);
+    let logins = async |path: &str| -> Vec<String> {
+        let answer = body(bench.get(path, "ghp_admin").await).await;
+        answer.as_array().unwrap().iter().map(|each| each["login"].as_str().unwrap().into()).collect()
+    };
+    let mut all = logins("/user/orgs?per_page=1").await;
+    all.extend(logins("/user/orgs?per_page=1&page=2").await);
+    all.sort();
+    assert_eq!(all, ["acme", "octo-org"]);
+    assert!(logins("/user/orgs?per_page=1&page=3").await.is_empty());
+    let first = bench.get("/user/orgs?per_page=1", "ghp_admin").await;
+    assert!(first.headers()["link"].to_str().unwrap().contains("page=2>; rel=\"next\""));
+    assert_eq!(bench.get("/user/orgs", "ghp_repo").await.status(), 403);
+    assert_eq!(bench.get("/user/orgs", &bench.token().await).await.status(), 403);
+}
+
+#[tokio::test]
 async fn scopes_are_apart() {
     let bench = Bench::new().await;
     bench.github.add_repository("octo-org", "rockets");
