@@ -61,6 +61,7 @@ async fn start_task(tasks: &Tasks, world: &World, job: u64) {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures")]
 #[ignore = "a benchmark: build the cleaner in release first"]
 async fn ten_thousand_registrations_and_three_thousand_tasks() {
     let program = match std::env::var("CLEANER") {
