@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 
 use crate::job::JobMessage;
 
@@ -21,7 +21,7 @@ const LONGEST_REASON: usize = 1000;
 
 /// A message could not be sent; trying again may help.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("SQS did not take the message: {0}")]
+#[error("SQS failed: {0}")]
 pub struct QueueError(String);
 
 impl QueueError {
@@ -58,6 +58,25 @@ impl JobQueue {
             .await
             .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
         Ok(())
+    }
+
+    /// About how many messages are on the queue, those in flight and those still hidden included.
+    pub async fn depth(&self) -> Result<usize, QueueError> {
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .set_attribute_names(Some(counts.to_vec()))
+            .send()
+            .await
+            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
+        let counted = answer.attributes.unwrap_or_default();
+        Ok(counts.iter().filter_map(|count| counted.get(count)?.parse::<usize>().ok()).sum())
     }
 
     /// Puts a body that we give up on a dead-letter queue, with the reason on it.

@@ -161,6 +161,13 @@ impl Function {
         self.lines().into_iter().map(|line| line.text + "\n").collect()
     }
 
+    /// The most memory that the process had at a time, in bytes; where the system does not say, nothing.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|number| number * 1024)
+    }
+
     /// How often a process was started: the number of cold starts.
     pub fn starts(&self) -> usize {
         self.process.starts()

@@ -543,6 +543,29 @@ async fn a_job_of_which_nobody_told_us_is_found_where_the_setting_says() {
 }
 
 #[tokio::test]
+async fn jobs_that_wait_in_our_own_queue_are_not_sent_again() {
+    let mut world = World::with(&[("RECONCILE_REPOSITORIES", "octo-org/octo-repo")]).await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let mut jobs = Vec::new();
+    for _ in 0..10 {
+        jobs.push(world.queue_and_deliver().await);
+    }
+    for _ in 0..12 {
+        world.work().await;
+        world.clean().await.unwrap();
+        world.pass(PASS);
+    }
+    assert_eq!(world.waiting(), 10);
+    // Of this one nobody has told: one more waits than messages are on the queue.
+    jobs.push(world.queue_job());
+    world.pass(MINUTE * 6);
+    world.clean().await.unwrap();
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::default());
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &jobs);
+}
+
+#[tokio::test]
 async fn looking_for_jobs_costs_a_bounded_number_of_calls() {
     let world = World::with(&[("RECONCILE_REPOSITORIES", "octo-org/*")]).await;
     world.github.limit(|limits| limits.secondary = None);

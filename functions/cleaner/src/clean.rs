@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 
 use crate::plan::{
     Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, ended_by_itself, needs_second_look, plan_cleanup, question_of,
-    questions,
+    questions, without_queued,
 };
 use crate::tally::{Done, Tally};
 
@@ -184,6 +184,15 @@ impl Cleaner {
     async fn act_on(&self, pass: Pass, seen: Seen<'_>, tally: &mut Tally) {
         let now = self.clock.now();
         let mut questions = questions(now, self.settings(), seen);
+        if questions.iter().any(|question| question.cause.may_be_queued()) {
+            // Where nobody knows how many are on the queue, all may be.
+            let on_queue = self.queue.depth().await.unwrap_or_else(|error| {
+                tally.failed += 1;
+                tracing::error!(error = %error, "messages not counted, no job is looked for");
+                usize::MAX
+            });
+            questions = without_queued(questions, self.settings(), seen, on_queue);
+        }
         if questions.len() > MOST_QUESTIONS {
             tracing::warn!(
                 questions = questions.len(),

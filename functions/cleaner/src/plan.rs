@@ -21,7 +21,9 @@ use time::OffsetDateTime;
 
 pub use deliveries::{LOOK_BACK, MOST_TRIES, candidates, plan_redeliveries};
 pub(crate) use jobs::ended_by_itself;
-pub use jobs::{Cause, MOST_ATTEMPTS, Question, Repair, WORTH_LISTING, backoff, plan_repair, question_of, questions};
+pub use jobs::{
+    Cause, MOST_ATTEMPTS, Question, Repair, WORTH_LISTING, backoff, plan_repair, question_of, questions, without_queued,
+};
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use tasks::{BETWEEN_LOOKS, GONE_FOR, NEVER_CAME};
 

@@ -94,6 +94,10 @@ impl Process {
         self.outputs.iter().flat_map(Output::lines).collect()
     }
 
+    pub(super) fn id(&self) -> Option<u32> {
+        lock(&self.current).as_ref().map(|child| lock(child).id())
+    }
+
     pub(super) fn starts(&self) -> usize {
         *lock(&self.starts)
     }

@@ -13,7 +13,7 @@ use jitgate::job::{Attempt, JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 use time::{Duration, OffsetDateTime};
 
-use super::{Places, Seen, Settings};
+use super::{Places, Seen, Settings, Waiting};
 
 /// How far apart passes are, with something to spare, so that each moment falls into at least one. One that falls into
 /// two sends a message twice, which is harmless.
@@ -71,6 +71,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the job's message may be on the queue.
+    pub fn may_be_queued(self) -> bool {
+        matches!(self, Self::StillWaiting | Self::Untold)
+    }
+
     /// In words, for the log.
     pub fn words(self) -> &'static str {
         match self {
@@ -120,6 +125,23 @@ pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
     );
     questions.sort_by_key(|question| question.message.job_id);
     questions.dedup_by_key(|question| question.message.job_id);
+    questions
+}
+
+/// Without the questions that a message on the queue may already answer: in a burst, or while there is no capacity, those
+/// are many, and each job would get a second message. If more jobs wait, as far as they were listed, than messages are on
+/// the queue, some are lost, and nobody knows which.
+pub fn without_queued(
+    mut questions: Vec<Question>,
+    settings: Settings<'_>,
+    seen: Seen<'_>,
+    on_queue: usize,
+) -> Vec<Question> {
+    let latest = latest_tasks(settings, seen);
+    let waits_in_vain = |waiting: &&Waiting| latest.get(&waiting.message.job_id).is_none_or(|task| task.is_over);
+    if seen.waiting.iter().filter(waits_in_vain).count() <= on_queue {
+        questions.retain(|question| !question.cause.may_be_queued());
+    }
     questions
 }
 

@@ -321,6 +321,20 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
 }
 
 #[test]
+fn jobs_whose_messages_may_be_on_the_queue_get_no_second_one() {
+    let question = |cause| Question { message: message(), cause, stopped_reason: None, thief: None };
+    let asked = [Cause::Untold, Cause::Stopped, Cause::StillWaiting].map(question).to_vec();
+    let waiting = vec![Waiting { message: message() }; 2];
+    let sight = Sight { waiting, ..Sight::default() };
+    let causes = |on_queue| {
+        let left = sight.with(|settings, seen| without_queued(asked.clone(), settings, seen, on_queue));
+        left.iter().map(|each| each.cause).collect::<Vec<_>>()
+    };
+    assert_eq!(causes(1), [Cause::Untold, Cause::Stopped, Cause::StillWaiting], "one at least is lost");
+    assert_eq!(causes(2), [Cause::Stopped]);
+}
+
+#[test]
 fn the_thief_is_named_where_a_job_in_progress_names_its_runner() {
     let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     let live = vec![TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) }];
