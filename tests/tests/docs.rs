@@ -148,7 +148,7 @@ fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
             "required" => assert_eq!(absent.expect_err(variable).variable, variable),
             "none" => assert!(absent.unwrap().contains("None"), "{variable}"),
             default => {
-                assert_eq!(absent.unwrap(), settings(variable, default.trim_matches('`')).unwrap(), "{variable}")
+                assert_eq!(absent.unwrap(), settings(variable, default.trim_matches('`')).unwrap(), "{variable}");
             }
         }
         if variable != "RUST_LOG" {
