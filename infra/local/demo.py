@@ -171,10 +171,10 @@ def _tell(job: Job, event: dict[str, Any], since: datetime) -> None:
 
 
 def _orphan(stack: Stack, checks: Checks) -> None:
-    """A registration whose task never came: a launch that failed half-way leaves one."""
+    """A registration whose runner was killed. (Of one that never came the cleaner makes sure for 45 seconds.)"""
     name = f"jit-default-77-1-{int(time.time()) - ORPHAN_AGE_SECONDS}"
     stack.github.register_runner(name, ["fargate"])
-    say(f"  {name} is registered, offline, and has no task")
+    say(f"  {name} is registered, offline again, and has no task")
     answer = stack.aws.client("lambda").invoke(FunctionName=stack.deployed.cleaner, Payload=b"{}")
     said = answer["Payload"].read().decode()
     checks.that("the cleaner ran", "FunctionError" not in answer, said)

@@ -55,7 +55,7 @@ class StandIn:
         return self._post("jobs", {"name": name, "labels": labels, "example": example})
 
     def register_runner(self, name: str, labels: list[str]) -> None:
-        """A registration appears that nobody will use."""
+        """A registration appears whose runner was there and is gone."""
         self._post("runners", {"name": name, "labels": labels, "status": "offline"})
 
     def timeline(self) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use crate::classes::RunnerClasses;
+use crate::github::RunnerVersion;
+use crate::globs::RepositoryGlob;
 use crate::names::NamePrefix;
 
 /// GitHub's public API.
@@ -140,6 +142,12 @@ pub struct FleetConfig {
     pub name_prefix: NamePrefix,
     /// `DRY_RUN`: the cleaner says what it would do and does nothing.
     pub dry_run: bool,
+    /// `RECONCILE_REPOSITORIES`: where the cleaner looks for jobs that nobody told us of, besides those of recent tasks.
+    pub reconcile: Vec<RepositoryGlob>,
+    /// `RUNNER_VERSION_FLOOR`: a runner of this version or an older one is worth a warning, where GitHub does not say.
+    pub runner_version_floor: Option<RunnerVersion>,
+    /// `WEBHOOK_URL`: an organisation's or a repository's hook that delivers there is ours.
+    pub webhook_url: Option<String>,
 }
 
 impl FleetConfig {
@@ -158,6 +166,14 @@ impl FleetConfig {
             name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
             dry_run: environment
                 .parsed("DRY_RUN", false, |value| value.parse().map_err(|_| "true or false".to_owned()))?,
+            reconcile: environment.parsed("RECONCILE_REPOSITORIES", Vec::new(), |value| {
+                value.split(',').filter(|glob| !glob.trim().is_empty()).map(str::parse).collect()
+            })?,
+            runner_version_floor: environment.parsed("RUNNER_VERSION_FLOOR", None, |value| value.parse().map(Some))?,
+            webhook_url: environment.parsed("WEBHOOK_URL", None, |value| match Url::parse(value) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(value.to_owned())),
+                _ => Err("the URL that hooks deliver to".to_owned()),
+            })?,
         })
     }
 }
@@ -280,6 +296,10 @@ mod tests {
             ("RUNNER_CLASSES", "{}", "a JSON list of runner classes"),
             ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
             ("GITHUB_API_URL", "api.github.com", "an https URL"),
+            ("DRY_RUN", "yes", "true or false"),
+            ("RECONCILE_REPOSITORIES", "octo-org", "owner/name"),
+            ("RUNNER_VERSION_FLOOR", "latest", "2.329.0"),
+            ("WEBHOOK_URL", "here", "the URL"),
         ] {
             let error = fleet(&[(variable, value)]).expect_err(value);
             assert_eq!(error.variable, variable);

@@ -13,7 +13,9 @@ use aws_config::SdkConfig;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{ContainerOverride, DesiredStatus, KeyValuePair, Tag, Task, TaskField, TaskOverride};
+use aws_sdk_ecs::types::{
+    Container, ContainerOverride, DesiredStatus, KeyValuePair, Tag, Task, TaskField, TaskOverride,
+};
 use time::OffsetDateTime;
 
 use crate::job::{JobMessage, RunnerId};
@@ -40,6 +42,8 @@ pub mod tag {
     pub const IDLE_SINCE: &str = "jitgate:idle-since";
     /// When the cleaner first saw the registration gone, likewise.
     pub const GONE_SINCE: &str = "jitgate:gone-since";
+    /// When the cleaner first saw the runner busy, after it had been idle. It stays: a runner has one job in its life.
+    pub const BUSY_SINCE: &str = "jitgate:busy-since";
 }
 
 /// The most ARNs one `DescribeTasks` takes.
@@ -76,13 +80,17 @@ pub struct TaskView {
     pub class: Option<String>,
     /// When its runner was first seen idle, as the cleaner noted it; absent likewise.
     pub idle_since: Option<OffsetDateTime>,
+    /// When its runner was first seen busy after it had been idle, noted likewise.
+    pub busy_since: Option<OffsetDateTime>,
     /// When its registration was first seen gone, noted likewise.
     pub gone_since: Option<OffsetDateTime>,
     /// The job's message, from the task's overrides, which outlive its stop.
     pub message: Option<JobMessage>,
     /// ECS's code for why it stopped: `TaskFailedToStart`, `SpotInterruption`, …
     pub stop_code: Option<String>,
-    /// ECS's words for the same.
+    /// What its container ended with, if it ever ran.
+    pub exit_code: Option<i32>,
+    /// ECS's words for why it stopped.
     pub stopped_reason: Option<String>,
     /// When it was over.
     pub stopped_at: Option<OffsetDateTime>,
@@ -174,15 +182,14 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Notes a moment on a task; `None` takes the note away.
+    /// Notes a moment on a task; `None` takes the note away. One that has stopped meanwhile takes none, which is fine.
     pub async fn note(&self, arn: &TaskArn, key: &str, moment: Option<OffsetDateTime>) -> Result<(), EcsError> {
         let Some(moment) = moment else {
-            let call = self.client.untag_resource().resource_arn(&arn.0).tag_keys(key);
-            return call.send().await.map(|_| ()).map_err(|error| failed("UntagResource", &error));
+            let answer = self.client.untag_resource().resource_arn(&arn.0).tag_keys(key).send().await;
+            return noted("UntagResource", answer);
         };
         let tag = Tag::builder().key(key).value(moment.unix_timestamp().to_string()).build();
-        let call = self.client.tag_resource().resource_arn(&arn.0).tags(tag);
-        call.send().await.map(|_| ()).map_err(|error| failed("TagResource", &error))
+        noted("TagResource", self.client.tag_resource().resource_arn(&arn.0).tags(tag).send().await)
     }
 
     /// Stops a task; one that is gone or stopped already is fine.
@@ -203,6 +210,18 @@ impl Tasks {
     }
 }
 
+fn noted<T, E>(call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), EcsError>
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    match answer {
+        Ok(_) => Ok(()),
+        // "The specified task is stopped", "could not be found"
+        Err(error) if matches!(error.code(), Some("InvalidParameterException" | "ResourceNotFoundException")) => Ok(()),
+        Err(error) => Err(failed(call, &error)),
+    }
+}
+
 fn view(task: Task) -> Option<TaskView> {
     let tags: HashMap<String, String> =
         task.tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
@@ -217,8 +236,10 @@ fn view(task: Task) -> Option<TaskView> {
         created_at: moment(task.created_at),
         class: tags.get(tag::CLASS).cloned(),
         idle_since: noted(tag::IDLE_SINCE),
+        busy_since: noted(tag::BUSY_SINCE),
         gone_since: noted(tag::GONE_SINCE),
         message,
+        exit_code: task.containers.unwrap_or_default().iter().find_map(Container::exit_code),
         stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
         stopped_at: moment(task.stopped_at),
         repository: tags.get(tag::REPOSITORY).cloned(),

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod ecs;
 pub mod github;
+pub mod globs;
 pub mod job;
 pub mod metrics;
 pub mod names;

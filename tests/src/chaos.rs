@@ -21,6 +21,7 @@ pub mod gateway;
 mod judge;
 mod plan;
 mod report;
+pub mod tripwire;
 mod turnstile;
 
 use driver::Driver;

@@ -102,7 +102,7 @@ impl Faults {
         *lock(&self.chooser) = None;
     }
 
-    fn next(&self, operation: &str) -> Option<Fault> {
+    pub(crate) fn next(&self, operation: &str) -> Option<Fault> {
         if let Some(script) = lock(&self.scripts).get_mut(operation)
             && !script.is_empty()
         {
@@ -203,6 +203,27 @@ pub async fn serve_on(service: Arc<dyn Service>, address: SocketAddr) -> io::Res
     Ok(Endpoint { address, faults, calls, listener })
 }
 
+/// Has a service answer, with what goes wrong meanwhile.
+pub(crate) async fn befall(fault: Option<Fault>, service: &dyn Service, request: &Request) -> Answer {
+    match fault {
+        None => service.answer(request).await,
+        Some(Fault::Refuse(answer)) => answer,
+        Some(Fault::Drop) => unheard(),
+        Some(Fault::LoseAnswer) => {
+            service.answer(request).await;
+            unheard()
+        }
+        Some(Fault::Misreport(answer)) => {
+            service.answer(request).await;
+            answer
+        }
+        Some(Fault::Delay(delay)) => {
+            tokio::time::sleep(delay).await;
+            service.answer(request).await
+        }
+    }
+}
+
 /// An error here makes hyper close the connection without an answer.
 async fn handle(
     service: &dyn Service,
@@ -214,24 +235,8 @@ async fn handle(
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = http::Request::from_parts(parts, body);
     let operation = service.operation(&request);
-    let answer = match faults.next(&operation) {
-        None => Some(service.answer(&request).await),
-        Some(Fault::Refuse(answer)) => Some(answer),
-        Some(Fault::Drop) => None,
-        Some(Fault::LoseAnswer) => {
-            service.answer(&request).await;
-            None
-        }
-        Some(Fault::Misreport(answer)) => {
-            service.answer(&request).await;
-            Some(answer)
-        }
-        Some(Fault::Delay(delay)) => {
-            tokio::time::sleep(delay).await;
-            Some(service.answer(&request).await)
-        }
-    };
-    let answer = answer.filter(|answer| answer.extensions().get::<Unheard>().is_none());
+    let answer = befall(faults.next(&operation), service, &request).await;
+    let answer = Some(answer).filter(|answer| answer.extensions().get::<Unheard>().is_none());
     service.overhear(&request, answer.as_ref());
     let target = format!("{} {}", request.method(), request.uri());
     let body = String::from_utf8_lossy(request.body()).into_owned();

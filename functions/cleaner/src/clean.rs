@@ -1,36 +1,39 @@
 //! One pass: look everywhere, plan, act. A failure in one place never stops the rest; it fails the invocation after
 //! everything possible has been done.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use futures::StreamExt;
-use futures::stream;
+use futures::{StreamExt, stream};
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
-use jitgate::ecs::{EcsError, TaskArn, Tasks};
-use jitgate::github::{Account, Deletion, GitHub, GitHubError, JobState, Place};
-use jitgate::job::RunnerId;
+use jitgate::ecs::{EcsError, TaskArn, TaskView, Tasks};
+use jitgate::github::{Account, GitHub, Place};
 use jitgate::metrics::{Metrics, Unit};
-use jitgate::queue::{JobQueue, LONGEST_DELAY};
+use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
 use serde::Deserialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::plan::{
-    Action, LOOK_BACK, Question, Repair, Seen, SeenPlace, Settings, backoff, plan_cleanup, plan_redeliveries,
-    plan_repair, question_of, questions,
+    Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, ended_by_itself, needs_second_look, plan_cleanup, question_of,
+    questions,
 };
 use crate::tally::{Done, Tally};
 
 /// Calls at the same time. GitHub allows 100 for each installation, ECS 20 a second.
-const AT_ONCE: usize = 8;
-
-/// Pages of the delivery log that one pass reads at most, a hundred attempts each.
-const LOG_PAGES: usize = 20;
+pub(crate) const AT_ONCE: usize = 8;
 
 /// Jobs that one pass asks GitHub about at most, two points each.
 const MOST_QUESTIONS: usize = 100;
+
+/// How long before its time is up a pass begins nothing any more: longer than a call may take.
+const MARGIN: time::Duration = time::Duration::seconds(20);
+
+/// How far apart passes are, as the template has it.
+const PASS_SECONDS: i64 = 300;
 
 /// What invokes the cleaner.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -58,25 +61,35 @@ impl From<Value> for Event {
 
 /// The cleaner function, alive as long as its process.
 pub struct Cleaner {
-    config: FleetConfig,
-    github: GitHub,
-    tasks: Tasks,
-    queue: JobQueue,
-    clock: Clock,
+    pub(crate) config: FleetConfig,
+    pub(crate) github: GitHub,
+    pub(crate) tasks: Tasks,
+    pub(crate) queue: JobQueue,
+    pub(crate) clock: Clock,
 }
 
 /// What could not be done. Each failure was logged where it happened.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// The accounts could not be listed.
-    #[error("accounts cannot be listed: {0}")]
-    Accounts(#[from] GitHubError),
     /// Without the tasks nobody knows what is alive, so nothing was touched.
     #[error(transparent)]
     Tasks(#[from] EcsError),
     /// Everything else was done.
     #[error("{0} steps of the clean-up failed, see the log")]
     Incomplete(usize),
+}
+
+/// One invocation's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    until: Option<OffsetDateTime>,
+}
+
+impl Pass {
+    /// Whether what is left must be left to the next pass.
+    pub(crate) fn is_over(self, now: OffsetDateTime) -> bool {
+        self.until.is_some_and(|until| now + MARGIN >= until)
+    }
 }
 
 impl Cleaner {
@@ -94,37 +107,82 @@ impl Cleaner {
 
     /// A pass over everything, or, for a task that has stopped, over its job alone.
     pub async fn handle(&self, event: &Event) -> Result<(), CleanError> {
+        self.handle_until(event, None).await
+    }
+
+    /// The same, with the time at which the invocation ends.
+    pub async fn handle_until(&self, event: &Event, until: Option<OffsetDateTime>) -> Result<(), CleanError> {
+        let pass = Pass { until };
         match event {
-            Event::Schedule => Box::pin(self.clean()).await,
-            Event::Stopped(arn) => Box::pin(self.heal(arn)).await,
+            Event::Schedule => Box::pin(self.pass(pass)).await,
+            Event::Stopped(arn) => Box::pin(self.heal(arn, pass)).await,
             Event::Progress => Ok(()),
         }
     }
 
-    /// One pass over all accounts.
+    /// One pass over all accounts, without an end of its time.
     pub async fn clean(&self) -> Result<(), CleanError> {
+        self.handle(&Event::Schedule).await
+    }
+
+    async fn pass(&self, pass: Pass) -> Result<(), CleanError> {
         let mut tally = Tally::default();
-        let accounts = self.github.accounts().await?;
-        let listed = stream::iter(&accounts).map(|account| self.list(account)).buffer_unordered(AT_ONCE);
-        let mut places = Vec::new();
-        for (listed, failed) in listed.collect::<Vec<_>>().await {
-            places.extend(listed);
-            tally.failed += failed;
-        }
-        let live = self.tasks.live(&self.config.name_prefix).await?;
-        let stopped = match self.tasks.stopped(&self.config.name_prefix).await {
-            Ok(stopped) => stopped,
+        let listed = self.look_at_tasks_and_places(pass, &mut tally).await;
+        // Whatever else cannot be seen: the logs of the hooks can.
+        tally.add(self.redeliver(pass, listed.as_ref().map_or(&[], |(_, recent)| recent.as_slice())).await);
+        let (looked, recent) = match listed {
+            Ok(listed) => listed,
             Err(error) => {
-                tally.failed += 1;
-                tracing::error!(error = %error, "stopped tasks not listed");
-                Vec::new()
+                tracing::error!(error = %error, "tasks not listed, nothing is touched");
+                self.close(&tally, 0);
+                return Err(error.into());
             }
         };
-        let seen = Seen { places: &places, live: &live, stopped: &stopped };
+        let (jobs, failed) = self.reconcile(pass, &looked.accounts, &recent).await;
+        tally.failed += failed;
+        tally.add(self.look_at_versions(pass, &looked.places).await);
+        let seen = Seen {
+            places: &looked.places,
+            live: &looked.live,
+            live_later: None,
+            stopped: &looked.stopped,
+            working: &jobs.working,
+            waiting: &jobs.waiting,
+        };
+        let live_later = self.second_look(pass, seen, looked.at, &mut tally).await;
+        let seen = Seen { live_later: live_later.as_deref(), ..seen };
+        self.act_on(pass, seen, &mut tally).await;
+        self.close(&tally, looked.live.len());
+        if tally.failed > 0 { Err(CleanError::Incomplete(tally.failed)) } else { Ok(()) }
+    }
+
+    async fn second_look(
+        &self,
+        pass: Pass,
+        seen: Seen<'_>,
+        first: OffsetDateTime,
+        tally: &mut Tally,
+    ) -> Option<Vec<TaskView>> {
+        if !needs_second_look(self.clock.now(), self.settings(), seen) {
+            return None;
+        }
+        let at = first + SECOND_LOOK_AFTER;
+        if pass.is_over(at) {
+            return None;
+        }
+        self.clock.sleep(Duration::try_from(at - self.clock.now()).unwrap_or_default()).await;
+        match self.tasks.live(&self.config.name_prefix).await {
+            Ok(live) => Some(live),
+            Err(error) => {
+                tally.failed += 1;
+                tracing::error!(error = %error, "tasks not listed again, runners that never connected stay");
+                None
+            }
+        }
+    }
+
+    async fn act_on(&self, pass: Pass, seen: Seen<'_>, tally: &mut Tally) {
         let now = self.clock.now();
-        let actions = plan_cleanup(now, self.settings(), seen);
-        let acted = stream::iter(actions).map(|action| self.act(&places, action)).buffer_unordered(AT_ONCE);
-        tally.add(acted.collect::<Vec<_>>().await);
         let mut questions = questions(now, self.settings(), seen);
         if questions.len() > MOST_QUESTIONS {
             tracing::warn!(
@@ -132,40 +190,49 @@ impl Cleaner {
                 asked = MOST_QUESTIONS,
                 "more jobs in question than one pass asks about"
             );
+            self.rotate(&mut questions);
             questions.truncate(MOST_QUESTIONS);
         }
-        let repaired =
-            stream::iter(questions).map(|question| self.repair(question, Duration::ZERO)).buffer_unordered(AT_ONCE);
-        tally.add(repaired.collect::<Vec<_>>().await);
-        tally.add(self.redeliver().await);
-        self.close(&tally, live.len())
+        let repaired = stream::iter(questions).map(|question| self.repair(pass, question, Duration::ZERO));
+        tally.add(repaired.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+        let actions = plan_cleanup(now, self.settings(), seen);
+        let acted = stream::iter(actions).map(|action| self.act(pass, seen, action));
+        tally.add(acted.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
     }
 
     /// A task has stopped: if its job still waits, it is launched again; and the registration of a runner that never
-    /// came is deleted. The schedule would do the same within minutes.
-    async fn heal(&self, arn: &TaskArn) -> Result<(), CleanError> {
-        let mut tally = Tally::default();
+    /// came is deleted. The schedule would do the same within minutes. An ordinary end is left to the schedule: it is
+    /// one for each job, and would cost a call each.
+    async fn heal(&self, arn: &TaskArn, pass: Pass) -> Result<(), CleanError> {
         let task = self.tasks.describe(std::slice::from_ref(arn)).await?.into_iter().next();
         let now = self.clock.now();
-        if let Some(task) = task.filter(|task| task.is_over)
-            && let Some(question) = question_of(now, self.settings(), &task, "its task has stopped")
-        {
-            let place =
-                Place { account: Account::from(&question.message), scope: self.github.scope_of(&question.message) };
-            if let Some(id) = task.runner_id {
-                tally.add([self.delete_unused(&place, id).await]);
-            }
-            let delay = Duration::try_from(backoff(question.message.attempt)).unwrap_or_default();
-            tally.add([self.repair(question, delay).await]);
+        let Some(task) = task.filter(|task| task.is_over && !ended_by_itself(task)) else { return Ok(()) };
+        let Some(question) = question_of(now, self.settings(), &task, Cause::FailedStart) else { return Ok(()) };
+        let mut tally = Tally::default();
+        let place = Place { account: Account::from(&question.message), scope: self.github.scope_of(&question.message) };
+        if let Some(id) = task.runner_id {
+            tally.add([self.delete_unused(&place, id).await]);
         }
-        self.close(&tally, 0)
+        let delay = Duration::try_from(backoff(question.message.attempt)).unwrap_or_default();
+        tally.add([self.repair(pass, question, delay).await]);
+        self.close(&tally, 0);
+        if tally.failed > 0 { Err(CleanError::Incomplete(tally.failed)) } else { Ok(()) }
     }
 
-    fn settings(&self) -> Settings<'_> {
+    pub(crate) fn settings(&self) -> Settings<'_> {
         Settings { prefix: &self.config.name_prefix, classes: &self.config.classes }
     }
 
-    fn close(&self, tally: &Tally, tasks: usize) -> Result<(), CleanError> {
+    /// Begins elsewhere in each pass, so that nothing waits for ever behind a pass whose time or points ran out.
+    pub(crate) fn rotate<T>(&self, list: &mut [T]) {
+        if !list.is_empty() {
+            let passes = self.clock.now().unix_timestamp() / PASS_SECONDS;
+            let by = usize::try_from(passes).unwrap_or(0).wrapping_mul(list.len() / 3 + 1) % list.len();
+            list.rotate_left(by);
+        }
+    }
+
+    fn close(&self, tally: &Tally, tasks: usize) {
         tracing::info!(tally = ?tally, tasks, "clean-up done");
         let mut metrics = Metrics::new("cleaner");
         tally.measure(&mut metrics);
@@ -173,215 +240,15 @@ impl Cleaner {
             metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);
         }
         metrics.write(self.clock.now());
-        if tally.failed > 0 { Err(CleanError::Incomplete(tally.failed)) } else { Ok(()) }
-    }
-
-    /// The registrations of an account's places, as far as they can be had, and how many places failed.
-    async fn list(&self, account: &Account) -> (Vec<SeenPlace>, usize) {
-        let places = match self.github.places_of(account).await {
-            Ok(places) => places,
-            Err(error) => {
-                tracing::error!(owner = account.login, error = %error, "account not looked at");
-                return (Vec::new(), 1);
-            }
-        };
-        let (mut listed, mut failed) = (Vec::new(), 0);
-        for place in places {
-            match self.github.runners(&place.account, &place.scope).await {
-                Ok(runners) => listed.push(SeenPlace { place, runners }),
-                // A token's user may be a mere member of some organisation, in which we can have no runners.
-                Err(GitHubError::Denied { reason, .. }) if account.installation.is_none() => {
-                    tracing::info!(scope = %place.scope, reason, "not ours to clean");
-                }
-                Err(error) => {
-                    failed += 1;
-                    tracing::error!(scope = %place.scope, error = %error, "registrations not listed");
-                }
-            }
-        }
-        (listed, failed)
-    }
-
-    async fn act(&self, places: &[SeenPlace], action: Action) -> Done {
-        if self.config.dry_run {
-            tracing::info!(action = ?action, "would be done");
-            return Done::Nothing;
-        }
-        match action {
-            Action::DeleteRegistration { place, id, name } => {
-                let place = &places[place].place;
-                match self.github.delete_runner(&place.account, &place.scope, id).await {
-                    Ok(Deletion::Deleted) => {
-                        tracing::info!(runner.id = id.0, runner.name = name, scope = %place.scope, "orphaned registration deleted");
-                        Done::RegistrationDeleted
-                    }
-                    Ok(Deletion::Gone) => Done::Nothing,
-                    Ok(Deletion::Busy) => Done::LeftBusy,
-                    Err(error) => {
-                        tracing::error!(runner.id = id.0, runner.name = name, error = %error, "registration not deleted");
-                        Done::Failed
-                    }
-                }
-            }
-            Action::Note { task, key, moment } => match self.tasks.note(&task, key, moment).await {
-                Ok(()) => {
-                    tracing::debug!(task.arn = %task, key, moment = ?moment, "noted");
-                    Done::Nothing
-                }
-                Err(error) => {
-                    tracing::error!(task.arn = %task, key, error = %error, "not noted");
-                    Done::Failed
-                }
-            },
-            Action::Retire { place, id, task, reason } => {
-                let place = &places[place].place;
-                match self.github.delete_runner(&place.account, &place.scope, id).await {
-                    Ok(Deletion::Deleted | Deletion::Gone) => self.stop(&task, reason).await,
-                    Ok(Deletion::Busy) => Done::LeftBusy,
-                    Err(error) => {
-                        tracing::error!(runner.id = id.0, task.arn = %task, error = %error, "runner not retired");
-                        Done::Failed
-                    }
-                }
-            }
-            Action::Stop { task, reason } => self.stop(&task, reason).await,
-        }
-    }
-
-    async fn stop(&self, task: &TaskArn, reason: &str) -> Done {
-        match self.tasks.stop(task, reason).await {
-            Ok(()) => {
-                tracing::info!(task.arn = %task, reason, "task stopped");
-                Done::TaskStopped
-            }
-            Err(error) => {
-                tracing::error!(task.arn = %task, reason, error = %error, "task not stopped");
-                Done::Failed
-            }
-        }
-    }
-
-    /// The registration of a task that has stopped, unless its runner was ever there: that one GitHub deletes itself,
-    /// or the schedule does.
-    async fn delete_unused(&self, place: &Place, id: RunnerId) -> Done {
-        let outcome = match self.github.runner(&place.account, &place.scope, id).await {
-            Ok(Some(runner)) if runner.never_connected() && !self.config.dry_run => {
-                self.github.delete_runner(&place.account, &place.scope, id).await
-            }
-            Ok(_) => return Done::Nothing,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(Deletion::Deleted) => {
-                tracing::info!(runner.id = id.0, scope = %place.scope, "orphaned registration deleted");
-                Done::RegistrationDeleted
-            }
-            Ok(Deletion::Gone) => Done::Nothing,
-            Ok(Deletion::Busy) => Done::LeftBusy,
-            Err(error) => {
-                tracing::error!(runner.id = id.0, error = %error, "registration not deleted");
-                Done::Failed
-            }
-        }
-    }
-
-    /// Asks how far a job is, and launches it again if it still waits.
-    async fn repair(&self, question: Question, delay: Duration) -> Done {
-        let message = &question.message;
-        let account = Account::from(message);
-        let answer = async {
-            let (owner, repository) = (&message.owner, &message.repository);
-            let state = self.github.job(&account, owner, repository, message.job_id).await?.map(|job| job.state);
-            let is_queued = state == Some(JobState::Queued);
-            let has_ended = is_queued && self.github.run_has_ended(&account, owner, repository, message.run_id).await?;
-            Ok::<_, GitHubError>(plan_repair(&question, state, has_ended))
-        };
-        let repair = match answer.await {
-            Ok(repair) => repair,
-            Err(error) => {
-                tracing::error!(job.id = message.job_id.0, repository = message.full_name(), error = %error, "job not asked about");
-                return Done::Failed;
-            }
-        };
-        match repair {
-            Repair::None => Done::Nothing,
-            Repair::LeaveStuck => {
-                tracing::info!(
-                    job.id = message.job_id.0,
-                    run.id = message.run_id.0,
-                    "job is queued in a run that has ended"
-                );
-                Done::LeftStuck
-            }
-            Repair::GiveUp => {
-                tracing::error!(
-                    job.id = message.job_id.0,
-                    job.attempt = message.attempt.0 - 1,
-                    repository = message.full_name(),
-                    stopped_reason = question.stopped_reason,
-                    "job given up: none of its tasks came to run it"
-                );
-                Done::GivenUp
-            }
-            Repair::Relaunch if self.config.dry_run => {
-                tracing::info!(job.id = message.job_id.0, reason = question.reason, "would be launched again");
-                Done::Nothing
-            }
-            Repair::Relaunch => match self.queue.send(message, delay.min(LONGEST_DELAY)).await {
-                Ok(()) => {
-                    tracing::warn!(
-                        job.id = message.job_id.0,
-                        job.attempt = message.attempt.0,
-                        repository = message.full_name(),
-                        reason = question.reason,
-                        stopped_reason = question.stopped_reason,
-                        delay_seconds = delay.as_secs(),
-                        "job launched again"
-                    );
-                    Done::Relaunched
-                }
-                Err(error) => {
-                    tracing::error!(job.id = message.job_id.0, error = %error, "job not launched again");
-                    Done::Failed
-                }
-            },
-        }
-    }
-
-    /// Has GitHub deliver again what never arrived. The whole log is read only if something failed.
-    async fn redeliver(&self) -> Vec<Done> {
-        let now = self.clock.now();
-        let log = async {
-            let failed = self.github.deliveries(now - LOOK_BACK, true, LOG_PAGES).await?;
-            match failed.iter().map(|delivery| delivery.delivered_at).min() {
-                Some(first) => self.github.deliveries(first, false, LOG_PAGES).await,
-                None => Ok(Vec::new()),
-            }
-        };
-        let log = match log.await {
-            Ok(log) => log,
-            Err(error) => {
-                tracing::error!(error = %error, "delivery log not read");
-                return vec![Done::Failed];
-            }
-        };
-        let mut done = Vec::new();
-        for id in plan_redeliveries(now, &log) {
-            if self.config.dry_run {
-                tracing::info!(delivery.attempt = id, "would be delivered again");
-                continue;
-            }
-            done.push(match self.github.redeliver(id).await {
-                Ok(()) => {
-                    tracing::warn!(delivery.attempt = id, "delivered again");
-                    Done::Redelivered
-                }
-                Err(error) => {
-                    tracing::error!(delivery.attempt = id, error = %error, "not delivered again");
-                    Done::Failed
-                }
-            });
-        }
-        done
     }
 }
+
+/// Jobs, as far as they were listed.
+#[derive(Debug, Default)]
+pub(crate) struct ListedJobs {
+    pub(crate) working: HashMap<jitgate::job::RunnerId, crate::plan::Working>,
+    pub(crate) waiting: Vec<crate::plan::Waiting>,
+}
+
+/// What steps of a pass are made of.
+pub(crate) type Steps = Vec<Done>;

@@ -6,6 +6,7 @@ use jitgate::clock::Clock;
 use jitgate::config::{Environment, FleetConfig};
 use jitgate::telemetry::start_logging;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use time::OffsetDateTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -14,7 +15,8 @@ async fn main() -> Result<(), Error> {
     let config = FleetConfig::from_environment(&environment)?;
     let cleaner = Cleaner::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
-        cleaner.handle(&event.payload).await.map_err(Error::from)
+        let until = OffsetDateTime::from(event.context.deadline());
+        cleaner.handle_until(&event.payload, Some(until)).await.map_err(Error::from)
     }))
     .await
 }

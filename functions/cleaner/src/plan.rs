@@ -10,16 +10,19 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use jitgate::classes::RunnerClasses;
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Place, Runner, Scope};
-use jitgate::job::RunnerId;
+use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::NamePrefix;
 use time::OffsetDateTime;
 
-pub use deliveries::{LOOK_BACK, MOST_TRIES, plan_redeliveries};
-pub use jobs::{MOST_ATTEMPTS, Question, Repair, backoff, plan_repair, question_of, questions};
-pub use registrations::GRACE;
+pub use deliveries::{LOOK_BACK, MOST_TRIES, candidates, plan_redeliveries};
+pub(crate) use jobs::ended_by_itself;
+pub use jobs::{Cause, MOST_ATTEMPTS, Question, Repair, WORTH_LISTING, backoff, plan_repair, question_of, questions};
+pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use tasks::{BETWEEN_LOOKS, GONE_FOR, NEVER_CAME};
 
 /// The settings that planning depends on.
@@ -31,16 +34,22 @@ pub struct Settings<'a> {
     pub classes: &'a RunnerClasses,
 }
 
-/// What was seen, in this order: registrations first, tasks after them. So every registration seen had its task, if it
-/// got one, in time to be listed.
+/// What was seen, in this order: registrations, tasks, jobs, and the tasks once more where that matters. So every
+/// registration seen had its task, if it got one, in time to be listed.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// Places whose registrations could be listed.
     pub places: &'a [SeenPlace],
     /// Our live tasks.
     pub live: &'a [TaskView],
+    /// Our live tasks at a look that came [`SECOND_LOOK_AFTER`] later, if there was one.
+    pub live_later: Option<&'a [TaskView]>,
     /// Our tasks that have stopped within the last hour or so.
     pub stopped: &'a [TaskView],
+    /// Which job a runner has, as far as jobs in progress were listed.
+    pub working: &'a HashMap<RunnerId, Working>,
+    /// Jobs that were listed as queued.
+    pub waiting: &'a [Waiting],
 }
 
 /// A scope and its registrations.
@@ -48,8 +57,26 @@ pub struct Seen<'a> {
 pub struct SeenPlace {
     /// Where.
     pub place: Place,
-    /// All of them, ours or not.
+    /// All of them that may be ours.
     pub runners: Vec<Runner>,
+    /// They were listed only after the tasks.
+    pub after_tasks: bool,
+}
+
+/// A job that a runner has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Working {
+    /// The job.
+    pub job: JobId,
+    /// `owner/name` of its repository.
+    pub repository: String,
+}
+
+/// A job that GitHub lists as queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message with which a delivery would have told us of it.
+    pub message: JobMessage,
 }
 
 /// One thing to be done.
@@ -84,7 +111,16 @@ pub enum Action {
         /// Why.
         reason: &'static str,
     },
-    /// Stop a task.
+    /// Stop a task whose registration is gone, if it still is.
+    StopUnregistered {
+        /// Index of the place where it was registered.
+        place: usize,
+        /// The registration's id.
+        id: RunnerId,
+        /// The task.
+        task: TaskArn,
+    },
+    /// Stop a task, whatever its runner does.
     Stop {
         /// The task.
         task: TaskArn,
@@ -93,22 +129,33 @@ pub enum Action {
     },
 }
 
-/// Plans everything that follows from the lists alone.
+/// Plans everything that follows from the lists of registrations and tasks.
 pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Action> {
-    let mut actions = registrations::plan(now, settings, seen);
-    actions.extend(tasks::plan(now, settings, seen));
+    let mut actions = tasks::plan(now, settings, seen);
+    actions.extend(registrations::plan(now, settings, seen));
     actions
 }
 
-impl Seen<'_> {
-    /// The place where a task's runner is registered; `None` if it is not known or could not be listed.
-    fn place_of(&self, task: &TaskView) -> Option<(usize, &SeenPlace)> {
-        let (owner, name) = task.repository.as_deref()?.split_once('/')?;
-        self.places.iter().enumerate().find(|(_, seen)| match &seen.place.scope {
-            Scope::Organization(login) => login.eq_ignore_ascii_case(owner),
-            Scope::Repository { owner: of, name: called } => {
-                of.eq_ignore_ascii_case(owner) && called.eq_ignore_ascii_case(name)
-            }
-        })
+/// Finds places by what tasks say.
+struct Places(HashMap<String, usize>);
+
+impl Places {
+    fn of(places: &[SeenPlace]) -> Self {
+        Self(places.iter().enumerate().map(|(index, seen)| (key(&seen.place.scope), index)).collect())
+    }
+
+    /// The index of the place where a task's runner is registered; `None` if it is not known or could not be listed.
+    fn find(&self, task: &TaskView) -> Option<usize> {
+        let of_message = task.message.as_ref().map(JobMessage::full_name);
+        let repository = task.repository.clone().or(of_message)?.to_lowercase();
+        let owner = repository.split_once('/')?.0;
+        self.0.get(owner).or_else(|| self.0.get(&repository)).copied()
+    }
+}
+
+fn key(scope: &Scope) -> String {
+    match scope {
+        Scope::Organization(login) => login.to_lowercase(),
+        Scope::Repository { owner, name } => format!("{owner}/{name}").to_lowercase(),
     }
 }

@@ -14,8 +14,16 @@ pub(crate) enum Done {
     /// The job is queued in a run that has ended.
     LeftStuck,
     Relaunched,
+    /// Launched again, since another job had taken its runner.
+    Stolen,
+    /// Launched, although nobody had told of it.
+    Found,
     GivenUp,
     Redelivered,
+    /// GitHub will soon stop serving a version of the runner.
+    VersionEnds,
+    /// The pass's time was over, or its turn would have come too late: the next pass does it.
+    Left,
     Failed,
 }
 
@@ -27,8 +35,13 @@ pub(crate) struct Tally {
     busy: usize,
     stuck: usize,
     relaunched: usize,
+    stolen: usize,
+    found: usize,
     given_up: usize,
     redelivered: usize,
+    versions_ending: usize,
+    /// What is left to the next pass.
+    pub(crate) left: usize,
     /// Steps that failed, and places that could not be looked at.
     pub(crate) failed: usize,
 }
@@ -43,8 +56,12 @@ impl Tally {
                 Done::LeftBusy => self.busy += 1,
                 Done::LeftStuck => self.stuck += 1,
                 Done::Relaunched => self.relaunched += 1,
+                Done::Stolen => self.stolen += 1,
+                Done::Found => self.found += 1,
                 Done::GivenUp => self.given_up += 1,
                 Done::Redelivered => self.redelivered += 1,
+                Done::VersionEnds => self.versions_ending += 1,
+                Done::Left => self.left += 1,
                 Done::Failed => self.failed += 1,
             }
         }
@@ -56,8 +73,12 @@ impl Tally {
         metrics.count("RunnersLeftBusy", self.busy);
         metrics.count("JobsStuck", self.stuck);
         metrics.count("JobsRelaunched", self.relaunched);
+        metrics.count("JobsStolen", self.stolen);
+        metrics.count("JobsFound", self.found);
         metrics.count("JobsGivenUp", self.given_up);
         metrics.count("DeliveriesRepeated", self.redelivered);
+        metrics.count("RunnerVersionsEnding", self.versions_ending);
+        metrics.count("StepsLeft", self.left);
         metrics.count("StepsFailed", self.failed);
     }
 }

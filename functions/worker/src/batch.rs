@@ -297,6 +297,10 @@ impl Worker {
                     error = %error,
                     "job given up"
                 );
+                if message.unsettled {
+                    // Nobody comes after this who could take back what earlier tries have left.
+                    self.sweep(&self.place_of(message), message, None).await;
+                }
                 self.give_up(&message.to_body(), &error.to_string()).await
             }
         }

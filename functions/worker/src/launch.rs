@@ -312,7 +312,7 @@ impl Worker {
 
     /// Takes back all registrations under the message's names but the one that the launch's task runs; says whether
     /// none is left. Tries take names in order, so the first one that is free after the task's own ends the search.
-    async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
+    pub(crate) async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
         let own = match task {
             Some(TaskView { runner_name: Some(own), .. }) => Some(own.as_str()),
             // It runs one of them, but does not say which.

@@ -84,6 +84,15 @@ impl GitHub {
         if self.config.scope == ScopeKind::Org && account.is_organization {
             return Ok(vec![Place { account: account.clone(), scope: Scope::Organization(account.login.clone()) }]);
         }
+        self.repositories_of(account, |_, _| true).await
+    }
+
+    /// The repositories that an account's installation covers, as far as they are wanted. A token has no such list.
+    pub async fn repositories_of(
+        &self,
+        account: &Account,
+        is_wanted: impl Fn(&str, &str) -> bool,
+    ) -> Result<Vec<Place>, GitHubError> {
         let mut places = Vec::new();
         if account.installation.is_none() {
             return Ok(places);
@@ -93,7 +102,8 @@ impl GitHub {
             let call = page_of(vec!["installation", "repositories"], page, permission);
             let RepositoriesJson { repositories } = self.call(account, call).await?;
             let is_last = repositories.len() < PAGE;
-            places.extend(repositories.into_iter().map(|repository| Place {
+            let wanted = repositories.into_iter().filter(|each| is_wanted(&each.owner.login, &each.name));
+            places.extend(wanted.map(|repository| Place {
                 account: Account { repository: Some(repository.name.clone()), ..account.clone() },
                 scope: Scope::Repository { owner: repository.owner.login, name: repository.name },
             }));

@@ -11,7 +11,9 @@ mod error;
 mod gate;
 mod pace;
 mod runners;
+mod runs;
 mod sign_in;
+mod versions;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,10 +27,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use accounts::Place;
-pub use deliveries::Delivery;
+pub use deliveries::{Attempts, Delivery, Hook, Log};
 pub use error::GitHubError;
 pub use gate::DENIED_PAUSE;
-pub use runners::{Deletion, JitConfig, JitRequest, Job, JobState, Runner, RunnerStatus};
+pub use runners::{Deletion, JitConfig, JitRequest, Runner, RunnerStatus};
+pub use runs::{Job, JobState, Page, Run, RunOwner, RunRepository, RunState};
+pub use versions::{EndOfLife, RunnerVersion};
 
 use crate::clock::Clock;
 use crate::config::{GitHubConfig, ScopeKind};
@@ -158,6 +162,8 @@ struct Call<'a> {
     permission: &'static str,
     /// A 404 means that the credential may not see the account, not that one thing in it is gone.
     on_account_itself: bool,
+    /// What a denial of it is remembered for, where that is not the account.
+    subject: Option<String>,
     pace: Pace,
 }
 
@@ -182,6 +188,7 @@ impl<'a> Call<'a> {
             body: None,
             permission,
             on_account_itself: false,
+            subject: None,
             pace: Pace::Uncovered,
         }
     }
@@ -193,6 +200,24 @@ impl<'a> Call<'a> {
 
     fn on_account_itself(mut self) -> Self {
         self.on_account_itself = true;
+        self
+    }
+
+    /// Looks at jobs: a repository that does not let us says nothing about the registrations of its owner.
+    fn about_jobs(mut self, owner: &str, repository: &str) -> Self {
+        self.subject = Some(format!("{owner}/{repository} jobs"));
+        self
+    }
+
+    /// Looks at hooks, which we may do without.
+    fn about_hooks(mut self, scope: &Scope) -> Self {
+        self.subject = Some(format!("{scope} hooks"));
+        self
+    }
+
+    /// Begins something that can wait for its turn.
+    fn in_turn(mut self) -> Self {
+        self.pace = Pace::Covered { has_waited: false };
         self
     }
 
@@ -262,7 +287,16 @@ impl GitHub {
 
     /// Makes a call with the account's credential.
     async fn call<T: DeserializeOwned>(&self, account: &Account, call: Call<'_>) -> Result<T, GitHubError> {
-        let subject = self.subject(account);
+        self.call_with_headers(account, call).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, with the answer's headers.
+    async fn call_with_headers<T: DeserializeOwned>(
+        &self,
+        account: &Account,
+        call: Call<'_>,
+    ) -> Result<(T, HeaderMap), GitHubError> {
+        let subject = call.subject.clone().unwrap_or_else(|| self.subject(account));
         let mut renewed = false;
         let mut relocated = false;
         loop {
@@ -283,7 +317,7 @@ impl GitHub {
             let outcome = self.exchange(&call, &bearer, key).await;
             drop(permit);
             let refusal = match outcome {
-                Ok((answer, _)) => {
+                Ok(answer) => {
                     self.gate.opened(key, &subject);
                     return Ok(answer);
                 }

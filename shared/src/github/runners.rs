@@ -4,13 +4,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Call, GitHub, GitHubError, Pace, Scope};
-use crate::job::{JobId, RunId, RunnerId};
+use crate::job::RunnerId;
 use crate::names::RunnerName;
 
 /// Most registrations a page can hold. Source: GitHub's OpenAPI description.
 const PAGE: usize = 100;
-
-const ACTIONS_READ: &str = "the App's repository permission \"Actions: Read-only\"";
 
 /// What a registration is asked for with.
 #[derive(Clone, Debug, Serialize)]
@@ -82,25 +80,18 @@ pub enum Deletion {
     Busy,
 }
 
-/// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// It waits for a runner.
-    Queued,
-    /// A runner has it.
-    InProgress,
-    /// It has ended.
-    Completed,
-    /// It waits for something else, such as an approval: no runner is of use to it yet.
-    #[serde(other)]
-    Waiting,
-}
-
 impl Serialize for RunnerName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
+}
+
+fn deletion<'a>(scope: &'a Scope, id: &'a str) -> Call<'a> {
+    let mut path = scope.path();
+    path.push(id);
+    let mut call = Call::get(path, scope.permission());
+    call.method = reqwest::Method::DELETE;
+    call
 }
 
 #[derive(Deserialize)]
@@ -118,22 +109,6 @@ struct RunnerIdJson {
 struct RunnersJson {
     total_count: usize,
     runners: Vec<Runner>,
-}
-
-/// A job, as far as it matters here.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Job {
-    /// How far it is.
-    #[serde(rename = "status")]
-    pub state: JobState,
-    /// The name of the runner that has it or had it.
-    #[serde(default)]
-    pub runner_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RunJson {
-    status: Option<String>,
 }
 
 impl GitHub {
@@ -178,16 +153,22 @@ impl GitHub {
         }
     }
 
-    /// All registrations of a scope, a hundred a call.
-    pub async fn runners(&self, account: &Account, scope: &Scope) -> Result<Vec<Runner>, GitHubError> {
-        let mut found = Vec::new();
+    /// The registrations of a scope that are wanted, from a list of all that is read a hundred a call.
+    pub async fn runners(
+        &self,
+        account: &Account,
+        scope: &Scope,
+        is_wanted: impl Fn(&Runner) -> bool,
+    ) -> Result<Vec<Runner>, GitHubError> {
+        let (mut found, mut listed) = (Vec::new(), 0);
         for page in 1_u32.. {
             let mut call = Call::get(scope.path(), scope.permission()).on_account_itself();
             call.query = vec![("per_page", PAGE.to_string()), ("page", page.to_string())];
             let answer: RunnersJson = self.call(account, call).await?;
             let count = answer.runners.len();
-            found.extend(answer.runners);
-            if count < PAGE || found.len() >= answer.total_count {
+            listed += count;
+            found.extend(answer.runners.into_iter().filter(&is_wanted));
+            if count < PAGE || listed >= answer.total_count {
                 break;
             }
         }
@@ -197,48 +178,25 @@ impl GitHub {
     /// Deletes a registration, unless its runner is known to be busy.
     pub async fn delete_runner(&self, account: &Account, scope: &Scope, id: RunnerId) -> Result<Deletion, GitHubError> {
         let id = id.to_string();
-        let mut path = scope.path();
-        path.push(&id);
-        let mut call = Call::get(path, scope.permission());
-        call.method = reqwest::Method::DELETE;
+        self.delete(account, deletion(scope, &id)).await
+    }
+
+    /// The same where it can wait for its turn: [`GitHubError::Paced`] says until when, so that launches go before.
+    pub async fn delete_runner_in_turn(
+        &self,
+        account: &Account,
+        scope: &Scope,
+        id: RunnerId,
+    ) -> Result<Deletion, GitHubError> {
+        let id = id.to_string();
+        self.delete(account, deletion(scope, &id).in_turn()).await
+    }
+
+    async fn delete(&self, account: &Account, call: Call<'_>) -> Result<Deletion, GitHubError> {
         match self.call::<()>(account, call).await {
             Ok(()) => Ok(Deletion::Deleted),
             Err(GitHubError::NotFound { .. }) => Ok(Deletion::Gone),
             Err(GitHubError::Rejected { status: 422, .. }) => Ok(Deletion::Busy),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A job; `None` if GitHub does not know it (any more).
-    pub async fn job(
-        &self,
-        account: &Account,
-        owner: &str,
-        repository: &str,
-        job: JobId,
-    ) -> Result<Option<Job>, GitHubError> {
-        let id = job.to_string();
-        let call = Call::get(vec!["repos", owner, repository, "actions", "jobs", &id], ACTIONS_READ);
-        match self.call(account, call).await {
-            Ok(job) => Ok(Some(job)),
-            Err(GitHubError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a run has ended. GitHub was seen to leave jobs queued in runs that had.
-    pub async fn run_has_ended(
-        &self,
-        account: &Account,
-        owner: &str,
-        repository: &str,
-        run: RunId,
-    ) -> Result<bool, GitHubError> {
-        let id = run.to_string();
-        let call = Call::get(vec!["repos", owner, repository, "actions", "runs", &id], ACTIONS_READ);
-        match self.call::<RunJson>(account, call).await {
-            Ok(run) => Ok(run.status.as_deref() == Some("completed")),
-            Err(GitHubError::NotFound { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -116,6 +116,11 @@ impl SignIn {
         Ok(identity)
     }
 
+    /// Whether the secret holds an App's key, not a token.
+    pub(super) async fn is_app(&self) -> Result<bool, GitHubError> {
+        Ok(matches!(&*self.identity().await?, Identity::App(_)))
+    }
+
     fn slot(&self, installation: InstallationId) -> Arc<AsyncMutex<Slot>> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(tokens.entry(installation).or_default())

@@ -36,8 +36,8 @@ use crate::wire::{Answer, Request, Service};
 use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, WEBHOOK_SECRET, World};
 
 /// So many looks in a row that find nothing new mean that everybody waits for the driver. What goes over a socket takes
-/// a few of them.
-const QUIET_LOOKS: usize = 30;
+/// two to ten of them.
+const QUIET_LOOKS: usize = 20;
 
 /// How long the worker's invocations may take, as the template has it.
 const WORKER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -955,7 +955,7 @@ impl Driver {
         self.world.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                TaskChange::Running(started) => self.start_runner(started.task, &started.environment),
+                TaskChange::Running(started) => self.start_runner(&started.task, &started.environment),
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
                 TaskChange::Stopped { task } => {
                     self.end_runner(&task, true);
@@ -970,17 +970,17 @@ impl Driver {
         self.collect_deliveries();
     }
 
-    fn start_runner(&mut self, task: String, environment: &BTreeMap<String, String>) {
+    fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
         let config = environment.get(JIT_CONFIG_VARIABLE).map(String::as_str).unwrap_or_default();
         let work = self.chance.seconds(30, 600);
-        let job = self.diary.job_of_task(&task);
+        let job = self.diary.job_of_task(task);
         if let Ok(runner) = Runner::start(&self.world.github, config, work) {
             self.diary.note(self.now(), job, "its runner is online");
-            self.runners.insert(task.clone(), AtWork { runner, work });
-            self.step(&task);
+            self.runners.insert(task.to_owned(), AtWork { runner, work });
+            self.step(task);
         } else {
             self.diary.note(self.now(), job, "its runner is refused");
-            self.world.aws.ecs.exit(&task, 1);
+            self.world.aws.ecs.exit(task, 1);
         }
     }
 

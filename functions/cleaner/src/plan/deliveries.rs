@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jitgate::github::Delivery;
+use jitgate::github::{Delivery, Log};
 use time::{Duration, OffsetDateTime};
 
 /// Older deliveries are left: GitHub fails a job that has waited for a day.
@@ -14,29 +14,52 @@ pub const MOST_TRIES: usize = 6;
 /// The first wait after a failed attempt; each next one is twice as long.
 const FIRST_WAIT: Duration = Duration::minutes(1);
 
+/// Whether an attempt is one that we act on: only then is it worth a look, and a repeat.
+fn is_ours(delivery: &Delivery) -> bool {
+    delivery.event == "workflow_job" && matches!(delivery.action.as_deref(), Some("queued" | "completed"))
+}
+
+/// Since when the whole log is needed, to know what became of those that failed; `None` if there is nothing to repeat
+/// in any case.
+pub fn candidates(now: OffsetDateTime, failed: &[Delivery]) -> Option<OffsetDateTime> {
+    let due = by_guid(failed).into_values().filter(|attempts| latest_if_due(now, attempts).is_some());
+    due.flatten().map(|delivery| delivery.delivered_at).min()
+}
+
 /// Which attempts to repeat, of all that the log has since a moment. Heals: the webhook was down, throttled, or could
-/// not reach its secret or its queue. One attempt that succeeded settles all of its GUID.
-pub fn plan_redeliveries(now: OffsetDateTime, log: &[Delivery]) -> Vec<u64> {
-    let mut by_guid: HashMap<&str, Vec<&Delivery>> = HashMap::new();
-    for delivery in log {
-        by_guid.entry(&delivery.guid).or_default().push(delivery);
-    }
-    let mut repeated: Vec<u64> = by_guid
+/// not reach its secret or its queue. One attempt that succeeded settles all of its GUID, so nothing is repeated of
+/// whose later attempts a part may be missing.
+pub fn plan_redeliveries(now: OffsetDateTime, log: &Log) -> Vec<u64> {
+    let mut repeated: Vec<u64> = by_guid(&log.attempts)
         .into_values()
-        .filter_map(|attempts| {
-            let latest = attempts.iter().max_by_key(|delivery| delivery.delivered_at)?;
-            let first = attempts.iter().map(|delivery| delivery.delivered_at).min()?;
-            let tries = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-            let wait = FIRST_WAIT * 2_i32.pow(tries.saturating_sub(1).min(10));
-            let is_wanted = latest.event == "workflow_job"
-                && matches!(latest.action.as_deref(), Some("queued" | "completed"))
-                && attempts.iter().all(|delivery| !delivery.succeeded())
-                && attempts.len() < MOST_TRIES
-                && now - latest.delivered_at >= wait
-                && now - first < LOOK_BACK;
-            is_wanted.then_some(latest.id)
-        })
+        .filter(|attempts| attempts.iter().all(|delivery| !delivery.succeeded()))
+        .filter_map(|attempts| latest_if_due(now, &attempts).filter(|_| is_whole(&attempts, log)))
+        .map(|latest| latest.id)
         .collect();
     repeated.sort_unstable();
     repeated
+}
+
+fn by_guid(log: &[Delivery]) -> HashMap<&str, Vec<&Delivery>> {
+    let mut by_guid: HashMap<&str, Vec<&Delivery>> = HashMap::new();
+    for delivery in log.iter().filter(|delivery| is_ours(delivery)) {
+        by_guid.entry(&delivery.guid).or_default().push(delivery);
+    }
+    by_guid
+}
+
+fn is_whole(attempts: &[&Delivery], log: &Log) -> bool {
+    attempts.iter().all(|delivery| delivery.delivered_at >= log.complete_since)
+}
+
+/// The latest attempt, if the next one may follow now.
+fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a Delivery]) -> Option<&'a Delivery> {
+    let latest = attempts.iter().max_by_key(|delivery| delivery.delivered_at)?;
+    // Where the first attempt is out of sight, all that was tried since is not to be counted any more: it is too old.
+    let first = attempts.iter().find(|delivery| !delivery.redelivery)?;
+    let tries = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+    let wait = FIRST_WAIT * 2_i32.pow(tries.saturating_sub(1).min(10));
+    let is_due =
+        attempts.len() < MOST_TRIES && now - latest.delivered_at >= wait && now - first.delivered_at < LOOK_BACK;
+    is_due.then_some(*latest)
 }

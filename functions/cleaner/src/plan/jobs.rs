@@ -5,15 +5,15 @@
 //! and not more often: a call costs a point, and a job whose message is on its way needs no second one. The moments
 //! follow from times alone, so nothing has to be remembered between passes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jitgate::ecs::TaskView;
-use jitgate::github::{JobState, RunnerStatus};
-use jitgate::job::{Attempt, JobId, JobMessage};
-use jitgate::names::LaunchToken;
+use jitgate::github::{JobState, Runner, RunnerStatus};
+use jitgate::job::{Attempt, JobId, JobMessage, RunnerId};
+use jitgate::names::{LaunchToken, RunnerOrigin};
 use time::{Duration, OffsetDateTime};
 
-use super::{Seen, Settings};
+use super::{Places, Seen, Settings};
 
 /// How far apart passes are, with something to spare, so that each moment falls into at least one. One that falls into
 /// two sends a message twice, which is harmless.
@@ -26,8 +26,16 @@ const AFTER_A_FAILED_START: [Duration; 4] =
 /// After any other stop: the runner has done a job, if perhaps not its own.
 const AFTER_A_STOP: [Duration; 1] = [Duration::minutes(2)];
 
-/// After a start, while the runner is busy, perhaps with another job.
+/// After a start, while the runner is busy, perhaps with another job, or its registration is gone.
 const WHILE_BUSY: [Duration; 3] = [Duration::minutes(5), Duration::minutes(20), Duration::minutes(60)];
+
+/// After a job was queued, or its last task stopped, while GitHub lists it as queued and no task lives for it. Its
+/// message may be waiting for capacity in our queue, where nobody can look: each of these may put one more there.
+const WHILE_WAITING: [Duration; 5] =
+    [WORTH_LISTING, Duration::minutes(20), Duration::minutes(60), Duration::minutes(240), Duration::minutes(960)];
+
+/// A job that was queued more recently is not looked for: its delivery is on its way, or its task about to start.
+pub const WORTH_LISTING: Duration = Duration::minutes(5);
 
 /// Launches for one job, all together. After that something is wrong that launching does not mend.
 pub const MOST_ATTEMPTS: u16 = 8;
@@ -38,9 +46,42 @@ pub struct Question {
     /// The message of its next launch, should it still wait.
     pub message: JobMessage,
     /// What raised the question.
-    pub reason: &'static str,
+    pub cause: Cause,
     /// ECS's words about the task that raised it.
     pub stopped_reason: Option<String>,
+    /// What took its runner, where that is known: a job, and its repository.
+    pub thief: Option<(JobId, String)>,
+}
+
+/// What raises a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its task stopped before its runner took a job, as far as can be seen.
+    FailedStart,
+    /// Its task has stopped after a job, perhaps another.
+    Stopped,
+    /// Its runner has a job, perhaps another.
+    Busy,
+    /// Its task lives, but the registration is gone.
+    Unregistered,
+    /// GitHub lists it as queued, and its last task stopped a while ago.
+    StillWaiting,
+    /// GitHub lists it as queued, and nothing here knows of it.
+    Untold,
+}
+
+impl Cause {
+    /// In words, for the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FailedStart => "its task stopped before the job",
+            Self::Stopped => "its task has stopped",
+            Self::Busy => "its runner has another job",
+            Self::Unregistered => "its registration is gone",
+            Self::StillWaiting => "it still waits",
+            Self::Untold => "nobody told of it",
+        }
+    }
 }
 
 /// What follows from GitHub's answer.
@@ -58,6 +99,32 @@ pub enum Repair {
 
 /// The jobs to be asked about in a pass.
 pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Question> {
+    let registrations = Registrations::of(settings, seen);
+    let latest = latest_tasks(settings, seen);
+    let raised = latest.values().filter_map(|task| {
+        let cause = if task.is_over {
+            after_stop(now, settings, task, &registrations)
+        } else {
+            while_busy(now, task, seen, &registrations)
+        };
+        let thief = task.runner_id.filter(|_| !task.is_over).and_then(|id| seen.working.get(&id));
+        let thief = thief.map(|working| (working.job, working.repository.clone()));
+        Some(Question { thief, ..question_of(now, settings, task, cause?)? })
+    });
+    let mut questions: Vec<_> = raised.collect();
+    let raised: HashSet<_> = questions.iter().map(|question| question.message.job_id).collect();
+    let listed = seen.waiting.iter().filter(|waiting| !raised.contains(&waiting.message.job_id));
+    questions.extend(
+        listed
+            .filter_map(|waiting| while_waiting(now, settings, &waiting.message, latest.get(&waiting.message.job_id))),
+    );
+    questions.sort_by_key(|question| question.message.job_id);
+    questions.dedup_by_key(|question| question.message.job_id);
+    questions
+}
+
+/// The task of each job's last launch.
+fn latest_tasks<'a>(settings: Settings<'_>, seen: Seen<'a>) -> HashMap<JobId, &'a TaskView> {
     let mut latest: HashMap<JobId, (Attempt, &TaskView)> = HashMap::new();
     for task in seen.live.iter().chain(seen.stopped) {
         if let Some((job, attempt)) = LaunchToken::parse(settings.prefix, &task.started_by) {
@@ -67,28 +134,15 @@ pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
             }
         }
     }
-    let mut questions: Vec<_> = latest
-        .into_values()
-        .filter_map(|(_, task)| {
-            let reason = if task.is_over { after_stop(now, task, seen) } else { while_busy(now, task, seen) };
-            question_of(now, settings, task, reason?)
-        })
-        .collect();
-    questions.sort_by_key(|question| question.message.job_id);
-    questions
+    latest.into_iter().map(|(job, (_, task))| (job, task)).collect()
 }
 
 /// The question about the job of a task; `None` if the task does not carry its message.
-pub fn question_of(
-    now: OffsetDateTime,
-    settings: Settings<'_>,
-    task: &TaskView,
-    reason: &'static str,
-) -> Option<Question> {
+pub fn question_of(now: OffsetDateTime, settings: Settings<'_>, task: &TaskView, cause: Cause) -> Option<Question> {
     let (job, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
     let message = task.message.clone().filter(|message| message.job_id == job)?;
     let message = message.for_launch(attempt.next(), now);
-    Some(Question { message, reason, stopped_reason: task.stopped_reason.clone() })
+    Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), thief: None })
 }
 
 /// What follows for a job, given how far GitHub says it is. A job that GitHub does not show is left alone: nobody can
@@ -109,30 +163,97 @@ pub fn backoff(attempt: Attempt) -> Duration {
 }
 
 /// Heals: image pull failure, Spot reclaim, bad network; and a runner that did another job than its own.
-fn after_stop(now: OffsetDateTime, task: &TaskView, seen: Seen<'_>) -> Option<&'static str> {
+fn after_stop(
+    now: OffsetDateTime,
+    settings: Settings<'_>,
+    task: &TaskView,
+    registrations: &Registrations<'_>,
+) -> Option<Cause> {
     let since = now - task.stopped_at?;
-    if failed_to_start(task) || has_unused_registration(task, seen) {
-        falls_on(since, &AFTER_A_FAILED_START).then_some("its task stopped before the job")
+    if !ended_by_itself(task) || registrations.has_unused(settings, task) {
+        let (_, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
+        // Given up once, not at each moment.
+        let moments = if attempt.0 < MOST_ATTEMPTS { &AFTER_A_FAILED_START[..] } else { &AFTER_A_FAILED_START[..1] };
+        falls_on(since, moments).then_some(Cause::FailedStart)
     } else {
-        falls_on(since, &AFTER_A_STOP).then_some("its task has stopped")
+        falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped)
     }
 }
 
-/// Heals: the runner was taken by another job with the same labels (it was *stolen*).
-fn while_busy(now: OffsetDateTime, task: &TaskView, seen: Seen<'_>) -> Option<&'static str> {
-    let (_, listed) = seen.place_of(task)?;
-    let is_busy = listed.runners.iter().any(|runner| Some(runner.id) == task.runner_id && runner.busy);
-    (is_busy && falls_on(now - task.created_at?, &WHILE_BUSY)).then_some("its runner has a job, perhaps another")
+/// Heals: the runner was taken by another job with the same labels (it was *stolen*); its registration vanished before
+/// any job came.
+fn while_busy(
+    now: OffsetDateTime,
+    task: &TaskView,
+    seen: Seen<'_>,
+    registrations: &Registrations<'_>,
+) -> Option<Cause> {
+    let id = task.runner_id?;
+    let place = registrations.places.find(task)?;
+    let cause = match registrations.by_id.get(&(place, id)) {
+        Some(runner) if runner.busy || seen.working.contains_key(&id) => Cause::Busy,
+        Some(_) => return None,
+        None => Cause::Unregistered,
+    };
+    let own_job = task.message.as_ref().map(|message| message.job_id);
+    let is_on_its_own = seen.working.get(&id).is_some_and(|working| Some(working.job) == own_job);
+    (!is_on_its_own && falls_on(now - task.created_at?, &WHILE_BUSY)).then_some(cause)
 }
 
-fn failed_to_start(task: &TaskView) -> bool {
-    matches!(task.stop_code.as_deref(), Some("TaskFailedToStart" | "SpotInterruption" | "TerminationNotice"))
+/// Heals: a webhook that never came, not even in vain, and whatever the moments above have missed.
+fn while_waiting(
+    now: OffsetDateTime,
+    settings: Settings<'_>,
+    message: &JobMessage,
+    latest: Option<&&TaskView>,
+) -> Option<Question> {
+    match latest {
+        None => falls_on(now - message.created_at, &WHILE_WAITING).then(|| Question {
+            message: message.clone(),
+            cause: Cause::Untold,
+            stopped_reason: None,
+            thief: None,
+        }),
+        Some(task) if task.is_over && falls_on(now - task.stopped_at?, &WHILE_WAITING) => {
+            question_of(now, settings, task, Cause::StillWaiting)
+                .filter(|question| question.message.attempt.0 <= MOST_ATTEMPTS)
+        }
+        Some(_) => None,
+    }
 }
 
-/// A registration that outlives its task has done no job: GitHub deletes it after one.
-fn has_unused_registration(task: &TaskView, seen: Seen<'_>) -> bool {
-    let Some((id, (_, listed))) = task.runner_id.zip(seen.place_of(task)) else { return false };
-    listed.runners.iter().any(|runner| runner.id == id && runner.status == RunnerStatus::Offline && !runner.busy)
+/// Whether the runner ended as it does after a job: an ordinary end, if perhaps after another job than its own.
+pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
+    task.stop_code.as_deref() == Some("EssentialContainerExited") && matches!(task.exit_code, None | Some(0))
+}
+
+/// Finds registrations by what tasks say.
+struct Registrations<'a> {
+    places: Places,
+    by_id: HashMap<(usize, RunnerId), &'a Runner>,
+    /// Of runners that have not been there, or are not any more. A stopped task has no tags, but its launch is known.
+    unused: HashSet<(JobId, Attempt)>,
+}
+
+impl<'a> Registrations<'a> {
+    fn of(settings: Settings<'_>, seen: Seen<'a>) -> Self {
+        let all =
+            || seen.places.iter().enumerate().flat_map(|(at, place)| place.runners.iter().map(move |each| (at, each)));
+        let unused = all().filter(|(_, runner)| runner.status == RunnerStatus::Offline && !runner.busy);
+        Self {
+            places: Places::of(seen.places),
+            by_id: all().map(|(place, runner)| ((place, runner.id), runner)).collect(),
+            unused: unused
+                .filter_map(|(_, runner)| RunnerOrigin::parse(settings.prefix, &runner.name))
+                .map(|origin| (origin.job_id, origin.attempt))
+                .collect(),
+        }
+    }
+
+    /// A registration that outlives its task has done no job: GitHub deletes it after one.
+    fn has_unused(&self, settings: Settings<'_>, task: &TaskView) -> bool {
+        LaunchToken::parse(settings.prefix, &task.started_by).is_some_and(|launch| self.unused.contains(&launch))
+    }
 }
 
 /// Whether one of the moments lies in the time of this pass.

@@ -7,7 +7,7 @@ use jitgate::github::{Runner, RunnerStatus};
 use jitgate::job::RunnerId;
 use time::{Duration, OffsetDateTime};
 
-use super::{Action, Seen, Settings};
+use super::{Action, Places, Seen, Settings};
 
 /// Two looks that shall agree are at least this far apart. `busy` was seen to lag by 25 to 60 seconds.
 pub const BETWEEN_LOOKS: Duration = Duration::seconds(90);
@@ -24,6 +24,7 @@ pub const NEVER_CAME: Duration = Duration::minutes(20);
 const IDLE_LIMIT: Duration = Duration::minutes(10);
 
 pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Action> {
+    let places = Places::of(seen.places);
     let by_id: Vec<HashMap<RunnerId, &Runner>> =
         seen.places.iter().map(|seen| seen.runners.iter().map(|runner| (runner.id, runner)).collect()).collect();
     let mut actions = Vec::new();
@@ -36,15 +37,18 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
             actions.push(Action::Stop { task: task.arn.clone(), reason });
             continue;
         }
-        let Some((place, _)) = seen.place_of(task) else { continue };
+        let Some(place) = places.find(task) else { continue };
         let idle_limit = class.map_or(IDLE_LIMIT, |class| Duration::minutes(class.idle_minutes.into()));
         match by_id[place].get(&id) {
-            None => actions.extend(without_registration(now, task, created_at)),
+            None => actions.extend(without_registration(now, task, place, id, created_at)),
             Some(runner) if runner.never_connected() && now - created_at > NEVER_CAME => {
                 let reason = "jitgate: its runner never connected";
                 actions.push(Action::Retire { place, id, task: task.arn.clone(), reason });
             }
-            Some(runner) => actions.extend(with_registration(now, task, runner, place, idle_limit)),
+            Some(runner) => {
+                let is_busy = runner.busy || seen.working.contains_key(&id);
+                actions.extend(with_registration(now, task, runner, is_busy, place, idle_limit));
+            }
         }
     }
     actions
@@ -52,23 +56,29 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
 
 /// Heals: a container that hangs after its job, and a ghost whose listener goes on although its registration is gone.
 /// Waits out: the moments between deregistration and exit, and GitHub not showing a new registration yet.
-fn without_registration(now: OffsetDateTime, task: &TaskView, created_at: OffsetDateTime) -> Option<Action> {
+fn without_registration(
+    now: OffsetDateTime,
+    task: &TaskView,
+    place: usize,
+    id: RunnerId,
+    created_at: OffsetDateTime,
+) -> Option<Action> {
     match task.gone_since {
         None if now - created_at < GONE_FOR => None,
         None => Some(Action::Note { task: task.arn.clone(), key: tag::GONE_SINCE, moment: Some(now) }),
-        Some(since) if now - since >= GONE_FOR => {
-            Some(Action::Stop { task: task.arn.clone(), reason: "jitgate: its registration is gone" })
-        }
+        Some(since) if now - since >= GONE_FOR => Some(Action::StopUnregistered { place, id, task: task.arn.clone() }),
         Some(_) => None,
     }
 }
 
 /// Heals: a surplus runner, whose job was taken by another or cancelled without our hearing of it. Idleness counts from
-/// the first look that finds the runner online, so that a slow start is not held against it.
+/// the first look that finds the runner online, so that a slow start is not held against it. A runner has one job in
+/// its life: once seen busy it is never idle again, whatever `busy` says, which was seen false in the middle of jobs.
 fn with_registration(
     now: OffsetDateTime,
     task: &TaskView,
     runner: &Runner,
+    is_busy: bool,
     place: usize,
     idle_limit: Duration,
 ) -> Vec<Action> {
@@ -78,13 +88,14 @@ fn with_registration(
         // GitHub shows it again: the look that missed it was wrong.
         actions.push(note(tag::GONE_SINCE, None));
     }
-    match (runner.status, runner.busy, task.idle_since) {
+    match (runner.status, is_busy, task.idle_since) {
+        _ if task.busy_since.is_some() => {}
         (RunnerStatus::Online, false, None) => actions.push(note(tag::IDLE_SINCE, Some(now))),
         (RunnerStatus::Online, false, Some(since)) if now - since >= idle_limit.max(BETWEEN_LOOKS) => {
             let reason = "jitgate: its runner has no job";
             actions.push(Action::Retire { place, id: runner.id, task: task.arn.clone(), reason });
         }
-        (_, true, Some(_)) => actions.push(note(tag::IDLE_SINCE, None)),
+        (_, true, Some(_)) => actions.push(note(tag::BUSY_SINCE, Some(now))),
         _ => {}
     }
     actions

@@ -1,6 +1,9 @@
+use std::collections::HashSet;
+
 use jitgate::ecs::{TaskArn, tag};
-use jitgate::github::{Account, Delivery, JobState, RunnerStatus};
-use jitgate::job::{Attempt, JobMessage};
+use jitgate::github::{Account, Delivery, JobState, Log, RunnerStatus};
+use jitgate::job::{Attempt, JobId, JobMessage};
+use jitgate::names::{LaunchToken, RunnerOrigin};
 use proptest::prelude::*;
 use time::Duration;
 
@@ -38,17 +41,53 @@ fn task(started_by: &str, runner_id: Option<u64>, age: Duration) -> TaskView {
 
 fn place(runners: Vec<Runner>) -> SeenPlace {
     let account = Account { login: "Octo-Org".to_owned(), is_organization: true, repository: None, installation: None };
-    SeenPlace { place: Place { account, scope: Scope::Organization("Octo-Org".to_owned()) }, runners }
+    let place = Place { account, scope: Scope::Organization("Octo-Org".to_owned()) };
+    SeenPlace { place, runners, after_tasks: false }
 }
 
+/// What was seen of one organisation.
+#[derive(Clone, Debug, Default)]
+struct Sight {
+    runners: Vec<Runner>,
+    live: Vec<TaskView>,
+    live_later: Option<Vec<TaskView>>,
+    stopped: Vec<TaskView>,
+    working: HashMap<RunnerId, Working>,
+    waiting: Vec<Waiting>,
+}
+
+impl Sight {
+    fn with<T>(&self, look: impl FnOnce(Settings<'_>, Seen<'_>) -> T) -> T {
+        let (prefix, classes, places) = (NamePrefix::default(), classes(), [place(self.runners.clone())]);
+        let seen = Seen {
+            places: &places,
+            live: &self.live,
+            live_later: self.live_later.as_deref(),
+            stopped: &self.stopped,
+            working: &self.working,
+            waiting: &self.waiting,
+        };
+        look(Settings { prefix: &prefix, classes: &classes }, seen)
+    }
+
+    fn plan(&self, now: OffsetDateTime) -> Vec<Action> {
+        self.with(|settings, seen| plan_cleanup(now, settings, seen))
+    }
+
+    fn questions(&self, now: OffsetDateTime) -> Vec<Question> {
+        self.with(|settings, seen| questions(now, settings, seen))
+    }
+}
+
+/// With a second look that saw the same.
 fn plan(runners: Vec<Runner>, live: &[TaskView]) -> Vec<Action> {
-    let (prefix, classes, places) = (NamePrefix::default(), classes(), [place(runners)]);
-    let settings = Settings { prefix: &prefix, classes: &classes };
-    plan_cleanup(NOW, settings, Seen { places: &places, live, stopped: &[] })
+    let (live, live_later) = (live.to_vec(), Some(live.to_vec()));
+    Sight { runners, live, live_later, ..Sight::default() }.plan(NOW)
 }
 
 fn repeated(log: &[Delivery]) -> Vec<u64> {
-    plan_redeliveries(NOW, log)
+    let log = Log { attempts: log.to_vec(), complete_since: OffsetDateTime::UNIX_EPOCH };
+    plan_redeliveries(NOW, &log)
 }
 
 const NONE: [u64; 0] = [];
@@ -97,7 +136,13 @@ fn an_idle_runner_is_noted_first_and_retired_when_it_still_is_at_a_later_look() 
     assert_eq!(plan(idle(), &[noted(Duration::minutes(9))]), []);
     assert!(matches!(plan(idle(), &[noted(Duration::minutes(10))])[..], [Action::Retire { .. }]));
     let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
-    assert_eq!(plan(busy, &[noted(Duration::hours(1))]), [note(None)], "it has a job again");
+    let busy_since = Action::Note { task: seen.arn.clone(), key: tag::BUSY_SINCE, moment: Some(NOW) };
+    assert_eq!(plan(busy, &[noted(Duration::hours(1))]), [busy_since], "it has a job");
+    let was_busy = TaskView { busy_since: Some(NOW - Duration::hours(2)), ..noted(Duration::hours(1)) };
+    assert_eq!(plan(idle(), &[was_busy]), [], "a runner has one job: it seems idle in the middle of it");
+    let mut sight = Sight { runners: idle(), live: vec![noted(Duration::hours(1))], ..Sight::default() };
+    sight.working.insert(RunnerId(7), Working { job: JobId(1), repository: "octo-org/repo".to_owned() });
+    assert!(!sight.plan(NOW).iter().any(|action| matches!(action, Action::Retire { .. })), "a job says it has it");
 }
 
 #[test]
@@ -107,7 +152,7 @@ fn a_task_without_registration_is_stopped_only_if_it_stays_so() {
     assert_eq!(plan(vec![], &[task("jit-42-1", Some(7), Duration::minutes(3))]), [], "just started");
     assert!(matches!(plan(vec![], std::slice::from_ref(&seen))[..], [Action::Note { moment: Some(_), .. }]));
     assert_eq!(plan(vec![], &[noted(Duration::minutes(3))]), []);
-    assert!(matches!(plan(vec![], &[noted(GONE_FOR)])[..], [Action::Stop { .. }]));
+    assert!(matches!(plan(vec![], &[noted(GONE_FOR)])[..], [Action::StopUnregistered { .. }]));
     let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..noted(OLD) };
     assert_eq!(plan(vec![], &[elsewhere]), [], "its registrations were not listed");
 }
@@ -134,8 +179,7 @@ fn message() -> JobMessage {
 }
 
 fn asked(runners: Vec<Runner>, live: &[TaskView], stopped: &[TaskView]) -> Vec<Question> {
-    let (prefix, classes, places) = (NamePrefix::default(), classes(), [place(runners)]);
-    questions(NOW, Settings { prefix: &prefix, classes: &classes }, Seen { places: &places, live, stopped })
+    Sight { runners, live: live.to_vec(), stopped: stopped.to_vec(), ..Sight::default() }.questions(NOW)
 }
 
 fn over(attempt: u16, code: &str, ago: Duration) -> TaskView {
@@ -150,11 +194,14 @@ fn over(attempt: u16, code: &str, ago: Duration) -> TaskView {
 
 #[test]
 fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attempt() {
-    let asked_after = |minutes| asked(vec![], &[], &[over(3, "TaskFailedToStart", Duration::minutes(minutes))]);
+    let after =
+        |attempt, minutes| asked(vec![], &[], &[over(attempt, "TaskFailedToStart", Duration::minutes(minutes))]);
+    let asked_after = |minutes| after(3, minutes);
     assert_eq!(asked_after(1), [], "the event has its time");
     assert_eq!(asked_after(3)[0].message.attempt, Attempt(4));
     assert_eq!(asked_after(9), [], "once is enough for a while");
     assert_eq!(asked_after(13).len(), 1);
+    assert_eq!((after(8, 3).len(), after(8, 13).len()), (1, 0), "given up once");
     let later = task("jit-42-4", Some(9), Duration::minutes(1));
     assert_eq!(asked(vec![], &[later], &[over(3, "TaskFailedToStart", Duration::minutes(3))]), [], "it lives again");
 }
@@ -174,8 +221,9 @@ fn a_runner_that_is_busy_is_asked_about_since_its_job_may_be_another() {
 fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_ever() {
     let question = |attempt| Question {
         message: JobMessage { attempt: Attempt(attempt), ..message() },
-        reason: "",
+        cause: Cause::Stopped,
         stopped_reason: None,
+        thief: None,
     };
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), false), Repair::Relaunch);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), true), Repair::LeaveStuck);
@@ -187,7 +235,7 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
 
 fn delivery(id: u64, guid: &str, ago: Duration, status_code: u16) -> Delivery {
     let (event, action) = ("workflow_job".to_owned(), Some("queued".to_owned()));
-    Delivery { id, guid: guid.to_owned(), delivered_at: NOW - ago, status_code, event, action }
+    Delivery { id, guid: guid.to_owned(), delivered_at: NOW - ago, redelivery: false, status_code, event, action }
 }
 
 #[test]
@@ -236,45 +284,181 @@ fn any_task() -> impl Strategy<Value = TaskView> {
     )
 }
 
+#[test]
+fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
+    let orphan = runner(7, &born(OLD), RunnerStatus::Offline, false);
+    let mut sight = Sight { runners: vec![orphan.clone()], ..Sight::default() };
+    assert_eq!(sight.plan(NOW), []);
+    assert!(sight.with(|settings, seen| needs_second_look(NOW, settings, seen)));
+    sight.live_later = Some(vec![task("jit-42-1", Some(7), Duration::ZERO)]);
+    assert_eq!(sight.plan(NOW), [], "its task was not listed yet");
+    sight.live_later = Some(vec![]);
+    assert_eq!(sight.plan(NOW).len(), 1);
+    let was_there = Runner { version: Some("2.338.0".to_owned()), ..orphan };
+    let sight = Sight { runners: vec![was_there], ..Sight::default() };
+    assert_eq!(sight.plan(NOW).len(), 1, "its task was listed long ago");
+    assert!(!sight.with(|settings, seen| needs_second_look(NOW, settings, seen)));
+}
+
+#[test]
+fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
+    let waiting = |minutes| {
+        let created_at = NOW - Duration::minutes(minutes);
+        vec![Waiting { message: JobMessage { created_at, ..message() } }]
+    };
+    let asked = |minutes, live: &[TaskView], stopped: &[TaskView]| {
+        let (live, stopped) = (live.to_vec(), stopped.to_vec());
+        Sight { waiting: waiting(minutes), live, stopped, ..Sight::default() }.questions(NOW)
+    };
+    assert_eq!(asked(4, &[], &[]), [], "its delivery may be on its way");
+    let found = asked(6, &[], &[]);
+    assert_eq!((found[0].cause, found[0].message.attempt), (Cause::Untold, Attempt(1)));
+    assert_eq!(asked(12, &[], &[]), [], "its message may be waiting");
+    assert_eq!(asked(6, &[task("jit-42-1", Some(7), Duration::ZERO)], &[]), []);
+    let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
+    let again = asked(90, &[], &[ended]);
+    assert_eq!((again[0].cause, again[0].message.attempt), (Cause::StillWaiting, Attempt(3)));
+}
+
+#[test]
+fn the_thief_is_named_where_a_job_in_progress_names_its_runner() {
+    let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
+    let live = vec![TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) }];
+    let mut sight = Sight { runners: busy, live, ..Sight::default() };
+    let working = |job| Working { job: JobId(job), repository: "octo-org/other".to_owned() };
+    sight.working.insert(RunnerId(7), working(99));
+    let questions = sight.questions(NOW);
+    assert_eq!(questions[0].thief, Some((JobId(99), "octo-org/other".to_owned())));
+    sight.working.insert(RunnerId(7), working(42));
+    assert_eq!(sight.questions(NOW), [], "it has its own job");
+}
+
+#[test]
+fn nothing_is_repeated_of_which_a_success_may_be_missing() {
+    let attempts = vec![delivery(1, "a", Duration::minutes(9), 503)];
+    let log = |complete_since| Log { attempts: attempts.clone(), complete_since };
+    assert_eq!(plan_redeliveries(NOW, &log(NOW - Duration::minutes(10))), [1]);
+    assert_eq!(plan_redeliveries(NOW, &log(NOW - Duration::minutes(8))), NONE);
+    assert_eq!(candidates(NOW, &attempts), Some(NOW - Duration::minutes(9)));
+    assert_eq!(candidates(NOW, &[]), None);
+}
+
+/// What the world is like once the actions are done.
+fn after(sight: &Sight, actions: &[Action]) -> Sight {
+    let mut sight = sight.clone();
+    for action in actions {
+        match action {
+            Action::DeleteRegistration { id, name, .. } => {
+                sight.runners.retain(|runner| runner.id != *id || runner.name != *name);
+            }
+            Action::Retire { id, task, .. } => {
+                sight.runners.retain(|runner| runner.id != *id);
+                sight.live.retain(|seen| seen.arn != *task);
+            }
+            Action::StopUnregistered { task, .. } | Action::Stop { task, .. } => {
+                sight.live.retain(|seen| seen.arn != *task);
+            }
+            Action::Note { task, key, moment } => {
+                for seen in sight.live.iter_mut().filter(|seen| seen.arn == *task) {
+                    match *key {
+                        tag::IDLE_SINCE => seen.idle_since = *moment,
+                        tag::BUSY_SINCE => seen.busy_since = *moment,
+                        tag::GONE_SINCE => seen.gone_since = *moment,
+                        other => panic!("what is {other}?"),
+                    }
+                }
+            }
+        }
+    }
+    sight.live_later = Some(sight.live.clone());
+    sight
+}
+
+/// As GitHub and ECS have it: ids are unique, and no two tasks run one registration.
+fn any_sight() -> impl Strategy<Value = Sight> {
+    let runners = proptest::collection::vec(any_runner(), 0..8);
+    let live = proptest::collection::vec(any_task(), 0..8);
+    let working = proptest::collection::hash_set(0..8_u64, 0..3);
+    (runners, live, working).prop_map(|(mut runners, mut live, working)| {
+        let (mut ids, mut arns, mut run) = (HashSet::new(), HashSet::new(), HashSet::new());
+        runners.retain(|runner| ids.insert(runner.id));
+        live.retain(|task| arns.insert(task.arn.clone()) && task.runner_id.is_none_or(|id| run.insert(id)));
+        let job = |id| Working { job: JobId(id), repository: "octo-org/repo".to_owned() };
+        let working = working.into_iter().map(|id| (RunnerId(id), job(id))).collect();
+        Sight { runners, live_later: Some(live.clone()), live, working, ..Sight::default() }
+    })
+}
+
 proptest! {
     #[test]
-    fn nothing_busy_or_without_our_prefix_is_ever_touched(
-        runners in proptest::collection::vec(any_runner(), 0..8),
-        live in proptest::collection::vec(any_task(), 0..8),
-    ) {
-        for action in plan(runners.clone(), &live) {
-            let busy_or_foreign = |id: RunnerId| {
-                runners.iter().filter(|runner| runner.id == id).all(|runner| runner.busy || !runner.name.starts_with("jit-"))
-            };
+    fn nothing_busy_young_unknown_or_without_our_prefix_is_ever_touched(sight in any_sight()) {
+        for action in sight.plan(NOW) {
+            let runner = |id: RunnerId| sight.runners.iter().find(|runner| runner.id == id);
+            let ours = |task: &TaskArn, id: Option<RunnerId>| sight.live.iter().any(|seen| {
+                seen.arn == *task && !seen.is_over && seen.runner_id.is_some() && id.is_none_or(|id| seen.runner_id == Some(id))
+            });
             match action {
                 Action::DeleteRegistration { name, id, .. } => {
-                    prop_assert!(name.starts_with("jit-default-"));
-                    prop_assert!(!busy_or_foreign(id));
+                    let runner = runner(id).expect("one that was seen");
+                    prop_assert!(name.starts_with("jit-default-") && runner.name == name);
+                    prop_assert!(runner.status == RunnerStatus::Offline && !runner.busy);
+                    let born_at = name.rsplit('-').next().unwrap().parse().unwrap();
+                    prop_assert!(NOW - OffsetDateTime::from_unix_timestamp(born_at).unwrap() > GRACE);
+                    let runs_it = |seen: &TaskView| !seen.is_over && seen.runner_id == Some(id);
+                    prop_assert!(!sight.live.iter().any(runs_it));
+                }
+                Action::StopUnregistered { id, task, .. } => {
+                    prop_assert!(runner(id).is_none() && ours(&task, Some(id)));
                 }
                 Action::Retire { id, task, .. } => {
-                    prop_assert!(runners.iter().any(|runner| runner.id == id && !runner.busy));
-                    prop_assert!(live.iter().any(|seen| seen.arn == task && !seen.is_over && seen.runner_id == Some(id)));
+                    let runner = runner(id).expect("one that was seen");
+                    prop_assert!(!runner.busy && runner.status != RunnerStatus::Unknown);
+                    prop_assert!(ours(&task, Some(id)));
+                    prop_assert!(runner.never_connected() || !sight.working.contains_key(&id));
                 }
-                Action::Note { task, .. } | Action::Stop { task, .. } => {
-                    prop_assert!(live.iter().any(|seen| seen.arn == task && !seen.is_over));
+                Action::Note { task, .. } => prop_assert!(ours(&task, None)),
+                // Only for a lifetime, busy or not.
+                Action::Stop { task, .. } => {
+                    prop_assert!(ours(&task, None));
+                    let seen = sight.live.iter().find(|seen| seen.arn == task).expect("one that was seen");
+                    prop_assert!(NOW - seen.created_at.unwrap() > Duration::minutes(600));
                 }
             }
         }
     }
 
     #[test]
-    fn every_orphan_is_gone_after_one_pass_and_planning_again_changes_nothing_more(
-        runners in proptest::collection::vec(any_runner(), 0..8),
-        live in proptest::collection::vec(any_task(), 0..8),
-    ) {
-        let mut left = runners.clone();
-        for action in plan(runners, &live) {
-            if let Action::DeleteRegistration { id, name, .. } = action {
-                left.retain(|runner| runner.id != id || runner.name != name);
-            }
-        }
-        let again = plan(left, &live);
-        let deletions = again.iter().filter(|action| matches!(action, Action::DeleteRegistration { .. })).count();
-        prop_assert_eq!(deletions, 0);
+    fn planning_again_changes_nothing_more(sight in any_sight()) {
+        let done = after(&sight, &sight.plan(NOW));
+        let again = done.plan(NOW);
+        // A task that was stopped leaves its registration without a task: an orphan, and the only thing that is new.
+        let is_consequence = |action: &Action| matches!(action, Action::DeleteRegistration { .. });
+        prop_assert!(again.iter().all(is_consequence), "{again:?}");
+        prop_assert_eq!(after(&done, &again).plan(NOW), []);
+    }
+
+    #[test]
+    fn every_orphan_is_gone_after_at_most_two_passes(sight in any_sight()) {
+        let is_orphan = |sight: &Sight, runner: &Runner| {
+            let old = RunnerOrigin::parse(&NamePrefix::default(), &runner.name)
+                .is_some_and(|origin| NOW - origin.born_at > GRACE);
+            let launch = RunnerOrigin::parse(&NamePrefix::default(), &runner.name).map(|origin| (origin.job_id, origin.attempt));
+            let lives = sight.live.iter().any(|task| !task.is_over && match task.runner_id {
+                Some(id) => id == runner.id,
+                None => LaunchToken::parse(&NamePrefix::default(), &task.started_by) == launch,
+            });
+            old && runner.status == RunnerStatus::Offline && !runner.busy && !lives
+        };
+        let later = NOW + Duration::minutes(5);
+        let first = after(&sight, &sight.plan(NOW));
+        let second = after(&first, &first.plan(later));
+        prop_assert!(!second.runners.iter().any(|runner| is_orphan(&sight, runner)));
+        // Likewise a task whose registration is gone, from the second look that finds it so.
+        let is_ghost = |task: &TaskView| {
+            let id = task.runner_id;
+            !task.is_over && id.is_some() && !sight.runners.iter().any(|runner| Some(runner.id) == id)
+                && NOW - task.created_at.unwrap() > GRACE
+        };
+        prop_assert!(!second.live.iter().any(is_ghost));
     }
 }

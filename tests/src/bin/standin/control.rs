@@ -51,7 +51,10 @@ struct NewRunner {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
+    /// Its runner has never connected.
     #[default]
+    New,
+    /// It was there, and is not any more.
     Offline,
     Online,
 }
@@ -122,7 +125,8 @@ impl Standin {
 
     fn add_runner(&self, runner: &NewRunner) -> Answer {
         let labels: Vec<&str> = runner.labels.iter().map(String::as_str).collect();
-        let id = self.github.orphan(&Scope::org(ORGANIZATION), &runner.name, &labels, false);
+        let was_there = !matches!(runner.status, Status::New);
+        let id = self.github.orphan(&Scope::org(ORGANIZATION), &runner.name, &labels, was_there);
         if matches!(runner.status, Status::Online) {
             let _ = self.github.connect(id);
         }

@@ -1,0 +1,201 @@
+//! Asking GitHub which jobs wait, and which are on, in the repositories where they may be ours.
+
+use std::collections::HashSet;
+
+use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
+use jitgate::job::{Attempt, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, Purpose};
+
+use crate::clean::{Cleaner, ListedJobs, Pass};
+use crate::plan::{WORTH_LISTING, Waiting, Working};
+
+/// Points that one pass spends on this at most, of the 900 a minute that GitHub allows an installation. What they do
+/// not reach is looked at by another pass, since each begins elsewhere.
+const MOST_POINTS: u32 = 200;
+
+/// What stands in a message in place of the id of a delivery.
+const NO_DELIVERY: &str = "reconciled";
+
+/// A repository to be looked at.
+struct Repository {
+    account: Account,
+    owner: String,
+    name: String,
+}
+
+/// How much of a pass's points is left.
+struct Points(u32);
+
+impl Points {
+    fn spend(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+}
+
+impl Cleaner {
+    /// The jobs of the repositories of recent tasks and of those that are configured; and how many looks failed.
+    pub(crate) async fn reconcile(
+        &self,
+        pass: Pass,
+        accounts: &[Account],
+        recent: &[JobMessage],
+    ) -> (ListedJobs, usize) {
+        let (mut repositories, mut failed) = self.repositories(accounts, recent).await;
+        self.rotate(&mut repositories);
+        let mut jobs = ListedJobs::default();
+        let mut points = Points(MOST_POINTS);
+        let mut closed = HashSet::new();
+        for repository in repositories {
+            if points.0 == 0 || pass.is_over(self.clock.now()) {
+                break;
+            }
+            if closed.contains(&repository.owner) {
+                continue;
+            }
+            match self.look_at_jobs(pass, &repository, &mut points, &mut jobs).await {
+                Ok(()) => {}
+                // It has been deleted or renamed, or is not the credential's to see.
+                Err(GitHubError::NotFound { .. }) => {
+                    tracing::info!(owner = repository.owner, repository = repository.name, "no such repository");
+                }
+                Err(error) => {
+                    failed += 1;
+                    tracing::error!(owner = repository.owner, repository = repository.name, error = %error, "jobs not listed");
+                    // For the other repositories the answer would be the same.
+                    if matches!(error, GitHubError::RateLimited { .. } | GitHubError::Secret(_)) {
+                        closed.insert(repository.owner);
+                    }
+                }
+            }
+        }
+        (jobs, failed)
+    }
+
+    async fn repositories(&self, accounts: &[Account], recent: &[JobMessage]) -> (Vec<Repository>, usize) {
+        let mut failed = 0;
+        let mut known = HashSet::new();
+        let mut repositories: Vec<_> = recent
+            .iter()
+            .map(|message| Repository {
+                account: Account::from(message),
+                owner: message.owner.clone(),
+                name: message.repository.clone(),
+            })
+            .collect();
+        for account in accounts {
+            let globs: Vec<_> =
+                self.config.reconcile.iter().filter(|glob| glob.matches_owner(&account.login)).collect();
+            repositories.extend(globs.iter().filter_map(|glob| glob.only_name()).map(|name| Repository {
+                account: Account { repository: Some(name.to_owned()), ..account.clone() },
+                owner: account.login.clone(),
+                name: name.to_owned(),
+            }));
+            if globs.iter().all(|glob| glob.only_name().is_some()) {
+                continue;
+            }
+            let fits = |owner: &str, name: &str| globs.iter().any(|glob| glob.matches(owner, name));
+            match self.github.repositories_of(account, fits).await {
+                Ok(places) => repositories.extend(places.into_iter().filter_map(|place| {
+                    let name = place.account.repository.clone()?;
+                    Some(Repository { owner: account.login.clone(), account: place.account, name })
+                })),
+                Err(error) => {
+                    failed += 1;
+                    tracing::error!(owner = account.login, error = %error, "repositories not listed");
+                }
+            }
+        }
+        repositories.retain(|each| known.insert(format!("{}/{}", each.owner, each.name).to_lowercase()));
+        (repositories, failed)
+    }
+
+    async fn look_at_jobs(
+        &self,
+        pass: Pass,
+        repository: &Repository,
+        points: &mut Points,
+        jobs: &mut ListedJobs,
+    ) -> Result<(), GitHubError> {
+        let name = (repository.owner.as_str(), repository.name.as_str());
+        let mut runs = Vec::new();
+        for state in [RunState::Queued, RunState::InProgress] {
+            for number in 1.. {
+                if !points.spend() {
+                    break;
+                }
+                let page = self.github.runs(&repository.account, name, state, number).await?;
+                runs.extend(page.items);
+                if !page.is_full {
+                    break;
+                }
+            }
+        }
+        let now = self.clock.now();
+        runs.retain(|run| now - run.created_at >= WORTH_LISTING);
+        self.rotate(&mut runs);
+        for run in runs {
+            for number in 1.. {
+                if pass.is_over(self.clock.now()) || !points.spend() {
+                    return Ok(());
+                }
+                let page = self.github.jobs_of_run(&repository.account, name, run.id, number).await?;
+                for job in page.items {
+                    self.sort(&repository.account, &run, job, jobs);
+                }
+                if !page.is_full {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sort(&self, account: &Account, run: &Run, job: Job, jobs: &mut ListedJobs) {
+        match (job.state, job.runner_id) {
+            (JobState::InProgress, Some(runner)) => {
+                let repository = format!("{}/{}", run.repository.owner.login, run.repository.name);
+                jobs.working.insert(runner, Working { job: job.id, repository });
+            }
+            (JobState::Queued, _) => {
+                if let Some(message) = self.message_of(account, run, job) {
+                    jobs.waiting.push(Waiting { message });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// As the webhook would have made it; `None` for a job that fits none of our classes.
+    fn message_of(&self, account: &Account, run: &Run, job: Job) -> Option<JobMessage> {
+        let now = self.clock.now();
+        let class = self.config.classes.fit(&job.labels).ok()?.name.clone();
+        let owner = &run.repository.owner;
+        let created_at = job.created_at.unwrap_or(run.created_at);
+        Some(JobMessage {
+            version: MESSAGE_VERSION,
+            purpose: Purpose::Launch,
+            job_id: job.id,
+            run_id: job.run_id,
+            run_attempt: job.run_attempt,
+            owner: owner.login.clone(),
+            owner_id: owner.id,
+            repository: run.repository.name.clone(),
+            organization: (owner.kind.as_deref() == Some("Organization")).then(|| owner.login.clone()),
+            installation_id: account.installation,
+            labels: job.labels,
+            class,
+            created_at,
+            html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
+            delivery_id: NO_DELIVERY.to_owned(),
+            attempt: Attempt::FIRST,
+            queued_at: created_at,
+            born_at: now,
+            deferrals: 0,
+            backoff: 0,
+            not_before: None,
+            unsettled: false,
+            doubts: 0,
+            seen_idle_at: None,
+        })
+    }
+}

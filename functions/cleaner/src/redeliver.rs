@@ -1,0 +1,108 @@
+//! Having GitHub deliver again what never arrived.
+
+use futures::{StreamExt, stream};
+use jitgate::github::{Account, Attempts, GitHubError, Hook, Log, Place};
+use jitgate::job::JobMessage;
+
+use crate::clean::{AT_ONCE, Cleaner, Pass, Steps};
+use crate::plan::{LOOK_BACK, candidates, plan_redeliveries};
+use crate::tally::Done;
+
+/// Pages of one hook's log that a pass reads at most, a hundred attempts each.
+const LOG_PAGES: usize = 20;
+
+impl Cleaner {
+    /// An App sees its own hook. A token sees the hooks of organisations and repositories, of which those are ours that
+    /// deliver to our URL.
+    pub(crate) async fn redeliver(&self, pass: Pass, recent: &[JobMessage]) -> Steps {
+        let mut steps = Vec::new();
+        let mut hooks = match self.github.is_app().await {
+            Ok(true) => vec![Hook::App],
+            Ok(false) => self.hooks_of_token(recent, &mut steps).await,
+            Err(error) => {
+                tracing::error!(error = %error, "hooks not looked at");
+                return vec![Done::Failed];
+            }
+        };
+        self.rotate(&mut hooks);
+        let done = stream::iter(&hooks).map(|hook| self.redeliver_of(pass, hook));
+        steps.extend(done.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        steps
+    }
+
+    async fn hooks_of_token(&self, recent: &[JobMessage], steps: &mut Steps) -> Vec<Hook> {
+        let Some(url) = &self.config.webhook_url else { return Vec::new() };
+        let organizations = self.github.accounts().await.unwrap_or_default();
+        let of_organizations = organizations
+            .into_iter()
+            .map(|account| Place { scope: jitgate::github::Scope::Organization(account.login.clone()), account });
+        let of_repositories = recent.iter().map(|message| Place {
+            account: Account::from(message),
+            scope: jitgate::github::Scope::Repository {
+                owner: message.owner.clone(),
+                name: message.repository.clone(),
+            },
+        });
+        let places: Vec<_> = of_organizations.chain(of_repositories).collect();
+        let found = stream::iter(&places).map(async |place| (place, self.github.hooks(place, url).await));
+        let mut hooks = Vec::new();
+        for (place, found) in found.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
+            match found {
+                Ok(found) => hooks.extend(found),
+                // The token need not see hooks.
+                Err(GitHubError::Denied { reason, .. } | GitHubError::NotFound { message: reason }) => {
+                    tracing::debug!(scope = %place.scope, reason, "hooks not shown");
+                }
+                Err(error) => {
+                    tracing::error!(scope = %place.scope, error = %error, "hooks not listed");
+                    steps.push(Done::Failed);
+                }
+            }
+        }
+        hooks
+    }
+
+    /// The whole log is read only as far back as something failed that is still to be mended.
+    async fn redeliver_of(&self, pass: Pass, hook: &Hook) -> Steps {
+        if pass.is_over(self.clock.now()) {
+            return vec![Done::Left];
+        }
+        let now = self.clock.now();
+        let log = async {
+            let failed = self.github.deliveries(hook, now - LOOK_BACK, Attempts::Failed, LOG_PAGES).await?;
+            match candidates(now, &failed.attempts) {
+                Some(since) => self.github.deliveries(hook, since, Attempts::All, LOG_PAGES).await,
+                None => Ok(Log { attempts: Vec::new(), complete_since: now }),
+            }
+        };
+        let log = match log.await {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::error!(hook = %hook, error = %error, "delivery log not read");
+                return vec![Done::Failed];
+            }
+        };
+        let mut steps = Vec::new();
+        for attempt in plan_redeliveries(now, &log) {
+            if self.config.dry_run {
+                tracing::info!(hook = %hook, delivery.attempt = attempt, "would be delivered again");
+                continue;
+            }
+            if pass.is_over(self.clock.now()) {
+                steps.push(Done::Left);
+                continue;
+            }
+            steps.push(match self.github.redeliver(hook, attempt).await {
+                Ok(()) => {
+                    tracing::warn!(hook = %hook, delivery.attempt = attempt, "delivered again");
+                    Done::Redelivered
+                }
+                Err(error) => {
+                    tracing::error!(hook = %hook, delivery.attempt = attempt, error = %error, "not delivered again");
+                    Done::Failed
+                }
+            });
+        }
+        steps
+    }
+}

@@ -1,0 +1,104 @@
+//! Launching again the jobs that wait in vain.
+
+use std::time::Duration;
+
+use jitgate::github::{Account, GitHubError, JobState};
+use jitgate::queue::LONGEST_DELAY;
+
+use crate::clean::{Cleaner, Pass};
+use crate::plan::{Cause, Question, Repair, plan_repair};
+use crate::tally::Done;
+
+impl Cleaner {
+    /// Asks how far a job is, and launches it again if it still waits.
+    pub(crate) async fn repair(&self, pass: Pass, question: Question, delay: Duration) -> Done {
+        if pass.is_over(self.clock.now()) {
+            return Done::Left;
+        }
+        let message = &question.message;
+        let account = Account::from(message);
+        let answer = async {
+            let (owner, repository) = (message.owner.as_str(), message.repository.as_str());
+            let job = self.github.job(&account, owner, repository, message.job_id).await?;
+            let state = job.map(|job| job.state);
+            let is_queued = state == Some(JobState::Queued);
+            let has_ended = is_queued && self.github.run_has_ended(&account, owner, repository, message.run_id).await?;
+            Ok::<_, GitHubError>(plan_repair(&question, state, has_ended))
+        };
+        let repair = match answer.await {
+            Ok(repair) => repair,
+            Err(error) => {
+                tracing::error!(job.id = message.job_id.0, repository = message.full_name(), error = %error, "job not asked about");
+                return Done::Failed;
+            }
+        };
+        match repair {
+            Repair::None => Done::Nothing,
+            Repair::LeaveStuck => {
+                tracing::info!(
+                    job.id = message.job_id.0,
+                    run.id = message.run_id.0,
+                    "job is queued in a run that has ended"
+                );
+                Done::LeftStuck
+            }
+            Repair::GiveUp | Repair::Relaunch if self.config.dry_run => {
+                tracing::info!(job.id = message.job_id.0, repair = ?repair, reason = question.cause.words(), "would be done");
+                Done::Nothing
+            }
+            Repair::GiveUp => self.give_up(&question).await,
+            Repair::Relaunch => self.relaunch(&question, delay).await,
+        }
+    }
+
+    async fn relaunch(&self, question: &Question, delay: Duration) -> Done {
+        let message = &question.message;
+        match self.queue.send(message, delay.min(LONGEST_DELAY)).await {
+            Ok(()) => {
+                tracing::warn!(
+                    job.id = message.job_id.0,
+                    job.attempt = message.attempt.0,
+                    repository = message.full_name(),
+                    reason = question.cause.words(),
+                    stopped_reason = question.stopped_reason,
+                    thief.job.id = question.thief.as_ref().map(|(job, _)| job.0),
+                    thief.repository = question.thief.as_ref().map(|(_, repository)| repository),
+                    delay_seconds = delay.as_secs(),
+                    "job launched again"
+                );
+                match question.cause {
+                    Cause::Busy => Done::Stolen,
+                    Cause::Untold => Done::Found,
+                    _ => Done::Relaunched,
+                }
+            }
+            Err(error) => {
+                tracing::error!(job.id = message.job_id.0, error = %error, "job not launched again");
+                Done::Failed
+            }
+        }
+    }
+
+    /// The letter carries the message of the next launch, for whoever mends the cause and has it done again.
+    async fn give_up(&self, question: &Question) -> Done {
+        let message = &question.message;
+        let launches = message.attempt.0.saturating_sub(1);
+        let stopped_reason = question.stopped_reason.as_deref().unwrap_or("its tasks ended without a word");
+        tracing::error!(
+            job.id = message.job_id.0,
+            job.attempt = launches,
+            repository = message.full_name(),
+            stopped_reason,
+            "job given up: none of its tasks came to run it"
+        );
+        let Some(url) = &self.config.dead_letter_queue_url else { return Done::GivenUp };
+        let reason = format!("{launches} launches came to nothing, the last one: {stopped_reason}");
+        match self.queue.send_dead_letter(url, &message.to_body(), &reason).await {
+            Ok(()) => Done::GivenUp,
+            Err(error) => {
+                tracing::error!(job.id = message.job_id.0, error = %error, "dead letter not sent");
+                Done::Failed
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Runs and their jobs: what waits, by GitHub's own account.
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+use super::accounts::page_of;
+use super::{Account, Call, GitHub, GitHubError};
+use crate::job::{JobId, OwnerId, RunId, RunnerId};
+
+/// Most items of a page. Source: GitHub's OpenAPI description.
+const PAGE: usize = 100;
+
+const ACTIONS_READ: &str = "the App's repository permission \"Actions: Read-only\"";
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for a runner.
+    Queued,
+    /// A runner has it.
+    InProgress,
+    /// It has ended.
+    Completed,
+    /// It waits for something else, such as an approval: no runner is of use to it yet.
+    #[serde(other)]
+    Waiting,
+}
+
+/// How far a run is, as far as one asks for it. A run of which one job is on goes on, although others may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// All of its jobs wait.
+    Queued,
+    /// Some of its jobs are on.
+    InProgress,
+}
+
+impl RunState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+        }
+    }
+}
+
+/// A run, as GitHub lists it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Its repository.
+    pub repository: RunRepository,
+}
+
+/// A run's repository.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunRepository {
+    /// Its name, without its owner.
+    pub name: String,
+    /// Whose it is.
+    pub owner: RunOwner,
+}
+
+/// A repository's owner.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunOwner {
+    /// The account's id.
+    pub id: OwnerId,
+    /// Its login.
+    pub login: String,
+    /// `Organization` or `User`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+/// A job, as GitHub lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Which attempt of the run; absent from old enterprise servers.
+    #[serde(default = "first_attempt")]
+    pub run_attempt: u32,
+    /// How far it is.
+    #[serde(rename = "status")]
+    pub state: JobState,
+    /// The labels of its `runs-on`.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// When it was created; absent from old enterprise servers.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub created_at: Option<OffsetDateTime>,
+    /// Its page.
+    pub html_url: Option<String>,
+    /// The registration of the runner that has or had it.
+    #[serde(default)]
+    pub runner_id: Option<RunnerId>,
+    /// The name of the same, which outlives its registration.
+    #[serde(default)]
+    pub runner_name: Option<String>,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+#[derive(Deserialize)]
+struct RunJson {
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RunsJson {
+    workflow_runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct JobsJson {
+    jobs: Vec<Job>,
+}
+
+/// One page, and whether there may be another.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Whether it was full.
+    pub is_full: bool,
+}
+
+impl GitHub {
+    /// Runs of a repository in that state, the latest first.
+    pub async fn runs(
+        &self,
+        account: &Account,
+        (owner, repository): (&str, &str),
+        state: RunState,
+        page: u32,
+    ) -> Result<Page<Run>, GitHubError> {
+        let mut call = page_of(vec!["repos", owner, repository, "actions", "runs"], page, ACTIONS_READ);
+        call.query.push(("status", state.as_str().to_owned()));
+        let RunsJson { workflow_runs } = self.call(account, call.about_jobs(owner, repository)).await?;
+        Ok(Page { is_full: workflow_runs.len() >= PAGE, items: workflow_runs })
+    }
+
+    /// Jobs of a run, of its latest attempt.
+    pub async fn jobs_of_run(
+        &self,
+        account: &Account,
+        (owner, repository): (&str, &str),
+        run: RunId,
+        page: u32,
+    ) -> Result<Page<Job>, GitHubError> {
+        let run = run.to_string();
+        let call = page_of(vec!["repos", owner, repository, "actions", "runs", &run, "jobs"], page, ACTIONS_READ);
+        let JobsJson { jobs } = self.call(account, call.about_jobs(owner, repository)).await?;
+        Ok(Page { is_full: jobs.len() >= PAGE, items: jobs })
+    }
+
+    /// One job; `None` if GitHub does not know it (any more).
+    pub async fn job(
+        &self,
+        account: &Account,
+        owner: &str,
+        repository: &str,
+        job: JobId,
+    ) -> Result<Option<Job>, GitHubError> {
+        let id = job.to_string();
+        let call = Call::get(vec!["repos", owner, repository, "actions", "jobs", &id], ACTIONS_READ);
+        match self.call(account, call.about_jobs(owner, repository)).await {
+            Ok(job) => Ok(Some(job)),
+            Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a run has ended. GitHub was seen to leave jobs queued in runs that had.
+    pub async fn run_has_ended(
+        &self,
+        account: &Account,
+        owner: &str,
+        repository: &str,
+        run: RunId,
+    ) -> Result<bool, GitHubError> {
+        let id = run.to_string();
+        let call = Call::get(vec!["repos", owner, repository, "actions", "runs", &id], ACTIONS_READ);
+        match self.call::<RunJson>(account, call.about_jobs(owner, repository)).await {
+            Ok(run) => Ok(run.status.as_deref() == Some("completed")),
+            Err(GitHubError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
