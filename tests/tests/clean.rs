@@ -119,7 +119,7 @@ async fn without_the_list_of_accounts_the_pass_fails_and_deletes_nothing() {
         let orphan = orphan(&world, &Scope::org(ORGANIZATION), 1);
         world.clock.advance(GRACE * 2);
         world.api.faults.script("list-installations", fault);
-        assert!(matches!(world.clean().await, Err(CleanError::Accounts(_))));
+        assert!(matches!(world.clean().await, Err(CleanError::Incomplete(_))));
         assert!(is_there(&world, orphan));
     }
 }
@@ -170,7 +170,7 @@ async fn one_repository_that_fails_does_not_stop_its_neighbours() {
 
 #[tokio::test]
 async fn accounts_and_repositories_of_any_number_are_read_a_hundred_at_a_time() {
-    let world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    let world = World::with(&[("RUNNER_SCOPE", "repo"), ("GITHUB_POINTS_PER_MINUTE", "0")]).await;
     world.github.limit(|limits| limits.secondary = None);
     let last = format!("repository-{:03}", 249);
     for number in 0..250 {
