@@ -47,12 +47,3 @@ async fn a_burst_is_launched_at_nearly_the_permitted_rate_by_five_workers() {
     let (rate, refused) = burst(5, 3600..=7200).await;
     assert!(rate >= 0.9 * PERMITTED_A_MINUTE && refused < 0.05, "{rate} a minute, {refused} refused");
 }
-
-#[tokio::test]
-#[ignore]
-async fn short_jobs() {
-    for workers in [1, 5] {
-        let (rate, refused) = burst(workers, 30..=120).await;
-        assert!(refused < 0.05, "{rate} a minute, {refused} refused");
-    }
-}

@@ -30,7 +30,7 @@ pub(super) const READ_POINTS: u32 = 1;
 const USED_PART: f64 = 0.96;
 
 /// The most that may be saved up, in seconds of the permitted rate: what can be spent at once after a pause.
-const SAVINGS: f64 = 5.0;
+const SAVINGS: f64 = 2.0;
 
 /// Calls that a new process makes at the same time before it has heard an answer.
 const FIRST_CALLS: usize = 2;
@@ -159,7 +159,8 @@ impl Pacer {
         now: OffsetDateTime,
     ) -> &'a mut Ledger {
         let ledger = ledgers.entry(key).or_insert_with(|| Ledger {
-            points: full_rate * SAVINGS,
+            // A second's worth: several new processes start with a burst together.
+            points: full_rate,
             at: now,
             rate: full_rate,
             counted: None,
@@ -232,8 +233,8 @@ mod tests {
     const START: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
     const STEP: Duration = Duration::milliseconds(100);
 
-    /// Three batches of ten that are quickly done, since most of their jobs are only told to come back.
-    const JOBS_PER_STEP: usize = 30;
+    /// Ten batches of ten: most of their jobs are only told to come back, which takes no time.
+    const JOBS_PER_STEP: usize = 100;
 
     /// GitHub's secondary limit: so many points in any window of that length.
     struct Limiter {
