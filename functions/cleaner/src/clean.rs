@@ -43,7 +43,8 @@ pub enum Event {
     Schedule,
     /// A task has stopped: a pass over its job.
     Stopped(TaskArn),
-    /// A task has only come further.
+    /// A task has only come further, or has ended as it does after a job: that is one for each job, and is left to the
+    /// schedule.
     Progress,
 }
 
@@ -52,8 +53,12 @@ impl From<Value> for Event {
         if event["detail-type"] != "ECS Task State Change" {
             return Self::Schedule;
         }
-        match (event["detail"]["lastStatus"].as_str(), event["detail"]["taskArn"].as_str()) {
-            (Some("STOPPED"), Some(arn)) => Self::Stopped(TaskArn(arn.to_owned())),
+        let task = &event["detail"];
+        let mut containers = task["containers"].as_array().into_iter().flatten();
+        let is_ordinary =
+            task["stopCode"] == "EssentialContainerExited" && containers.all(|container| container["exitCode"] == 0);
+        match (task["lastStatus"].as_str(), task["taskArn"].as_str()) {
+            (Some("STOPPED"), Some(arn)) if !is_ordinary => Self::Stopped(TaskArn(arn.to_owned())),
             _ => Self::Progress,
         }
     }
