@@ -1,8 +1,9 @@
 //! The docs' tables say what the code does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
 use jitgate::queue::QueueError;
@@ -42,39 +43,46 @@ fn the_readme_names_every_variable_the_code_reads_and_no_other() {
     assert_eq!(named, read);
 }
 
-/// Every error there is, with the moment it carries where it carries one. A new variant does not compile without a row.
-fn path(error: &LaunchError) -> &'static str {
-    match error {
-        LaunchError::GitHub(error) => match error {
-            GitHubError::NameTaken => "GitHubError::NameTaken",
-            GitHubError::NotFound { .. } => "GitHubError::NotFound",
-            GitHubError::RateLimited { .. } => "GitHubError::RateLimited",
-            GitHubError::Paced { .. } => "GitHubError::Paced",
-            GitHubError::Denied { .. } => "GitHubError::Denied",
-            GitHubError::Full { .. } => "GitHubError::Full",
-            GitHubError::Rejected { .. } => "GitHubError::Rejected",
-            GitHubError::Unavailable { .. } => "GitHubError::Unavailable",
-            GitHubError::Silent { .. } => "GitHubError::Silent",
-            GitHubError::Secret(SecretError::Unreadable { .. }) => "SecretError::Unreadable",
-            GitHubError::Secret(SecretError::Unusable { .. }) => "SecretError::Unusable",
-        },
-        LaunchError::Run(error) => match error {
-            RunError::AlreadyStarted { .. } => "RunError::AlreadyStarted",
-            RunError::TooLarge { .. } => "RunError::TooLarge",
-            RunError::NoCapacity { .. } => "RunError::NoCapacity",
-            RunError::Throttled { .. } => "RunError::Throttled",
-            RunError::Denied { .. } => "RunError::Denied",
-            RunError::Rejected { .. } => "RunError::Rejected",
-            RunError::Unknown { .. } => "RunError::Unknown",
-            RunError::Unavailable { .. } => "RunError::Unavailable",
-            RunError::Silent { .. } => "RunError::Silent",
-        },
-        LaunchError::Ecs(_) => "LaunchError::Ecs",
-        LaunchError::Queue(_) => "LaunchError::Queue",
-        LaunchError::Unsure { .. } => "LaunchError::Unsure",
-        LaunchError::NamesTaken => "LaunchError::NamesTaken",
-        LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
-    }
+/// Lists all paths, and finds an error's own, from the same lines. A new variant does not compile without one here, and
+/// fails the test without a value below and a row in the table.
+macro_rules! paths {
+    ($($pattern:pat => $path:literal,)*) => {
+        const PATHS: &[&str] = &[$($path),*];
+
+        fn path(error: &LaunchError) -> &'static str {
+            match error {
+                $($pattern => $path,)*
+            }
+        }
+    };
+}
+
+paths! {
+    LaunchError::GitHub(GitHubError::NameTaken) => "GitHubError::NameTaken",
+    LaunchError::GitHub(GitHubError::NotFound { .. }) => "GitHubError::NotFound",
+    LaunchError::GitHub(GitHubError::RateLimited { .. }) => "GitHubError::RateLimited",
+    LaunchError::GitHub(GitHubError::Paced { .. }) => "GitHubError::Paced",
+    LaunchError::GitHub(GitHubError::Denied { .. }) => "GitHubError::Denied",
+    LaunchError::GitHub(GitHubError::Full { .. }) => "GitHubError::Full",
+    LaunchError::GitHub(GitHubError::Rejected { .. }) => "GitHubError::Rejected",
+    LaunchError::GitHub(GitHubError::Unavailable { .. }) => "GitHubError::Unavailable",
+    LaunchError::GitHub(GitHubError::Silent { .. }) => "GitHubError::Silent",
+    LaunchError::GitHub(GitHubError::Secret(SecretError::Unreadable { .. })) => "SecretError::Unreadable",
+    LaunchError::GitHub(GitHubError::Secret(SecretError::Unusable { .. })) => "SecretError::Unusable",
+    LaunchError::Run(RunError::AlreadyStarted { .. }) => "RunError::AlreadyStarted",
+    LaunchError::Run(RunError::TooLarge { .. }) => "RunError::TooLarge",
+    LaunchError::Run(RunError::NoCapacity { .. }) => "RunError::NoCapacity",
+    LaunchError::Run(RunError::Throttled { .. }) => "RunError::Throttled",
+    LaunchError::Run(RunError::Denied { .. }) => "RunError::Denied",
+    LaunchError::Run(RunError::Rejected { .. }) => "RunError::Rejected",
+    LaunchError::Run(RunError::Unknown { .. }) => "RunError::Unknown",
+    LaunchError::Run(RunError::Unavailable { .. }) => "RunError::Unavailable",
+    LaunchError::Run(RunError::Silent { .. }) => "RunError::Silent",
+    LaunchError::Ecs(_) => "LaunchError::Ecs",
+    LaunchError::Queue(_) => "LaunchError::Queue",
+    LaunchError::Unsure { .. } => "LaunchError::Unsure",
+    LaunchError::NamesTaken => "LaunchError::NamesTaken",
+    LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
@@ -114,6 +122,41 @@ fn assert_within(error: &LaunchError, waits: Duration, least: Duration, most: Du
     assert!((least..=most).contains(&waits), "{}: {waits} is not within {least} and {most}", path(error));
 }
 
+/// What all functions take from an environment that has what is required, and this.
+fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
+    let mut environment: HashMap<&str, &str> = HashMap::from([
+        ("JOB_QUEUE_URL", "https://sqs.example/1/jobs"),
+        ("GITHUB_SECRET_ID", "github"),
+        ("ECS_CLUSTER", "cluster"),
+        ("RUNNER_CLASSES", r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"]}]"#),
+    ]);
+    environment.insert(variable, value);
+    let environment: Environment = environment.into_iter().collect();
+    let webhook = WebhookConfig::from_environment(&environment)?;
+    Ok(format!("{webhook:?} {:?}", FleetConfig::from_environment(&environment)?))
+}
+
+#[test]
+fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
+    let readme = file("README.md");
+    for row in rows(between(&readme, "## Configuration", "### Runner classes")) {
+        let [variable, _, _, default, example] = &row[..] else { panic!("five columns: {row:?}") };
+        let (variable, example) = (variable.trim_matches('`'), example.trim_matches('`'));
+        let with_example = settings(variable, example).unwrap_or_else(|error| panic!("{error}"));
+        let absent = settings(variable, "");
+        match default.as_str() {
+            "required" => assert_eq!(absent.expect_err(variable).variable, variable),
+            "none" => assert!(absent.unwrap().contains("None"), "{variable}"),
+            default => {
+                assert_eq!(absent.unwrap(), settings(variable, default.trim_matches('`')).unwrap(), "{variable}");
+            }
+        }
+        if variable != "RUST_LOG" {
+            assert_ne!(with_example, settings("", "").unwrap(), "{variable}: an example that changes nothing");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_verdicts_is_what_is_decided() {
     let architecture = file("docs/ARCHITECTURE.md");
@@ -121,7 +164,9 @@ fn the_table_of_verdicts_is_what_is_decided() {
     let until = START + Duration::minutes(20);
     let errors = one_of_each(until);
     let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-    assert_eq!(documented, errors.iter().map(path).collect(), "the same errors");
+    assert_eq!(errors.iter().map(path).collect::<BTreeSet<_>>(), PATHS.iter().copied().collect(), "one of each");
+    assert_eq!(documented, PATHS.iter().copied().collect(), "the same errors");
+    assert_eq!(rows.len(), PATHS.len(), "each of them once");
     for row in &rows {
         let error = errors.iter().find(|error| path(error) == row[0].trim_matches('`')).expect("checked above");
         let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));

@@ -127,6 +127,9 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\" or \"repo\""),
         (&FLEET, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
+        (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
+        (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),
+        (&FLEET, "WEBHOOK_URL", "here", "found \"here\"", "the URL that hooks deliver to"),
     ]
 }
 
@@ -188,8 +191,10 @@ fn no_variable_of_the_readme_goes_without_a_malformed_value() {
         cells[2].split(", ").map(|function| (cells[1].trim_matches('`'), function)).collect::<Vec<_>>()
     });
     let mut documented: BTreeSet<_> = documented.collect();
-    // The worker reads it, but only the cleaner heeds it.
-    assert!(documented.insert(("DRY_RUN", "worker")));
+    // The worker reads them, but only the cleaner heeds them.
+    for variable in ["DRY_RUN", "RECONCILE_REPOSITORIES", "RUNNER_VERSION_FLOOR", "WEBHOOK_URL"] {
+        assert!(documented.insert((variable, "worker")), "{variable}");
+    }
     let tried = malformed()
         .into_iter()
         .flat_map(|(functions, variable, ..)| functions.iter().map(move |&function| (variable, function)));
