@@ -29,8 +29,9 @@ pub(crate) const AT_ONCE: usize = 8;
 /// Jobs that one pass asks GitHub about at most, two points each.
 const MOST_QUESTIONS: usize = 100;
 
-/// How long before its time is up a pass begins nothing any more: longer than a call may take.
-const MARGIN: time::Duration = time::Duration::seconds(20);
+/// How long before its time is up a pass begins nothing any more: longer than the longest step takes if each of its calls
+/// goes unanswered (two questions and a deletion at GitHub, 6 seconds each, and a stop at ECS, 14).
+const MARGIN: time::Duration = time::Duration::seconds(35);
 
 /// How far apart passes are, as the template has it.
 const PASS_SECONDS: i64 = 300;
