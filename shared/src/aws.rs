@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
 /// Attempts of one call, the first included. Repeating any of ours is harmless, and only what stays wrong goes back
 /// to the queue.
@@ -40,4 +41,34 @@ pub async fn sdk_config() -> SdkConfig {
         )
         .load()
         .await
+}
+
+/// What went wrong with a call, in one line that quotes nothing of the answer but the service's own code and message.
+/// The SDK's own words carry the whole answer where it cannot be read, and an answer can hold a secret or a JIT config.
+pub fn words_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let service = match error {
+        SdkError::ServiceError(service) => service.err().code().zip(service.err().message().or(Some(""))),
+        _ => None,
+    };
+    match (error, service, status) {
+        (_, Some((code, message)), _) => format!("{code}: {message}"),
+        (SdkError::TimeoutError(_), ..) => "no answer in time".to_owned(),
+        (SdkError::DispatchFailure(failure), ..) => {
+            failure.as_connector_error().map_or_else(|| "no connection".to_owned(), |error| causes(error))
+        }
+        (_, _, Some(status)) => format!("answer {status} cannot be read"),
+        (..) => "the request could not be made".to_owned(),
+    }
+}
+
+/// An error and what is behind it, in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -60,7 +60,11 @@ impl Environment {
     /// `RUST_LOG`
     pub(crate) fn log_levels(&self) -> Result<Targets, ConfigError> {
         self.parsed("RUST_LOG", Targets::new().with_default(LevelFilter::INFO), |value| {
-            value.parse().map_err(|_| "error, warn, info, debug or trace, or levels by module".to_owned())
+            // A word alone is a level here; `Targets` would take any other for a module and silence everything else.
+            let words = value.split(',').filter(|part| !part.contains('='));
+            let are_levels = words.into_iter().all(|word| word.trim().parse::<LevelFilter>().is_ok());
+            let levels = value.parse().ok().filter(|_| are_levels);
+            levels.ok_or_else(|| "error, warn, info, debug or trace, or levels by module".to_owned())
         })
     }
 
@@ -93,6 +97,11 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 
 fn malformed(variable: &'static str, found: &str, expected: impl Display) -> ConfigError {
     const SHOWN: usize = 80;
+    // A URL's user and query are where people put what nobody should see.
+    if found.contains("://") && found.contains(['@', '?']) {
+        let found = "a URL with a user or a query (not shown)".to_owned();
+        return ConfigError { variable, found, expected: expected.to_string() };
+    }
     let mut shown: String = found.chars().take(SHOWN).collect();
     if shown.len() < found.len() {
         shown.push('…');

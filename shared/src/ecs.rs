@@ -11,13 +11,14 @@ use std::fmt;
 
 use aws_config::SdkConfig;
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
     Container, ContainerOverride, DesiredStatus, KeyValuePair, Tag, Task, TaskField, TaskOverride,
 };
 use time::OffsetDateTime;
 
+use crate::aws::words_of;
 use crate::job::{JobMessage, RunnerId};
 use crate::names::{LaunchToken, NamePrefix};
 
@@ -259,5 +260,5 @@ fn failed<E>(call: &'static str, error: &SdkError<E>) -> EcsError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    EcsError { call, reason: DisplayErrorContext(error).to_string() }
+    EcsError { call, reason: words_of(error) }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 
+use crate::aws::words_of;
 use crate::job::JobMessage;
 
 /// Longest delay of one message. Source: SQS's `SendMessage` reference.
@@ -56,7 +56,7 @@ impl JobQueue {
             .set_delay_seconds((seconds > 0).then_some(seconds))
             .send()
             .await
-            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
+            .map_err(|error| QueueError::new(&words_of(&error)))?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl JobQueue {
             .set_attribute_names(Some(counts.to_vec()))
             .send()
             .await
-            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
+            .map_err(|error| QueueError::new(&words_of(&error)))?;
         let counted = answer.attributes.unwrap_or_default();
         Ok(counts.iter().filter_map(|count| counted.get(count)?.parse::<usize>().ok()).sum())
     }
@@ -93,7 +93,7 @@ impl JobQueue {
             .message_attributes(REASON_ATTRIBUTE, attribute)
             .send()
             .await
-            .map_err(|error| QueueError::new(&DisplayErrorContext(&error)))?;
+            .map_err(|error| QueueError::new(&words_of(&error)))?;
         Ok(())
     }
 }

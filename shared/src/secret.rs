@@ -3,10 +3,11 @@
 use std::fmt;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+
+use crate::aws::words_of;
 
 /// What signs us in at GitHub.
 #[derive(Clone, Debug)]
@@ -130,7 +131,7 @@ impl SecretReader {
     /// The current version.
     pub async fn current(&self) -> Result<GitHubSecret, SecretError> {
         let value = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let value = value.map_err(|error| self.unreadable(DisplayErrorContext(&error)))?;
+        let value = value.map_err(|error| self.unreadable(words_of(&error)))?;
         self.parse(value.secret_string())
     }
 
@@ -144,7 +145,7 @@ impl SecretReader {
             {
                 Ok(None)
             }
-            Err(error) => Err(self.unreadable(DisplayErrorContext(&error))),
+            Err(error) => Err(self.unreadable(words_of(&error))),
         }
     }
 
@@ -153,8 +154,8 @@ impl SecretReader {
         SecretError::Unusable { id: self.id.clone(), problem: problem.into() }
     }
 
-    fn unreadable(&self, cause: impl fmt::Display) -> SecretError {
-        SecretError::Unreadable { id: self.id.clone(), cause: cause.to_string() }
+    fn unreadable(&self, cause: String) -> SecretError {
+        SecretError::Unreadable { id: self.id.clone(), cause }
     }
 
     fn parse(&self, json: Option<&str>) -> Result<GitHubSecret, SecretError> {

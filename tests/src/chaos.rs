@@ -24,7 +24,12 @@ mod report;
 pub mod tripwire;
 mod turnstile;
 
+use std::collections::BTreeMap;
+
 use driver::Driver;
+use time::OffsetDateTime;
+
+use crate::github::Meter;
 
 pub use plan::Knobs;
 pub use report::Report;
@@ -34,6 +39,10 @@ pub use report::Report;
 pub struct Verdict {
     /// What was run, and how often what happened.
     pub report: Report,
+    /// When each task was started.
+    pub launches: Vec<OffsetDateTime>,
+    /// How much of GitHub's limits each identity has used.
+    pub meters: BTreeMap<String, Meter>,
     /// What does not hold, each with what had happened to the job.
     pub complaints: Vec<String>,
 }
@@ -53,5 +62,5 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
         }
     }
     let complaints = driver.judge.complaints().iter().map(complaint).collect();
-    Verdict { complaints, report: driver.report }
+    Verdict { complaints, launches: driver.launches, meters: driver.world.github.meters(), report: driver.report }
 }

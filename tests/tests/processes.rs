@@ -161,7 +161,6 @@ async fn a_malformed_variable_stops_each_function_that_reads_it_and_is_named() {
 }
 
 #[tokio::test]
-#[ignore = "shared/src/config.rs shows what was found, password and all"]
 async fn a_password_in_an_url_is_refused_without_being_shown() {
     let world = world().await;
     for url in ["https://octocat:PASSWORD@github.example", "https://github.example/api/v3?access_token=PASSWORD"] {
@@ -172,7 +171,6 @@ async fn a_password_in_an_url_is_refused_without_being_shown() {
 }
 
 #[tokio::test]
-#[ignore = "shared/src/config.rs takes a word without a level for a module's name, and nothing is logged any more"]
 async fn a_misspelt_log_level_stops_each_function_and_does_not_silence_it() {
     let world = world().await;
     for function in EVERY {
@@ -440,7 +438,6 @@ async fn an_answer_of_githubs_that_cannot_be_read_is_not_quoted() {
 
 /// A task as ECS shows it carries its JIT config, a secret's value all there is.
 #[tokio::test]
-#[ignore = "the SDK's errors quote the answer's body, and shared/ logs them whole"]
 async fn an_answer_of_awss_that_cannot_be_read_is_not_quoted() {
     let cut_off = format!(r#"{{"tasks":[{{"overrides":{{"containerOverrides":[{{"environment":[{{"value":"{PLANTED}"#);
     for (operation, status, body) in [

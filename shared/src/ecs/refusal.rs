@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::run_task::{RunTaskError, RunTaskOutput};
 use secrecy::SecretString;
 
 use super::TaskArn;
 use super::launch::LONGEST_OVERRIDES;
+use crate::aws::words_of;
 use crate::secret::expose;
 
 /// Why a task did not start. None of them carries the configuration.
@@ -106,7 +107,7 @@ pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> 
     let words = |error: &dyn fmt::Display| error.to_string().replace(expose(config), "[JIT config]");
     let answer_status = error.raw_response().map(|response| response.status().as_u16());
     let Some(service_error) = error.as_service_error() else {
-        let reason = words(&DisplayErrorContext(error));
+        let reason = words_of(error);
         return match answer_status {
             Some(500..) => RunError::Unavailable { reason },
             _ => RunError::Silent { reason },

@@ -34,6 +34,7 @@ pub use runners::{Deletion, JitConfig, JitRequest, Runner, RunnerStatus};
 pub use runs::{Job, JobState, Page, Run, RunOwner, RunRepository, RunState};
 pub use versions::{EndOfLife, RunnerVersion};
 
+use crate::aws::causes;
 use crate::clock::Clock;
 use crate::config::{GitHubConfig, ScopeKind};
 use crate::job::{InstallationId, JobMessage};
@@ -417,15 +418,4 @@ impl GitHub {
         url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(path);
         url
     }
-}
-
-/// An error and what is behind it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

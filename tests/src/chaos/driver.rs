@@ -165,6 +165,8 @@ pub(super) struct Driver {
     pub(super) report: Report,
     pub(super) judge: Judge,
     pub(super) jobs: Vec<JobId>,
+    /// When each task was started.
+    pub(super) launches: Vec<OffsetDateTime>,
     arrivals: Arrivals,
     workers: Vec<Slot<Worker>>,
     webhooks: Vec<Slot<Webhook>>,
@@ -224,6 +226,7 @@ impl Driver {
             report: Report { seeds: 1, ..Report::default() },
             judge: Judge::default(),
             jobs: Vec::new(),
+            launches: Vec::new(),
             arrivals: Arrivals::default(),
             workers: Vec::new(),
             webhooks: Vec::new(),
@@ -258,7 +261,9 @@ impl Driver {
             self.at(START + job.at, Event::Come(index));
         }
         let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
-        self.after(first, Event::Clean);
+        if self.knobs.cleaner {
+            self.after(first, Event::Clean);
+        }
         let ordinary = self.plan.most_tasks.map_or(Limit::default(), Limit::tasks);
         self.set_limit(&ordinary);
         for shortage in self.plan.shortages.clone() {
@@ -881,6 +886,7 @@ impl Driver {
                     self.diary.made_task(task, job);
                     self.diary.note(now, [job], format!("task {} of {token}", task.rsplit('/').next().unwrap_or("")));
                     self.report.tasks += 1;
+                    self.launches.push(now);
                     self.report.relaunches += u64::from(!token.ends_with("-1"));
                     self.judge.started(&self.world, job, task, token);
                     self.curse(task, start);
@@ -960,7 +966,7 @@ impl Driver {
                 TaskChange::Stopped { task } => {
                     self.end_runner(&task, true);
                     // EventBridge loses one now and then.
-                    if !self.mishaps.happens(self.knobs.faults / 10.0) {
+                    if self.knobs.cleaner && !self.mishaps.happens(self.knobs.faults / 10.0) {
                         let delay = self.chance.seconds(1, 5);
                         self.after(delay, Event::Stopped(task));
                     }
@@ -972,7 +978,7 @@ impl Driver {
 
     fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
         let config = environment.get(JIT_CONFIG_VARIABLE).map(String::as_str).unwrap_or_default();
-        let work = self.chance.seconds(30, 600);
+        let work = self.chance.seconds(*self.knobs.work.start(), *self.knobs.work.end());
         let job = self.diary.job_of_task(task);
         if let Ok(runner) = Runner::start(&self.world.github, config, work) {
             self.diary.note(self.now(), job, "its runner is online");

@@ -1,5 +1,6 @@
 //! What a seed decides before anything happens: which jobs come when, what they need, and what befalls them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -15,6 +16,10 @@ pub struct Knobs {
     pub workers: Option<usize>,
     /// The jobs come within this time; absent for whatever the seed says, from a burst to a trickle.
     pub within: Option<Duration>,
+    /// How long a job works, in seconds.
+    pub work: RangeInclusive<u64>,
+    /// The share of jobs that belong to a second organisation.
+    pub elsewhere: f64,
     /// The share of jobs that have their labels in common with many others, so that any of their runners may take them.
     pub alike: f64,
     /// The share of jobs of which GitHub tells twice, under another delivery id.
@@ -31,6 +36,8 @@ pub struct Knobs {
     pub cancelled: f64,
     /// The share of tasks that come to nothing before they take a job: they fail to start, or Spot takes them back.
     pub deaths: f64,
+    /// Whether the cleaner has its passes and hears of tasks that stop.
+    pub cleaner: bool,
     /// Whether capacity is short at times, lists lag, and GitHub's `busy` and deletions do.
     pub weather: bool,
 }
@@ -45,6 +52,8 @@ impl Knobs {
             jobs,
             workers: None,
             within: None,
+            work: 30..=600,
+            elsewhere: 0.2,
             alike: 0.4,
             told_twice: 0.1,
             repeats: 0.1,
@@ -52,6 +61,7 @@ impl Knobs {
             faults: 0.2,
             cancelled: 0.05,
             deaths: 0.04,
+            cleaner: true,
             weather: true,
         }
     }
@@ -62,6 +72,8 @@ impl Knobs {
             jobs,
             workers: None,
             within: None,
+            work: 30..=600,
+            elsewhere: 0.0,
             alike: 0.0,
             told_twice: 0.0,
             repeats: 0.0,
@@ -69,6 +81,7 @@ impl Knobs {
             faults: 0.0,
             cancelled: 0.0,
             deaths: 0.0,
+            cleaner: false,
             weather: false,
         }
     }
@@ -207,7 +220,7 @@ impl Plan {
         let alike = chance.happens(knobs.alike);
         let latest = u64::try_from(within.as_millis()).expect("short") + 1;
         let at = Duration::from_millis(chance.below(latest));
-        let owner = if chance.happens(0.2) { OTHER_OWNER } else { crate::github::ORGANIZATION };
+        let owner = if chance.happens(knobs.elsewhere) { OTHER_OWNER } else { crate::github::ORGANIZATION };
         let told_again_after = chance.happens(knobs.told_twice).then(|| {
             // Mostly at once, as GitHub does by accident; sometimes when all is over.
             let latest = if chance.happens(0.5) { 5 } else { 900 };
