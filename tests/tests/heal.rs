@@ -190,6 +190,27 @@ async fn a_runner_that_takes_a_job_between_look_and_deletion_stays() {
 }
 
 #[tokio::test]
+async fn a_task_is_stopped_only_once_its_registration_is_deleted_or_gone() {
+    for (answer, is_stopped, fails) in [
+        (github::answers::still_running("jit"), false, false),
+        (github::answers::not_found(), true, false),
+        (github::answers::server_error(), false, true),
+        (github::answers::secondary_limit(Some(MINUTE)), false, false),
+    ] {
+        let mut world = World::new().await;
+        surplus(&mut world).await;
+        world.clean().await.unwrap();
+        world.pass(PASS * 2);
+        world.api.faults.script("delete-runner", Fault::Refuse(answer));
+        assert_eq!(world.clean().await.is_err(), fails);
+        assert_eq!(world.live_tasks() == 0, is_stopped);
+        world.pass(PASS);
+        world.clean().await.unwrap();
+        assert_eq!(world.live_tasks(), 0, "the next pass makes up for it");
+    }
+}
+
+#[tokio::test]
 async fn a_runner_that_github_takes_for_idle_in_the_middle_of_its_job_stays() {
     let mut world = World::new().await;
     world.github.behave(|behaviour| behaviour.deletion_trusts_busy = true);
@@ -312,14 +333,15 @@ async fn a_runner_that_crashes_before_its_job_is_replaced() {
 }
 
 #[tokio::test]
-async fn an_ordinary_end_costs_the_event_no_call_to_github() {
+async fn an_ordinary_end_costs_the_event_no_call() {
     let mut world = World::new().await;
     world.queue_and_deliver().await;
     world.work().await;
     world.pass(PASS);
     world.api.calls.clear();
+    world.aws.calls().clear();
     world.heal().await.unwrap();
-    assert_eq!(world.api.calls.operations(), Vec::<String>::new());
+    assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty());
 }
 
 #[tokio::test]

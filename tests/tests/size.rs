@@ -1,7 +1,7 @@
 //! What a pass over a large fleet costs, in calls and in memory.
 //!
 //! `cargo build --release -p cleaner`, then
-//! `CLEANER=target/release/cleaner cargo test -p jitgate-tests --test size -- --ignored --nocapture`.
+//! `CLEANER=$PWD/target/release/cleaner cargo test -p jitgate-tests --test size -- --ignored --nocapture`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

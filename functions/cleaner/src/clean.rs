@@ -29,8 +29,9 @@ pub(crate) const AT_ONCE: usize = 8;
 /// Jobs that one pass asks GitHub about at most, two points each.
 const MOST_QUESTIONS: usize = 100;
 
-/// How long before its time is up a pass begins nothing any more: longer than a call may take.
-const MARGIN: time::Duration = time::Duration::seconds(20);
+/// How long before its time is up a pass begins nothing any more: longer than the longest step takes if each of its calls
+/// goes unanswered (two questions and a deletion at GitHub, 6 seconds each, and a stop at ECS, 14).
+const MARGIN: time::Duration = time::Duration::seconds(35);
 
 /// How far apart passes are, as the template has it.
 const PASS_SECONDS: i64 = 300;
@@ -43,7 +44,8 @@ pub enum Event {
     Schedule,
     /// A task has stopped: a pass over its job.
     Stopped(TaskArn),
-    /// A task has only come further.
+    /// A task has only come further, or has ended as it does after a job: that is one for each job, and is left to the
+    /// schedule.
     Progress,
 }
 
@@ -52,8 +54,12 @@ impl From<Value> for Event {
         if event["detail-type"] != "ECS Task State Change" {
             return Self::Schedule;
         }
-        match (event["detail"]["lastStatus"].as_str(), event["detail"]["taskArn"].as_str()) {
-            (Some("STOPPED"), Some(arn)) => Self::Stopped(TaskArn(arn.to_owned())),
+        let task = &event["detail"];
+        let mut containers = task["containers"].as_array().into_iter().flatten();
+        let is_ordinary =
+            task["stopCode"] == "EssentialContainerExited" && containers.all(|container| container["exitCode"] == 0);
+        match (task["lastStatus"].as_str(), task["taskArn"].as_str()) {
+            (Some("STOPPED"), Some(arn)) if !is_ordinary => Self::Stopped(TaskArn(arn.to_owned())),
             _ => Self::Progress,
         }
     }
