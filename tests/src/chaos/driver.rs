@@ -10,7 +10,6 @@ use cleaner::{Cleaner, Event as CleanerEvent};
 use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
-use jitgate::ecs::TaskArn;
 use jitgate::job::{JobId, JobMessage, RunnerId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -26,14 +25,14 @@ use super::judge::{Judge, NOBODY_TOOK_IT_BACK};
 use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, MOST_COPIES, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Held, Kind, Process, Turnstile};
-use crate::aws::ecs::{Limit, Pace, Provider, TaskChange};
+use crate::aws::ecs::{Limit, Pace, Provider, StopCode, TaskChange};
 use crate::aws::sqs::mapping::{Batch, EventSource};
 use crate::github::{HookTarget, JobSpec, JobStatus, Outcome};
 use crate::lambda::http_event::Front;
 use crate::payloads::sign;
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 use crate::wire::{Answer, Request, Service};
-use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, WEBHOOK_SECRET, World};
+use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, VISIBILITY, WEBHOOK_SECRET, World};
 
 /// So many looks in a row that find nothing new mean that everybody waits for the driver. What goes over a socket takes
 /// two to ten of them.
@@ -47,6 +46,12 @@ const CLEANER_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How often the cleaner's schedule comes, as the template has it.
 const CLEANER_PAUSE: Duration = Duration::from_mins(5);
+
+/// How long a delivery is on its way, and its message after it.
+const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
+
+/// What nobody but the cleaner finds, it finds within this time, although most of its passes fail somewhere.
+const CLEANER_MENDS: Duration = Duration::from_mins(75);
 
 /// How long callers wait for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
@@ -96,10 +101,8 @@ enum Event {
     Answer(u64),
     /// Lambda ends an invocation that takes too long.
     Expire(Process, u64),
-    /// The cleaner's schedule.
-    Clean,
-    /// EventBridge tells the cleaner that a task has stopped.
-    Stopped(String),
+    /// The cleaner hears of a task that has stopped; or of nothing, as its schedule has it.
+    Clean(Option<CleanerEvent>),
     /// A runner looks up.
     Step(String),
     /// Spot takes a task back, unless it works already.
@@ -262,7 +265,7 @@ impl Driver {
         }
         let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
         if self.knobs.cleaner {
-            self.after(first, Event::Clean);
+            self.after(first, Event::Clean(None));
         }
         let ordinary = self.plan.most_tasks.map_or(Limit::default(), Limit::tasks);
         self.set_limit(&ordinary);
@@ -357,10 +360,10 @@ impl Driver {
                         self.world.aws.ecs.reclaim_spot(&task);
                     }
                 }
-                Event::Stopped(task) => self.clean(CleanerEvent::Stopped(TaskArn(task))).await,
-                Event::Clean => {
+                Event::Clean(Some(event)) => self.clean(event).await,
+                Event::Clean(None) => {
                     self.clean(CleanerEvent::Schedule).await;
-                    self.after(CLEANER_PAUSE, Event::Clean);
+                    self.after(CLEANER_PAUSE, Event::Clean(None));
                 }
                 Event::Limit(limit) => self.set_limit(&limit),
             }
@@ -388,6 +391,7 @@ impl Driver {
         self.report.jobs += 1;
         self.progress = self.now();
         self.diary.note(self.now(), [job], "queued");
+        self.promise(job, LONGEST_DELIVERY);
         if let Some(delay) = planned.cancelled_after {
             self.after(delay, Event::Cancel(job));
         }
@@ -475,9 +479,10 @@ impl Driver {
         };
         let process = self.cleaners[slot].process;
         let function = Arc::clone(&self.cleaners[slot].function);
+        let until = self.now() + CLEANER_TIMEOUT;
         let work = async move {
             // It says whether all could be done, and has logged what could not.
-            let _ = function.handle(&event).await;
+            let _ = function.handle_until(&event, Some(until)).await;
             Ended::Cleaned
         };
         let invocation = self.invoke(process, Box::pin(work), 5);
@@ -486,7 +491,15 @@ impl Driver {
         self.after(CLEANER_TIMEOUT, Event::Expire(process, number));
     }
 
+    /// Something comes of what is under way for a job within this time.
+    fn promise(&mut self, job: JobId, within: Duration) {
+        self.judge.promise(job, self.now() + within);
+    }
+
     fn delivered(&mut self, parcel: &Parcel, status: u16) {
+        if !(200..300).contains(&status) {
+            self.promise(parcel.job, CLEANER_MENDS);
+        }
         self.diary.note(self.now(), [parcel.job], format!("delivery {} → {status}", parcel.guid));
         if let Some(id) = parcel.id {
             self.world.github.delivered(id, Outcome { status, body: String::new() });
@@ -601,6 +614,7 @@ impl Driver {
             }
             if let Ok(message) = JobMessage::parse(body) {
                 jobs.insert(message.job_id);
+                self.promise(message.job_id, WORKER_TIMEOUT + VISIBILITY);
                 if self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id) {
                     self.source.repeat(&batch, number);
                 }
@@ -889,6 +903,7 @@ impl Driver {
                     self.launches.push(now);
                     self.report.relaunches += u64::from(!token.ends_with("-1"));
                     self.judge.started(&self.world, job, task, token);
+                    self.judge.promise(job, now + start);
                     self.curse(task, start);
                 }
             }
@@ -914,6 +929,7 @@ impl Driver {
                 let delay = request["DelaySeconds"].as_u64().unwrap_or(0);
                 let body = request["MessageBody"].as_str().unwrap_or_default();
                 if let Ok(message) = JobMessage::parse(body) {
+                    self.judge.promise(message.job_id, now + Duration::from_secs(delay));
                     let text = format!(
                         "sent anew for {delay} s: attempt {}, {:?}, born {}, {} deferrals, backoff {}{}",
                         message.attempt,
@@ -968,12 +984,27 @@ impl Driver {
                     // EventBridge loses one now and then.
                     if self.knobs.cleaner && !self.mishaps.happens(self.knobs.faults / 10.0) {
                         let delay = self.chance.seconds(1, 5);
-                        self.after(delay, Event::Stopped(task));
+                        let event = self.stop_event(&task);
+                        self.after(delay, Event::Clean(Some(event)));
                     }
                 }
             }
         }
         self.collect_deliveries();
+    }
+
+    /// As much of what EventBridge tells as the cleaner reads.
+    fn stop_event(&self, task: &str) -> CleanerEvent {
+        let stopped = self.world.aws.ecs.task(task).expect("a task that has just stopped");
+        CleanerEvent::from(json!({
+            "detail-type": "ECS Task State Change",
+            "detail": {
+                "taskArn": task,
+                "lastStatus": "STOPPED",
+                "stopCode": stopped.stop_code.map(StopCode::as_str),
+                "containers": [{ "exitCode": stopped.exit_code }],
+            },
+        }))
     }
 
     fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
@@ -995,6 +1026,10 @@ impl Driver {
         let job = self.diary.job_of_task(task);
         if let Some(working) = self.working.remove(task) {
             self.judge.complain(Some(working), "its runner was stopped while it worked");
+        }
+        if let Some(job) = job {
+            // Its job may still wait.
+            self.promise(job, CLEANER_MENDS);
         }
         self.diary.note(self.now(), job, if killed { "its task is over" } else { "its task is told to stop" });
         if let Some(AtWork { runner, .. }) = self.runners.remove(task) {
@@ -1020,6 +1055,11 @@ impl Driver {
                     let text = if own == Some(job) { "runs on its own runner" } else { "runs on another's runner" };
                     self.diary.note(self.world.clock.now(), own.into_iter().chain([job]), format!("{job} {text}"));
                     self.after(work, Event::Step(task.to_owned()));
+                    self.judge.taken(job, self.now());
+                    if let Some(robbed) = own.filter(|own| *own != job) {
+                        // Its own runner comes, or the launch that finds it running launches the other one again.
+                        self.promise(robbed, CLEANER_MENDS);
+                    }
                     self.progress = self.now();
                 }
             }

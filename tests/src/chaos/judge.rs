@@ -4,10 +4,15 @@
 //! jobs are alike, one may be run by another's runner, and its own may then find another's job, or none. So a job may
 //! rightly have two live tasks: one whose runner works on somebody else's job, and one that is still to take its own.
 //! What never may be is two that could both still take it.
+//!
+//! A job may wait for as long as it was sent back to wait, and for what its faults cost: the visibility of a message
+//! whose worker died, the cleaner's next look. What never may be is that it waits and nobody is bound to look after it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jitgate::job::{JobId, RunnerId};
+use time::OffsetDateTime;
 
 use super::driver::Driver;
 use crate::aws::ecs::Task;
@@ -17,6 +22,9 @@ use crate::world::{JOB_QUEUE, World};
 /// The one kind of registration that should not be left to the cleaner: some launch made it, and no later one of the
 /// same job took it back.
 pub(super) const NOBODY_TOOK_IT_BACK: &str = "no launch took it back";
+
+/// What may lie between a moment at which something was to happen and when it did: all workers are busy, or few.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug)]
 struct Launch {
@@ -29,6 +37,8 @@ struct Launch {
 pub(super) struct Judge {
     complaints: Vec<(Option<JobId>, String)>,
     cancelled: Vec<JobId>,
+    /// Until when somebody is bound to look after a job that waits.
+    promises: BTreeMap<JobId, OffsetDateTime>,
     launches: BTreeMap<JobId, Vec<Launch>>,
     left_over: Vec<Option<JobId>>,
 }
@@ -49,6 +59,23 @@ impl Judge {
 
     pub(super) fn cancelled(&mut self, job: JobId) {
         self.cancelled.push(job);
+    }
+
+    /// Something is under way for the job that will come to something by then: a delivery, a message that waits or is
+    /// being worked on, a task that starts, the cleaner's next look.
+    pub(super) fn promise(&mut self, job: JobId, until: OffsetDateTime) {
+        let promise = self.promises.entry(job).or_insert(until);
+        *promise = (*promise).max(until);
+    }
+
+    /// The job got its runner. Until then no time must have passed in which nobody was bound to look after it.
+    pub(super) fn taken(&mut self, job: JobId, at: OffsetDateTime) {
+        if let Some(promised) = self.promises.remove(&job)
+            && at > promised + PATIENCE
+        {
+            let late = (at - promised).whole_seconds();
+            self.complain(Some(job), format!("it got its runner {late} s after anybody was bound to look after it"));
+        }
     }
 
     pub(super) fn left_over(&mut self, job: Option<JobId>) {
