@@ -7,7 +7,7 @@ const PERMITTED_A_MINUTE: f64 = 180.0;
 
 /// Enough that what may be saved up before the burst does not count.
 fn jobs() -> usize {
-    std::env::var("CHAOS_JOBS").map_or(600, |jobs| jobs.parse().expect("a number"))
+    std::env::var("CHAOS_JOBS").map_or(1500, |jobs| jobs.parse().expect("a number"))
 }
 
 /// Launches a minute from the first to the last one, and the share of calls that GitHub refused.
