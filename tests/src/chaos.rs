@@ -9,10 +9,10 @@
 //! # What a seed repeats
 //!
 //! Time stands still while anybody can go on by himself; then the driver turns the clock to the next thing that
-//! happens. All chance is the seed's, and calls that arrive between two moments are sorted before they are looked at, so
-//! a seed repeats a run call by call, with two exceptions. The driver knows that everybody waits by having looked many
-//! times in vain, since the calls go over real sockets: on a machine that stalls in the middle of one it may turn the
-//! clock too early, and the run differs from there. And the worker's own jitter is not the seed's.
+//! happens. All chance is the seed's or the clock's, and calls that arrive between two moments are sorted before they
+//! are looked at, so a seed repeats a run call by call. The calls go over real sockets all the same, and the driver knows
+//! that everybody waits for it by having looked many times in vain: on a machine that stalls in the middle of one it may
+//! turn the clock too early, and the run goes another way from there.
 
 mod diary;
 mod driver;

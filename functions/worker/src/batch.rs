@@ -260,7 +260,7 @@ impl Worker {
         error: &LaunchError,
         now: OffsetDateTime,
     ) -> Result<Outcome, MustReturn> {
-        match decide(error, message.backoff, now) {
+        match decide(error, message.backoff, now, self.clock.chance()) {
             Verdict::Defer { until, grows } => {
                 tracing::warn!(
                     job.id = message.job_id.0,

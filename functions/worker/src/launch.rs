@@ -23,7 +23,7 @@ use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, is_passing, random_fraction};
+use crate::verdict::{LaunchError, is_passing};
 
 /// How often a failure that may pass is repeated within an invocation.
 const QUICK_REPEATS: u32 = 2;
@@ -403,7 +403,7 @@ async fn quickly<T>(clock: &Clock, call: impl AsyncFn() -> Result<T, GitHubError
         match call().await {
             Err(error) if is_passing(&error) && repeats < QUICK_REPEATS && begun.elapsed() < QUICK_BUDGET => {
                 let pause = QUICK_PAUSE * 3_u32.pow(repeats);
-                clock.sleep(pause.mul_f64(0.5 + random_fraction())).await;
+                clock.sleep(pause.mul_f64(0.5 + clock.chance())).await;
                 repeats += 1;
             }
             outcome => return outcome,
