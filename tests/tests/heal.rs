@@ -359,6 +359,22 @@ async fn when_the_event_is_lost_the_schedule_heals() {
 }
 
 #[tokio::test]
+async fn a_question_that_github_fails_to_answer_is_asked_again_at_once() {
+    for operation in ["get-job", "get-run"] {
+        let mut world = World::new().await;
+        world.aws.ecs.fail_next_start(BAD_IMAGE);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        world.pass(MINUTE);
+        world.api.faults.script(operation, Fault::LoseAnswer);
+        world.api.faults.script(operation, Fault::Refuse(github::answers::bad_gateway()));
+        world.heal().await.unwrap();
+        work_until_quiet(&mut world).await;
+        assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed, "{operation}");
+    }
+}
+
+#[tokio::test]
 async fn event_and_schedule_together_and_two_cleaners_at_once_make_one_runner() {
     let mut world = World::new().await;
     starts_after(&world, MINUTE);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jitgate::github::{Account, GitHubError, JobState};
+use jitgate::github::{Account, GitHubError, JobState, quickly};
 use jitgate::queue::LONGEST_DELAY;
 
 use crate::clean::{Cleaner, Pass};
@@ -19,10 +19,12 @@ impl Cleaner {
         let account = Account::from(message);
         let answer = async {
             let (owner, repository) = (message.owner.as_str(), message.repository.as_str());
-            let job = self.github.job(&account, owner, repository, message.job_id).await?;
+            let look = async || self.github.job(&account, owner, repository, message.job_id).await;
+            let job = quickly(&self.clock, look).await?;
             let state = job.map(|job| job.state);
             let is_queued = state == Some(JobState::Queued);
-            let has_ended = is_queued && self.github.run_has_ended(&account, owner, repository, message.run_id).await?;
+            let ask = async || self.github.run_has_ended(&account, owner, repository, message.run_id).await;
+            let has_ended = is_queued && quickly(&self.clock, ask).await?;
             Ok::<_, GitHubError>(plan_repair(&question, state, has_ended))
         };
         let repair = match answer.await {

@@ -13,27 +13,15 @@
 //!   waits, the task is stopped and the job is launched under the next attempt.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
 
 use jitgate::classes::RunnerClass;
-use jitgate::clock::Clock;
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner};
+use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
 use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
 use crate::verdict::{LaunchError, is_passing};
-
-/// How often a failure that may pass is repeated within an invocation.
-const QUICK_REPEATS: u32 = 2;
-
-/// The wait before the first of them; three times that before the second.
-const QUICK_PAUSE: Duration = Duration::from_millis(150);
-
-/// Beyond this, in real time, nothing is repeated: GitHub that does not answer at all may cost each step of a launch two
-/// time-outs, not three, or the steps together would outlast the function.
-const QUICK_BUDGET: Duration = Duration::from_secs(6);
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
@@ -391,22 +379,6 @@ impl Worker {
                 tracing::warn!(runner.id = id.0, error = %error, "registration not deleted");
                 false
             }
-        }
-    }
-}
-
-/// Repeats what is likely to pass within a second.
-async fn quickly<T>(clock: &Clock, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
-    let begun = Instant::now();
-    let mut repeats = 0;
-    loop {
-        match call().await {
-            Err(error) if is_passing(&error) && repeats < QUICK_REPEATS && begun.elapsed() < QUICK_BUDGET => {
-                let pause = QUICK_PAUSE * 3_u32.pow(repeats);
-                clock.sleep(pause.mul_f64(0.5 + clock.chance())).await;
-                repeats += 1;
-            }
-            outcome => return outcome,
         }
     }
 }

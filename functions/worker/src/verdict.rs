@@ -75,7 +75,7 @@ pub enum Verdict {
 
 /// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.
 pub fn is_passing(error: &GitHubError) -> bool {
-    matches!(error, GitHubError::Unavailable { .. } | GitHubError::Silent { .. })
+    error.is_passing()
 }
 
 /// Whether only a person can help, by mending the App, its installation, the secret or a role.
