@@ -27,6 +27,7 @@ mod turnstile;
 use std::collections::BTreeMap;
 
 use driver::Driver;
+use jitgate::job::JobId;
 use time::OffsetDateTime;
 
 use crate::github::Meter;
@@ -52,15 +53,23 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
     judge::conclude(&mut driver);
-    let complaint = |(job, what): &(Option<jitgate::job::JobId>, String)| match job {
+    let complaint = |(job, what): &(Option<JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
         None => format!("{what}\n{}", driver.diary.end()),
     };
-    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
-        for job in driver.judge.leftovers().iter().flatten() {
-            eprintln!("seed {seed}: leftover\n{}", driver.diary.of(*job));
-        }
-    }
+    tell(seed, &driver);
     let complaints = driver.judge.complaints().iter().map(complaint).collect();
     Verdict { complaints, launches: driver.launches, meters: driver.world.github.meters(), report: driver.report }
+}
+
+/// Tells what somebody wants to know besides what went wrong.
+fn tell(seed: u64, driver: &Driver) {
+    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
+        for job in driver.judge.leftovers().iter().flatten() {
+            eprintln!("seed {seed}: a registration was left to the cleaner\n{}", driver.diary.of(*job));
+        }
+    }
+    for job in std::env::var("CHAOS_JOB").iter().filter_map(|job| job.parse().ok()) {
+        eprintln!("seed {seed}: {}", driver.diary.of(JobId(job)));
+    }
 }

@@ -9,6 +9,7 @@
 //!
 //! - `CHAOS_SEEDS`: one seed, or the first and the last of many; 1-100.
 //! - `CHAOS_JOBS`: jobs for each seed; 100. A seed with another number of jobs is another run.
+//! - `CHAOS_JOB`: the id of a job to be told of, whatever became of it.
 //! - `CHAOS_LEFTOVERS`: if set, tells of each registration that a launch left to the cleaner, although that is no failure.
 //!
 //! A seed that fails is told with the command that repeats it and with all that happened to the jobs concerned.

@@ -184,8 +184,7 @@ pub(super) struct Driver {
     runners: BTreeMap<String, AtWork>,
     idle: BTreeSet<String>,
     working: HashMap<String, JobId>,
-    /// What GitHub told of each job first, and when it will say so again.
-    told: HashMap<JobId, Parcel>,
+    /// After how long GitHub will tell of a job once more.
     again: HashMap<JobId, Duration>,
     chance: Chance,
     mishaps: Chance,
@@ -242,7 +241,6 @@ impl Driver {
             runners: BTreeMap::new(),
             idle: BTreeSet::new(),
             working: HashMap::new(),
-            told: HashMap::new(),
             again: HashMap::new(),
             chance: Chance::new(seed, "ways"),
             mishaps: Chance::new(seed, "mishaps"),
@@ -414,16 +412,14 @@ impl Driver {
     fn collect_deliveries(&mut self) {
         for delivery in self.world.github.take_deliveries() {
             let Some(job) = delivery.job_id else { continue };
-            let is_queued = self.world.github.job(job).is_some_and(|job| job.status == JobStatus::Queued);
-            let is_over = self.world.github.job(job).is_some_and(|job| job.status == JobStatus::Completed);
-            if !is_queued && !is_over {
-                // Nobody acts on `in_progress`.
+            let action = action_of(&delivery.body);
+            if action == "in_progress" {
+                // Nobody acts on it.
                 self.world.github.delivered(delivery.id, Outcome { status: 200, body: String::new() });
                 continue;
             }
             let parcel = Parcel { id: Some(delivery.id), guid: delivery.guid, body: delivery.body, job };
-            if is_queued && !self.told.contains_key(&job) {
-                self.told.insert(job, parcel.clone());
+            if action == "queued" {
                 if let Some(delay) = self.again.remove(&job) {
                     let again = Parcel { id: None, guid: format!("{}-again", parcel.guid), ..parcel.clone() };
                     self.report.told_twice += 1;
@@ -1080,6 +1076,15 @@ impl Driver {
             self.step(&task);
         }
     }
+}
+
+/// The `action` of a delivery.
+fn action_of(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Action {
+        action: String,
+    }
+    serde_json::from_slice::<Action>(body).expect("GitHub's own payload").action
 }
 
 /// One class for all labels, on Spot first or not at all.
