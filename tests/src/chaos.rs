@@ -65,7 +65,7 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
 /// Tells what somebody wants to know besides what went wrong.
 fn tell(seed: u64, driver: &Driver) {
     if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
-        for job in driver.judge.leftovers().iter().flatten() {
+        for job in driver.judge.leftovers() {
             eprintln!("seed {seed}: a registration was left to the cleaner\n{}", driver.diary.of(*job));
         }
     }

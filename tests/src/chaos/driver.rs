@@ -21,7 +21,7 @@ use worker::Worker;
 use super::diary::Diary;
 use super::faults::{self, Mishap};
 use super::gateway::Gateway;
-use super::judge::{Judge, NOBODY_TOOK_IT_BACK};
+use super::judge::Judge;
 use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, MOST_COPIES, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Held, Kind, Process, Turnstile};
@@ -143,6 +143,8 @@ struct Invocation {
     batch: Option<Batch>,
     parcel: Option<Parcel>,
     jobs: BTreeSet<JobId>,
+    /// Jobs whose messages SQS delivers twice: once one of the two is done with, the other does not come again.
+    twins: BTreeSet<JobId>,
 }
 
 struct Slot<F> {
@@ -566,6 +568,7 @@ impl Driver {
             batch: None,
             parcel: None,
             jobs: BTreeSet::new(),
+            twins: BTreeSet::new(),
         }
     }
 
@@ -595,7 +598,7 @@ impl Driver {
     fn start_batch(&mut self, slot: usize, batch: Batch) {
         let process = self.workers[slot].process;
         let event = batch.event().clone();
-        let (mut jobs, mut spared) = (BTreeSet::new(), false);
+        let (mut jobs, mut twins, mut spared) = (BTreeSet::new(), BTreeSet::new(), false);
         for (number, record) in event["Records"].as_array().into_iter().flatten().enumerate() {
             let body = record["body"].as_str().unwrap_or_default();
             let receive: u64 =
@@ -603,7 +606,8 @@ impl Driver {
             spared |= receive + 1 >= u64::from(MOST_RECEIVES);
             let id = record["messageId"].as_str().unwrap_or_default().to_owned();
             let receives = self.receives.entry(id).or_default();
-            if !receives.insert(receive) {
+            let is_repeat = !receives.insert(receive);
+            if is_repeat {
                 self.report.repeats += 1;
             } else if receive > 1 {
                 self.report.returns += 1;
@@ -611,8 +615,12 @@ impl Driver {
             if let Ok(message) = JobMessage::parse(body) {
                 jobs.insert(message.job_id);
                 self.promise(message.job_id, WORKER_TIMEOUT + VISIBILITY);
-                if self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id) {
+                let will_repeat = self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id);
+                if will_repeat {
                     self.source.repeat(&batch, number);
+                }
+                if is_repeat || will_repeat {
+                    twins.insert(message.job_id);
                 }
             }
         }
@@ -626,7 +634,7 @@ impl Driver {
         let number = invocation.number;
         invocation.spared = spared;
         invocation.batch = Some(batch);
-        invocation.jobs = jobs;
+        (invocation.jobs, invocation.twins) = (jobs, twins);
         self.workers[slot].invocation = Some(invocation);
         self.after(WORKER_TIMEOUT, Event::Expire(process, number));
     }
@@ -879,9 +887,17 @@ impl Driver {
         match call.operation.as_str() {
             "generate-jitconfig" if answer.status() == 201 => {
                 let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-                if let (Some(runner), Some(job)) = (body["runner"]["id"].as_u64(), call.jobs.first()) {
-                    self.diary.made_runner(RunnerId(runner), *job);
-                    self.diary.note(now, [*job], format!("registered {}", body["runner"]["name"]));
+                if let (Some(runner), Some(job)) = (body["runner"]["id"].as_u64(), call.jobs.first().copied()) {
+                    self.diary.made_runner(RunnerId(runner), job);
+                    self.diary.note(now, [job], format!("registered {}", body["runner"]["name"]));
+                    let is_late = matches!(call.mishap, Some((_, Mishap::Late)));
+                    let is_twin =
+                        self.invocation(call.process).is_some_and(|invocation| invocation.twins.contains(&job));
+                    if is_late {
+                        self.judge.excuse(RunnerId(runner), "GitHub made it after we had given up waiting");
+                    } else if is_twin {
+                        self.judge.excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
+                    }
                 }
             }
             "RunTask" => {
@@ -912,11 +928,9 @@ impl Driver {
                     self.after(Duration::from_secs(5), event);
                 }
                 if let Some(id) = id.filter(|_| is_cleaner) {
-                    let what = self.judge.what_is_left(&self.world, id, self.diary.job_of_runner(id));
+                    let job = self.diary.job_of_runner(id);
+                    let what = self.judge.cleaned(&self.world, id, job);
                     *self.report.cleaned.entry(what).or_default() += 1;
-                    if what == NOBODY_TOOK_IT_BACK {
-                        self.judge.left_over(self.diary.job_of_runner(id));
-                    }
                 }
             }
             "SendMessage" if call.process.kind == Kind::Worker => {
