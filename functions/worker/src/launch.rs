@@ -21,10 +21,14 @@ use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, is_passing};
+use crate::verdict::{LaunchError, SETTLING_DELAY, is_passing};
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
+
+/// So many free names in a row mean that no try has taken a later one. A name becomes free again when its registration is
+/// taken back, or its runner has done a job.
+const FREE_IN_A_ROW: usize = 3;
 
 /// How many launches of one job one invocation tries when their tasks turn out to have stopped.
 const MOST_LAUNCHES: u16 = 5;
@@ -103,6 +107,14 @@ impl Worker {
             }
             if !self.still_waits(&place, message).await? {
                 return Ok(Launched::JobGone);
+            }
+            if message.unsettled {
+                // What this attempt has left is looked after by a message of its own.
+                let mut later = message.clone();
+                later.not_before = Some(self.clock.now() + SETTLING_DELAY);
+                later.deferrals += 1;
+                later.backoff += 1;
+                self.send_again(&later, SETTLING_DELAY).await?;
             }
             message.attempt = message.attempt.next();
             message.unsettled = false;
@@ -299,7 +311,7 @@ impl Worker {
     }
 
     /// Takes back all registrations under the message's names but the one that the launch's task runs; says whether
-    /// none is left. Tries take names in order, so the first one that is free after the task's own ends the search.
+    /// none is left. Tries take names in order, but those before may be free again, so a few free ones in a row end the search.
     pub(crate) async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
         let own = match task {
             Some(TaskView { runner_name: Some(own), .. }) => Some(own.as_str()),
@@ -310,16 +322,19 @@ impl Worker {
         let names = (0..=MOST_SPARES).map(|spare| RunnerName::derive(&self.config.name_prefix, message, spare));
         let names: Vec<_> = names.collect();
         let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
-        let mut settled = true;
+        let (mut settled, mut free) = (true, 0);
         for name in &names {
             if Some(name.as_str()) == own {
-                is_past_own = true;
+                (is_past_own, free) = (true, 0);
                 continue;
             }
             match self.take_back(place, name).await {
-                TakenBack::NotThere if is_past_own => break,
-                TakenBack::NotThere | TakenBack::Deleted => {}
-                TakenBack::StillThere => settled = false,
+                TakenBack::NotThere => free += 1,
+                TakenBack::Deleted => free = 0,
+                TakenBack::StillThere => (settled, free) = (false, 0),
+            }
+            if is_past_own && free == FREE_IN_A_ROW {
+                break;
             }
         }
         settled

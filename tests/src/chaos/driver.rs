@@ -896,7 +896,8 @@ impl Driver {
                     if is_late {
                         self.judge.excuse(RunnerId(runner), "GitHub made it after we had given up waiting");
                     } else if is_twin {
-                        self.judge.excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
+                        self.judge
+                            .excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
                     }
                 }
             }
