@@ -737,3 +737,20 @@ async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once
     let left: Vec<_> = world.github.runners().into_iter().map(|runner| runner.id).collect();
     assert_eq!(left, [of_dead_task], "that one is the cleaner's");
 }
+
+#[tokio::test]
+async fn a_name_that_was_taken_anew_is_not_spared_for_the_task_that_once_had_it() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_mins(2)), ..ecs::Pace::default() });
+    let job = world.queue_and_deliver().await;
+    let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
+    world.aws.faults().script("RunTask", Fault::Misreport(answers::server_exception()));
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.github.runners().len()), (1, 0), "started, but its registration is gone");
+    world.aws.sqs.put(JOB_QUEUE, &body);
+    world.api.faults.script(GENERATE, Fault::LoseAnswer);
+    world.work().await;
+    work_until_quiet(&mut world).await;
+    world.pass(Duration::from_mins(5));
+    assert_done(&world, &[job]);
+}

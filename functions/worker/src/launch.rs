@@ -68,6 +68,8 @@ pub enum Launched {
 /// What became of a registration that must not be there.
 enum TakenBack {
     Deleted,
+    /// It is the task's own.
+    Spared,
     NotThere,
     StillThere,
 }
@@ -314,7 +316,7 @@ impl Worker {
     /// none is left. Tries take names in order, but those before may be free again, so a few free ones in a row end the search.
     pub(crate) async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
         let own = match task {
-            Some(TaskView { runner_name: Some(own), .. }) => Some(own.as_str()),
+            Some(TaskView { runner_name: Some(own), runner_id: Some(_), .. }) => Some(own.as_str()),
             // It runs one of them, but does not say which.
             Some(_) => return true,
             None => None,
@@ -324,13 +326,10 @@ impl Worker {
         let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
         let (mut settled, mut free) = (true, 0);
         for name in &names {
-            if Some(name.as_str()) == own {
-                (is_past_own, free) = (true, 0);
-                continue;
-            }
-            match self.take_back(place, name).await {
+            is_past_own |= Some(name.as_str()) == own;
+            match self.take_back(place, name, task.and_then(|task| task.runner_id)).await {
                 TakenBack::NotThere => free += 1,
-                TakenBack::Deleted => free = 0,
+                TakenBack::Spared | TakenBack::Deleted => free = 0,
                 TakenBack::StillThere => (settled, free) = (false, 0),
             }
             if is_past_own && free == FREE_IN_A_ROW {
@@ -359,14 +358,16 @@ impl Worker {
     async fn delete_by_name(&self, place: &Place, names: &[RunnerName]) -> bool {
         let mut settled = true;
         for name in names {
-            settled &= !matches!(self.take_back(place, name).await, TakenBack::StillThere);
+            settled &= !matches!(self.take_back(place, name, None).await, TakenBack::StillThere);
         }
         settled
     }
 
-    async fn take_back(&self, place: &Place, name: &RunnerName) -> TakenBack {
+    /// `own` is spared. It goes by its id: its name may have been taken anew after it was gone.
+    async fn take_back(&self, place: &Place, name: &RunnerName, own: Option<RunnerId>) -> TakenBack {
         let find = async || self.github.find_runner(&place.account, &place.scope, name).await;
         match quickly(&self.clock, find).await {
+            Ok(Some(runner)) if Some(runner.id) == own => TakenBack::Spared,
             Ok(Some(runner)) if self.delete(place, runner.id).await => TakenBack::Deleted,
             Ok(Some(_)) => TakenBack::StillThere,
             Ok(None) => TakenBack::NotThere,
