@@ -2,9 +2,11 @@
 //!
 //! Everything that expires, ages or waits asks a [`Clock`], so that a test moves an hour forward instead of sleeping
 //! through it. Time-outs of network calls are the one exception: they guard against the real world and run on real time.
+//! What is spread over time by chance asks it, too, so that a test that turns the clock repeats itself.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -12,8 +14,16 @@ use time::OffsetDateTime;
 /// Tells the time, in UTC. Clones of a manual clock share its hands.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Milliseconds since the Unix epoch; absent for the system's own clock.
-    hands: Option<Arc<AtomicI64>>,
+    /// Absent for the system's own clock.
+    manual: Option<Arc<Manual>>,
+}
+
+#[derive(Debug, Default)]
+struct Manual {
+    /// Milliseconds since the Unix epoch.
+    hands: AtomicI64,
+    /// How often chance was asked.
+    asked: AtomicU64,
 }
 
 impl Clock {
@@ -24,14 +34,17 @@ impl Clock {
 
     /// A clock that stands still until it is [advanced](Self::advance).
     pub fn manual(start: OffsetDateTime) -> Self {
-        Self { hands: Some(Arc::new(AtomicI64::new(to_millis(start)))) }
+        let manual = Manual { hands: AtomicI64::new(to_millis(start)), ..Manual::default() };
+        Self { manual: Some(Arc::new(manual)) }
     }
 
     /// The time now; a manual clock has millisecond resolution.
     pub fn now(&self) -> OffsetDateTime {
-        match &self.hands {
+        match &self.manual {
             None => OffsetDateTime::now_utc(),
-            Some(hands) => OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(hands.load(Ordering::SeqCst)),
+            Some(manual) => {
+                OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(manual.hands.load(Ordering::SeqCst))
+            }
         }
     }
 
@@ -40,8 +53,8 @@ impl Clock {
     /// # Panics
     /// On the system's clock, which nobody here may move.
     pub fn advance(&self, by: Duration) {
-        let hands = self.hands.as_ref().expect("only a manual clock can be advanced");
-        hands.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        let manual = self.manual.as_ref().expect("only a manual clock can be advanced");
+        manual.hands.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
     /// Moves a manual clock to a moment; never backwards.
@@ -49,17 +62,35 @@ impl Clock {
     /// # Panics
     /// On the system's clock, which nobody here may move.
     pub fn advance_to(&self, moment: OffsetDateTime) {
-        let hands = self.hands.as_ref().expect("only a manual clock can be advanced");
-        hands.fetch_max(to_millis(moment), Ordering::SeqCst);
+        let manual = self.manual.as_ref().expect("only a manual clock can be advanced");
+        manual.hands.fetch_max(to_millis(moment), Ordering::SeqCst);
+    }
+
+    /// Chance, from 0 up to 1. On a manual clock it is the same in every run.
+    pub fn chance(&self) -> f64 {
+        let bits = match &self.manual {
+            // The standard library's randomly keyed hasher is all the randomness this needs.
+            None => RandomState::new().hash_one(0_u8),
+            Some(manual) => mixed(manual.asked.fetch_add(1, Ordering::SeqCst)),
+        };
+        f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 
     /// Waits: really on the system's clock, not at all on a manual one, whose owner alone moves time.
     pub async fn sleep(&self, duration: Duration) {
-        match &self.hands {
+        match &self.manual {
             None => tokio::time::sleep(duration).await,
             Some(_) => tokio::task::yield_now().await,
         }
     }
+}
+
+/// A number's bits in no order that shows. Source: `SplitMix64`, by Guy Steele and others.
+fn mixed(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 fn to_millis(moment: OffsetDateTime) -> i64 {

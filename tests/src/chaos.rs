@@ -9,10 +9,10 @@
 //! # What a seed repeats
 //!
 //! Time stands still while anybody can go on by himself; then the driver turns the clock to the next thing that
-//! happens. All chance is the seed's, and calls that arrive between two moments are sorted before they are looked at, so
-//! a seed repeats a run call by call, with two exceptions. The driver knows that everybody waits by having looked many
-//! times in vain, since the calls go over real sockets: on a machine that stalls in the middle of one it may turn the
-//! clock too early, and the run differs from there. And the worker's own jitter is not the seed's.
+//! happens. All chance is the seed's or the clock's, and calls that arrive between two moments are sorted before they
+//! are looked at, so a seed repeats a run call by call. The calls go over real sockets all the same, and the driver knows
+//! that everybody waits for it by having looked many times in vain: on a machine that stalls in the middle of one it may
+//! turn the clock too early, and the run goes another way from there.
 
 mod diary;
 mod driver;
@@ -27,6 +27,7 @@ mod turnstile;
 use std::collections::BTreeMap;
 
 use driver::Driver;
+use jitgate::job::JobId;
 use time::OffsetDateTime;
 
 use crate::github::Meter;
@@ -52,15 +53,23 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
     judge::conclude(&mut driver);
-    let complaint = |(job, what): &(Option<jitgate::job::JobId>, String)| match job {
+    let complaint = |(job, what): &(Option<JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
         None => format!("{what}\n{}", driver.diary.end()),
     };
-    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
-        for job in driver.judge.leftovers().iter().flatten() {
-            eprintln!("seed {seed}: leftover\n{}", driver.diary.of(*job));
-        }
-    }
+    tell(seed, &driver);
     let complaints = driver.judge.complaints().iter().map(complaint).collect();
     Verdict { complaints, launches: driver.launches, meters: driver.world.github.meters(), report: driver.report }
+}
+
+/// Tells what somebody wants to know besides what went wrong.
+fn tell(seed: u64, driver: &Driver) {
+    if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
+        for job in driver.judge.leftovers() {
+            eprintln!("seed {seed}: a registration was left to the cleaner\n{}", driver.diary.of(*job));
+        }
+    }
+    for job in std::env::var("CHAOS_JOB").iter().filter_map(|job| job.parse().ok()) {
+        eprintln!("seed {seed}: {}", driver.diary.of(JobId(job)));
+    }
 }

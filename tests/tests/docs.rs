@@ -172,8 +172,8 @@ fn the_table_of_verdicts_is_what_is_decided() {
         let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
         let (verdict, delay) = (row[1].as_str(), row[2].as_str());
         assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
-        for backoff in [0, 3, 30] {
-            match decide(error, backoff, START) {
+        for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
+            match decide(error, backoff, START, chance) {
                 Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
                 Verdict::Defer { until: moment, grows } => {
                     assert!(verdict.ends_with("deferred"), "{}", path(error));

@@ -359,6 +359,43 @@ async fn when_the_event_is_lost_the_schedule_heals() {
 }
 
 #[tokio::test]
+async fn a_job_whose_runner_was_taken_by_one_whose_own_never_came_is_launched_again() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    starts_after(&world, MINUTE);
+    let thief = world.queue_and_deliver().await;
+    world.work().await;
+    starts_after(&world, Duration::from_secs(30));
+    let robbed = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_secs(40));
+    let taken_by = world.github.job(thief).expect("it exists").runner_name.expect("the other one's runner has it");
+    assert!(taken_by.contains(&format!("-{robbed}-")), "{taken_by}");
+    world.pass(MINUTE);
+    world.heal().await.unwrap();
+    work_until_quiet(&mut world).await;
+    for job in [thief, robbed] {
+        assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_github_fails_to_answer_is_asked_again_at_once() {
+    for operation in ["get-job", "get-run"] {
+        let mut world = World::new().await;
+        world.aws.ecs.fail_next_start(BAD_IMAGE);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        world.pass(MINUTE);
+        world.api.faults.script(operation, Fault::LoseAnswer);
+        world.api.faults.script(operation, Fault::Refuse(github::answers::bad_gateway()));
+        world.heal().await.unwrap();
+        work_until_quiet(&mut world).await;
+        assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed, "{operation}");
+    }
+}
+
+#[tokio::test]
 async fn event_and_schedule_together_and_two_cleaners_at_once_make_one_runner() {
     let mut world = World::new().await;
     starts_after(&world, MINUTE);

@@ -702,3 +702,55 @@ async fn a_delivery_that_comes_late_after_the_job_was_cancelled_starts_nothing()
     world.work().await;
     assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
 }
+
+#[tokio::test]
+async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_again() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    world.work().await;
+    // A repeat took the next name, and lost sight of what became of it.
+    let name = format!("{}b", world.github.runners()[0].name);
+    world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
+    world.pass(Duration::from_mins(5));
+    assert_eq!(world.github.runners().len(), 1, "the job is done, and its own name free");
+    message.unsettled = true;
+    world.aws.sqs.put(JOB_QUEUE, &message.to_body());
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
+async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start("CannotPullContainerError: pull image manifest has been retried 5 time(s)");
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_mins(1));
+    let of_dead_task = world.github.runners().remove(0).id;
+    world.deliver_queued(job).await;
+    world.api.faults.script_times("delete-runner", Fault::Refuse(github::answers::unavailable()), 3);
+    world.work().await;
+    assert_eq!(world.live_tasks(), 1, "the second launch");
+    work_until_quiet(&mut world).await;
+    assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
+    let left: Vec<_> = world.github.runners().into_iter().map(|runner| runner.id).collect();
+    assert_eq!(left, [of_dead_task], "that one is the cleaner's");
+}
+
+#[tokio::test]
+async fn a_name_that_was_taken_anew_is_not_spared_for_the_task_that_once_had_it() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_mins(2)), ..ecs::Pace::default() });
+    let job = world.queue_and_deliver().await;
+    let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
+    world.aws.faults().script("RunTask", Fault::Misreport(answers::server_exception()));
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.github.runners().len()), (1, 0), "started, but its registration is gone");
+    world.aws.sqs.put(JOB_QUEUE, &body);
+    world.api.faults.script(GENERATE, Fault::LoseAnswer);
+    world.work().await;
+    work_until_quiet(&mut world).await;
+    world.pass(Duration::from_mins(5));
+    assert_done(&world, &[job]);
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use jitgate::github::{Account, GitHubError, JobState};
+use jitgate::github::{Account, GitHubError, Job, JobState, quickly};
+use jitgate::job::JobMessage;
+use jitgate::names::RunnerOrigin;
 use jitgate::queue::LONGEST_DELAY;
 
 use crate::clean::{Cleaner, Pass};
@@ -19,20 +21,24 @@ impl Cleaner {
         let account = Account::from(message);
         let answer = async {
             let (owner, repository) = (message.owner.as_str(), message.repository.as_str());
-            let job = self.github.job(&account, owner, repository, message.job_id).await?;
+            let look = async || self.github.job(&account, owner, repository, message.job_id).await;
+            let job = quickly(&self.clock, look).await?;
+            let robbed = job.as_ref().is_some_and(|job| self.has_robbed(&question, job));
             let state = job.map(|job| job.state);
             let is_queued = state == Some(JobState::Queued);
-            let has_ended = is_queued && self.github.run_has_ended(&account, owner, repository, message.run_id).await?;
-            Ok::<_, GitHubError>(plan_repair(&question, state, has_ended))
+            let ask = async || self.github.run_has_ended(&account, owner, repository, message.run_id).await;
+            let has_ended = is_queued && quickly(&self.clock, ask).await?;
+            Ok::<_, GitHubError>((plan_repair(&question, state, has_ended), robbed))
         };
-        let repair = match answer.await {
-            Ok(repair) => repair,
+        let (repair, robbed) = match answer.await {
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(job.id = message.job_id.0, repository = message.full_name(), error = %error, "job not asked about");
                 return Done::Failed;
             }
         };
         match repair {
+            Repair::None if robbed && !self.config.dry_run => self.look_after_robbed(&question).await,
             Repair::None => Done::Nothing,
             Repair::LeaveStuck => {
                 tracing::info!(
@@ -48,6 +54,27 @@ impl Cleaner {
             }
             Repair::GiveUp => self.give_up(&question).await,
             Repair::Relaunch => self.relaunch(&question, delay).await,
+        }
+    }
+
+    /// The job has the runner of another one, and its own never came that could make up for it.
+    fn has_robbed(&self, question: &Question, job: &Job) -> bool {
+        let name = job.runner_name.as_deref().unwrap_or_default();
+        matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
+            && RunnerOrigin::parse(&self.config.name_prefix, name)
+                .is_some_and(|origin| origin.job_id != question.message.job_id)
+    }
+
+    /// The worker looks after the other one, when it finds that this job waits no longer. It asks only about a job that
+    /// has been sent back to wait.
+    async fn look_after_robbed(&self, question: &Question) -> Done {
+        let message = JobMessage { backoff: 1, ..question.message.clone() };
+        match self.queue.send(&message, Duration::ZERO).await {
+            Ok(()) => Done::Nothing,
+            Err(error) => {
+                tracing::error!(job.id = message.job_id.0, error = %error, "job whose runner was taken not looked after");
+                Done::Failed
+            }
         }
     }
 

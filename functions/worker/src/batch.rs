@@ -260,7 +260,7 @@ impl Worker {
         error: &LaunchError,
         now: OffsetDateTime,
     ) -> Result<Outcome, MustReturn> {
-        match decide(error, message.backoff, now) {
+        match decide(error, message.backoff, now, self.clock.chance()) {
             Verdict::Defer { until, grows } => {
                 tracing::warn!(
                     job.id = message.job_id.0,
@@ -319,9 +319,9 @@ impl Worker {
         }
     }
 
-    /// Puts another job's message on the queue; if that fails, this one has to come again.
-    pub(crate) async fn send_again(&self, message: &JobMessage) -> Result<(), LaunchError> {
-        Ok(self.queue.send(message, Duration::ZERO).await?)
+    /// Puts another message on the queue beside the one at hand; if that fails, this one has to come again.
+    pub(crate) async fn send_again(&self, message: &JobMessage, delay: time::Duration) -> Result<(), LaunchError> {
+        Ok(self.queue.send(message, Duration::try_from(delay).unwrap_or_default()).await?)
     }
 
     /// Without a dead-letter queue of our own knowledge, the message returns until the job queue's redrive policy

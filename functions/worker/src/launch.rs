@@ -13,30 +13,22 @@
 //!   waits, the task is stopped and the job is launched under the next attempt.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
 
 use jitgate::classes::RunnerClass;
-use jitgate::clock::Clock;
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner};
+use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
 use jitgate::job::{JobId, JobMessage, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, is_passing, random_fraction};
-
-/// How often a failure that may pass is repeated within an invocation.
-const QUICK_REPEATS: u32 = 2;
-
-/// The wait before the first of them; three times that before the second.
-const QUICK_PAUSE: Duration = Duration::from_millis(150);
-
-/// Beyond this, in real time, nothing is repeated: GitHub that does not answer at all may cost each step of a launch two
-/// time-outs, not three, or the steps together would outlast the function.
-const QUICK_BUDGET: Duration = Duration::from_secs(6);
+use crate::verdict::{LaunchError, SETTLING_DELAY, is_passing};
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
+
+/// So many free names in a row mean that no try has taken a later one. A name becomes free again when its registration is
+/// taken back, or its runner has done a job.
+const FREE_IN_A_ROW: usize = 3;
 
 /// How many launches of one job one invocation tries when their tasks turn out to have stopped.
 const MOST_LAUNCHES: u16 = 5;
@@ -76,6 +68,8 @@ pub enum Launched {
 /// What became of a registration that must not be there.
 enum TakenBack {
     Deleted,
+    /// It is the task's own.
+    Spared,
     NotThere,
     StillThere,
 }
@@ -115,6 +109,14 @@ impl Worker {
             }
             if !self.still_waits(&place, message).await? {
                 return Ok(Launched::JobGone);
+            }
+            if message.unsettled {
+                // What this attempt has left is looked after by a message of its own.
+                let mut later = message.clone();
+                later.not_before = Some(self.clock.now() + SETTLING_DELAY);
+                later.deferrals += 1;
+                later.backoff += 1;
+                self.send_again(&later, SETTLING_DELAY).await?;
             }
             message.attempt = message.attempt.next();
             message.unsettled = false;
@@ -311,10 +313,10 @@ impl Worker {
     }
 
     /// Takes back all registrations under the message's names but the one that the launch's task runs; says whether
-    /// none is left. Tries take names in order, so the first one that is free after the task's own ends the search.
+    /// none is left. Tries take names in order, but those before may be free again, so a few free ones in a row end the search.
     pub(crate) async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
         let own = match task {
-            Some(TaskView { runner_name: Some(own), .. }) => Some(own.as_str()),
+            Some(TaskView { runner_name: Some(own), runner_id: Some(_), .. }) => Some(own.as_str()),
             // It runs one of them, but does not say which.
             Some(_) => return true,
             None => None,
@@ -322,16 +324,16 @@ impl Worker {
         let names = (0..=MOST_SPARES).map(|spare| RunnerName::derive(&self.config.name_prefix, message, spare));
         let names: Vec<_> = names.collect();
         let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
-        let mut settled = true;
+        let (mut settled, mut free) = (true, 0);
         for name in &names {
-            if Some(name.as_str()) == own {
-                is_past_own = true;
-                continue;
+            is_past_own |= Some(name.as_str()) == own;
+            match self.take_back(place, name, task.and_then(|task| task.runner_id)).await {
+                TakenBack::NotThere => free += 1,
+                TakenBack::Spared | TakenBack::Deleted => free = 0,
+                TakenBack::StillThere => (settled, free) = (false, 0),
             }
-            match self.take_back(place, name).await {
-                TakenBack::NotThere if is_past_own => break,
-                TakenBack::NotThere | TakenBack::Deleted => {}
-                TakenBack::StillThere => settled = false,
+            if is_past_own && free == FREE_IN_A_ROW {
+                break;
             }
         }
         settled
@@ -356,14 +358,16 @@ impl Worker {
     async fn delete_by_name(&self, place: &Place, names: &[RunnerName]) -> bool {
         let mut settled = true;
         for name in names {
-            settled &= !matches!(self.take_back(place, name).await, TakenBack::StillThere);
+            settled &= !matches!(self.take_back(place, name, None).await, TakenBack::StillThere);
         }
         settled
     }
 
-    async fn take_back(&self, place: &Place, name: &RunnerName) -> TakenBack {
+    /// `own` is spared. It goes by its id: its name may have been taken anew after it was gone.
+    async fn take_back(&self, place: &Place, name: &RunnerName, own: Option<RunnerId>) -> TakenBack {
         let find = async || self.github.find_runner(&place.account, &place.scope, name).await;
         match quickly(&self.clock, find).await {
+            Ok(Some(runner)) if Some(runner.id) == own => TakenBack::Spared,
             Ok(Some(runner)) if self.delete(place, runner.id).await => TakenBack::Deleted,
             Ok(Some(_)) => TakenBack::StillThere,
             Ok(None) => TakenBack::NotThere,
@@ -391,22 +395,6 @@ impl Worker {
                 tracing::warn!(runner.id = id.0, error = %error, "registration not deleted");
                 false
             }
-        }
-    }
-}
-
-/// Repeats what is likely to pass within a second.
-async fn quickly<T>(clock: &Clock, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
-    let begun = Instant::now();
-    let mut repeats = 0;
-    loop {
-        match call().await {
-            Err(error) if is_passing(&error) && repeats < QUICK_REPEATS && begun.elapsed() < QUICK_BUDGET => {
-                let pause = QUICK_PAUSE * 3_u32.pow(repeats);
-                clock.sleep(pause.mul_f64(0.5 + random_fraction())).await;
-                repeats += 1;
-            }
-            outcome => return outcome,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Worker {
                         "job launched again: another one has its runner"
                     );
                     let again = robbed.for_launch(origin.attempt.next(), self.clock.now());
-                    return self.send_again(&again).await;
+                    return self.send_again(&again, time::Duration::ZERO).await;
                 }
                 JobState::Waiting => return Ok(()),
                 JobState::InProgress | JobState::Completed => (id, job) = (origin.job_id, found),

@@ -4,8 +4,6 @@
 //! waited as long as GitHub lets it; or it is given up: put on the dead-letter queue with the reason on it. Failures
 //! that often pass within a second are first repeated inside the invocation; see [`is_passing`].
 
-use std::hash::{BuildHasher, RandomState};
-
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
 use jitgate::queue::QueueError;
@@ -77,7 +75,7 @@ pub enum Verdict {
 
 /// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.
 pub fn is_passing(error: &GitHubError) -> bool {
-    matches!(error, GitHubError::Unavailable { .. } | GitHubError::Silent { .. })
+    error.is_passing()
 }
 
 /// Whether only a person can help, by mending the App, its installation, the secret or a role.
@@ -92,8 +90,11 @@ pub fn needs_a_person(error: &LaunchError) -> bool {
     )
 }
 
-/// Decides. `backoff` is how often in a row the message has been deferred with a growing delay.
-pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict {
+/// Decides. `backoff` is how often in a row the message has been deferred with a growing delay; `chance`, from 0 up to 1,
+/// keeps jobs that were turned away together from coming back together.
+pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f64) -> Verdict {
+    // Between three and five quarters of it.
+    let spread = |delay: Duration| delay * (0.75 + 0.5 * chance);
     let growing = || Verdict::Defer { until: now + spread(growing_delay(backoff)), grows: true };
     let later = |until: OffsetDateTime| Verdict::Defer { until: until + spread(Duration::seconds(4)), grows: false };
     match error {
@@ -130,15 +131,4 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime) -> Verdict
 
 fn growing_delay(backoff: u32) -> Duration {
     (FIRST_DELAY * 2_i32.pow(backoff.min(16))).min(LONGEST_DELAY)
-}
-
-/// Between three and five quarters of it, so that jobs that were turned away together do not come back together.
-fn spread(delay: Duration) -> Duration {
-    delay * (0.75 + 0.5 * random_fraction())
-}
-
-/// From 0 up to 1. The standard library's randomly keyed hasher is all the randomness this needs.
-pub(crate) fn random_fraction() -> f64 {
-    let bits = u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or_default();
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }

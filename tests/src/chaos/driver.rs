@@ -10,7 +10,6 @@ use cleaner::{Cleaner, Event as CleanerEvent};
 use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
-use jitgate::ecs::TaskArn;
 use jitgate::job::{JobId, JobMessage, RunnerId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -22,18 +21,18 @@ use worker::Worker;
 use super::diary::Diary;
 use super::faults::{self, Mishap};
 use super::gateway::Gateway;
-use super::judge::{Judge, NOBODY_TOOK_IT_BACK};
+use super::judge::Judge;
 use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, MOST_COPIES, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Held, Kind, Process, Turnstile};
-use crate::aws::ecs::{Limit, Pace, Provider, TaskChange};
+use crate::aws::ecs::{Limit, Pace, Provider, StopCode, TaskChange};
 use crate::aws::sqs::mapping::{Batch, EventSource};
 use crate::github::{HookTarget, JobSpec, JobStatus, Outcome};
 use crate::lambda::http_event::Front;
 use crate::payloads::sign;
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 use crate::wire::{Answer, Request, Service};
-use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, WEBHOOK_SECRET, World};
+use crate::world::{self, JOB_QUEUE, MOST_RECEIVES, START, VISIBILITY, WEBHOOK_SECRET, World};
 
 /// So many looks in a row that find nothing new mean that everybody waits for the driver. What goes over a socket takes
 /// two to ten of them.
@@ -47,6 +46,12 @@ const CLEANER_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How often the cleaner's schedule comes, as the template has it.
 const CLEANER_PAUSE: Duration = Duration::from_mins(5);
+
+/// How long a delivery is on its way, and its message after it.
+const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
+
+/// What nobody but the cleaner finds, it finds within this time, although most of its passes fail somewhere.
+const CLEANER_MENDS: Duration = Duration::from_mins(75);
 
 /// How long callers wait for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
@@ -96,10 +101,8 @@ enum Event {
     Answer(u64),
     /// Lambda ends an invocation that takes too long.
     Expire(Process, u64),
-    /// The cleaner's schedule.
-    Clean,
-    /// EventBridge tells the cleaner that a task has stopped.
-    Stopped(String),
+    /// The cleaner hears of a task that has stopped; or of nothing, as its schedule has it.
+    Clean(Option<CleanerEvent>),
     /// A runner looks up.
     Step(String),
     /// Spot takes a task back, unless it works already.
@@ -140,6 +143,8 @@ struct Invocation {
     batch: Option<Batch>,
     parcel: Option<Parcel>,
     jobs: BTreeSet<JobId>,
+    /// Jobs whose messages SQS delivers twice: once one of the two is done with, the other does not come again.
+    twins: BTreeSet<JobId>,
 }
 
 struct Slot<F> {
@@ -181,8 +186,7 @@ pub(super) struct Driver {
     runners: BTreeMap<String, AtWork>,
     idle: BTreeSet<String>,
     working: HashMap<String, JobId>,
-    /// What GitHub told of each job first, and when it will say so again.
-    told: HashMap<JobId, Parcel>,
+    /// After how long GitHub will tell of a job once more.
     again: HashMap<JobId, Duration>,
     chance: Chance,
     mishaps: Chance,
@@ -239,7 +243,6 @@ impl Driver {
             runners: BTreeMap::new(),
             idle: BTreeSet::new(),
             working: HashMap::new(),
-            told: HashMap::new(),
             again: HashMap::new(),
             chance: Chance::new(seed, "ways"),
             mishaps: Chance::new(seed, "mishaps"),
@@ -262,7 +265,7 @@ impl Driver {
         }
         let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
         if self.knobs.cleaner {
-            self.after(first, Event::Clean);
+            self.after(first, Event::Clean(None));
         }
         let ordinary = self.plan.most_tasks.map_or(Limit::default(), Limit::tasks);
         self.set_limit(&ordinary);
@@ -357,10 +360,10 @@ impl Driver {
                         self.world.aws.ecs.reclaim_spot(&task);
                     }
                 }
-                Event::Stopped(task) => self.clean(CleanerEvent::Stopped(TaskArn(task))).await,
-                Event::Clean => {
+                Event::Clean(Some(event)) => self.clean(event).await,
+                Event::Clean(None) => {
                     self.clean(CleanerEvent::Schedule).await;
-                    self.after(CLEANER_PAUSE, Event::Clean);
+                    self.after(CLEANER_PAUSE, Event::Clean(None));
                 }
                 Event::Limit(limit) => self.set_limit(&limit),
             }
@@ -388,6 +391,7 @@ impl Driver {
         self.report.jobs += 1;
         self.progress = self.now();
         self.diary.note(self.now(), [job], "queued");
+        self.promise(job, LONGEST_DELIVERY);
         if let Some(delay) = planned.cancelled_after {
             self.after(delay, Event::Cancel(job));
         }
@@ -410,16 +414,14 @@ impl Driver {
     fn collect_deliveries(&mut self) {
         for delivery in self.world.github.take_deliveries() {
             let Some(job) = delivery.job_id else { continue };
-            let is_queued = self.world.github.job(job).is_some_and(|job| job.status == JobStatus::Queued);
-            let is_over = self.world.github.job(job).is_some_and(|job| job.status == JobStatus::Completed);
-            if !is_queued && !is_over {
-                // Nobody acts on `in_progress`.
+            let action = action_of(&delivery.body);
+            if action == "in_progress" {
+                // Nobody acts on it.
                 self.world.github.delivered(delivery.id, Outcome { status: 200, body: String::new() });
                 continue;
             }
             let parcel = Parcel { id: Some(delivery.id), guid: delivery.guid, body: delivery.body, job };
-            if is_queued && !self.told.contains_key(&job) {
-                self.told.insert(job, parcel.clone());
+            if action == "queued" {
                 if let Some(delay) = self.again.remove(&job) {
                     let again = Parcel { id: None, guid: format!("{}-again", parcel.guid), ..parcel.clone() };
                     self.report.told_twice += 1;
@@ -475,9 +477,10 @@ impl Driver {
         };
         let process = self.cleaners[slot].process;
         let function = Arc::clone(&self.cleaners[slot].function);
+        let until = self.now() + CLEANER_TIMEOUT;
         let work = async move {
             // It says whether all could be done, and has logged what could not.
-            let _ = function.handle(&event).await;
+            let _ = function.handle_until(&event, Some(until)).await;
             Ended::Cleaned
         };
         let invocation = self.invoke(process, Box::pin(work), 5);
@@ -486,7 +489,15 @@ impl Driver {
         self.after(CLEANER_TIMEOUT, Event::Expire(process, number));
     }
 
+    /// Something comes of what is under way for a job within this time.
+    fn promise(&mut self, job: JobId, within: Duration) {
+        self.judge.promise(job, self.now() + within);
+    }
+
     fn delivered(&mut self, parcel: &Parcel, status: u16) {
+        if !(200..300).contains(&status) {
+            self.promise(parcel.job, CLEANER_MENDS);
+        }
         self.diary.note(self.now(), [parcel.job], format!("delivery {} → {status}", parcel.guid));
         if let Some(id) = parcel.id {
             self.world.github.delivered(id, Outcome { status, body: String::new() });
@@ -557,6 +568,7 @@ impl Driver {
             batch: None,
             parcel: None,
             jobs: BTreeSet::new(),
+            twins: BTreeSet::new(),
         }
     }
 
@@ -586,7 +598,7 @@ impl Driver {
     fn start_batch(&mut self, slot: usize, batch: Batch) {
         let process = self.workers[slot].process;
         let event = batch.event().clone();
-        let (mut jobs, mut spared) = (BTreeSet::new(), false);
+        let (mut jobs, mut twins, mut spared) = (BTreeSet::new(), BTreeSet::new(), false);
         for (number, record) in event["Records"].as_array().into_iter().flatten().enumerate() {
             let body = record["body"].as_str().unwrap_or_default();
             let receive: u64 =
@@ -594,15 +606,21 @@ impl Driver {
             spared |= receive + 1 >= u64::from(MOST_RECEIVES);
             let id = record["messageId"].as_str().unwrap_or_default().to_owned();
             let receives = self.receives.entry(id).or_default();
-            if !receives.insert(receive) {
+            let is_repeat = !receives.insert(receive);
+            if is_repeat {
                 self.report.repeats += 1;
             } else if receive > 1 {
                 self.report.returns += 1;
             }
             if let Ok(message) = JobMessage::parse(body) {
                 jobs.insert(message.job_id);
-                if self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id) {
+                self.promise(message.job_id, WORKER_TIMEOUT + VISIBILITY);
+                let will_repeat = self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id);
+                if will_repeat {
                     self.source.repeat(&batch, number);
+                }
+                if is_repeat || will_repeat {
+                    twins.insert(message.job_id);
                 }
             }
         }
@@ -616,7 +634,7 @@ impl Driver {
         let number = invocation.number;
         invocation.spared = spared;
         invocation.batch = Some(batch);
-        invocation.jobs = jobs;
+        (invocation.jobs, invocation.twins) = (jobs, twins);
         self.workers[slot].invocation = Some(invocation);
         self.after(WORKER_TIMEOUT, Event::Expire(process, number));
     }
@@ -869,9 +887,18 @@ impl Driver {
         match call.operation.as_str() {
             "generate-jitconfig" if answer.status() == 201 => {
                 let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-                if let (Some(runner), Some(job)) = (body["runner"]["id"].as_u64(), call.jobs.first()) {
-                    self.diary.made_runner(RunnerId(runner), *job);
-                    self.diary.note(now, [*job], format!("registered {}", body["runner"]["name"]));
+                if let (Some(runner), Some(job)) = (body["runner"]["id"].as_u64(), call.jobs.first().copied()) {
+                    self.diary.made_runner(RunnerId(runner), job);
+                    self.diary.note(now, [job], format!("registered {}", body["runner"]["name"]));
+                    let is_late = matches!(call.mishap, Some((_, Mishap::Late)));
+                    let is_twin =
+                        self.invocation(call.process).is_some_and(|invocation| invocation.twins.contains(&job));
+                    if is_late {
+                        self.judge.excuse(RunnerId(runner), "GitHub made it after we had given up waiting");
+                    } else if is_twin {
+                        self.judge
+                            .excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
+                    }
                 }
             }
             "RunTask" => {
@@ -889,6 +916,7 @@ impl Driver {
                     self.launches.push(now);
                     self.report.relaunches += u64::from(!token.ends_with("-1"));
                     self.judge.started(&self.world, job, task, token);
+                    self.judge.promise(job, now + start);
                     self.curse(task, start);
                 }
             }
@@ -901,11 +929,9 @@ impl Driver {
                     self.after(Duration::from_secs(5), event);
                 }
                 if let Some(id) = id.filter(|_| is_cleaner) {
-                    let what = self.judge.what_is_left(&self.world, id, self.diary.job_of_runner(id));
+                    let job = self.diary.job_of_runner(id);
+                    let what = self.judge.cleaned(&self.world, id, job);
                     *self.report.cleaned.entry(what).or_default() += 1;
-                    if what == NOBODY_TOOK_IT_BACK {
-                        self.judge.left_over(self.diary.job_of_runner(id));
-                    }
                 }
             }
             "SendMessage" if call.process.kind == Kind::Worker => {
@@ -914,6 +940,7 @@ impl Driver {
                 let delay = request["DelaySeconds"].as_u64().unwrap_or(0);
                 let body = request["MessageBody"].as_str().unwrap_or_default();
                 if let Ok(message) = JobMessage::parse(body) {
+                    self.judge.promise(message.job_id, now + Duration::from_secs(delay));
                     let text = format!(
                         "sent anew for {delay} s: attempt {}, {:?}, born {}, {} deferrals, backoff {}{}",
                         message.attempt,
@@ -968,12 +995,27 @@ impl Driver {
                     // EventBridge loses one now and then.
                     if self.knobs.cleaner && !self.mishaps.happens(self.knobs.faults / 10.0) {
                         let delay = self.chance.seconds(1, 5);
-                        self.after(delay, Event::Stopped(task));
+                        let event = self.stop_event(&task);
+                        self.after(delay, Event::Clean(Some(event)));
                     }
                 }
             }
         }
         self.collect_deliveries();
+    }
+
+    /// As much of what EventBridge tells as the cleaner reads.
+    fn stop_event(&self, task: &str) -> CleanerEvent {
+        let stopped = self.world.aws.ecs.task(task).expect("a task that has just stopped");
+        CleanerEvent::from(json!({
+            "detail-type": "ECS Task State Change",
+            "detail": {
+                "taskArn": task,
+                "lastStatus": "STOPPED",
+                "stopCode": stopped.stop_code.map(StopCode::as_str),
+                "containers": [{ "exitCode": stopped.exit_code }],
+            },
+        }))
     }
 
     fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
@@ -995,6 +1037,10 @@ impl Driver {
         let job = self.diary.job_of_task(task);
         if let Some(working) = self.working.remove(task) {
             self.judge.complain(Some(working), "its runner was stopped while it worked");
+        }
+        if let Some(job) = job {
+            // Its job may still wait.
+            self.promise(job, CLEANER_MENDS);
         }
         self.diary.note(self.now(), job, if killed { "its task is over" } else { "its task is told to stop" });
         if let Some(AtWork { runner, .. }) = self.runners.remove(task) {
@@ -1020,6 +1066,11 @@ impl Driver {
                     let text = if own == Some(job) { "runs on its own runner" } else { "runs on another's runner" };
                     self.diary.note(self.world.clock.now(), own.into_iter().chain([job]), format!("{job} {text}"));
                     self.after(work, Event::Step(task.to_owned()));
+                    self.judge.taken(job, self.now());
+                    if let Some(robbed) = own.filter(|own| *own != job) {
+                        // Its own runner comes, or the launch that finds it running launches the other one again.
+                        self.promise(robbed, CLEANER_MENDS);
+                    }
                     self.progress = self.now();
                 }
             }
@@ -1040,6 +1091,15 @@ impl Driver {
             self.step(&task);
         }
     }
+}
+
+/// The `action` of a delivery.
+fn action_of(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Action {
+        action: String,
+    }
+    serde_json::from_slice::<Action>(body).expect("GitHub's own payload").action
 }
 
 /// One class for all labels, on Spot first or not at all.

@@ -4,19 +4,23 @@
 //! jobs are alike, one may be run by another's runner, and its own may then find another's job, or none. So a job may
 //! rightly have two live tasks: one whose runner works on somebody else's job, and one that is still to take its own.
 //! What never may be is two that could both still take it.
+//!
+//! A job may wait for as long as it was sent back to wait, and for what its faults cost: the visibility of a message
+//! whose worker died, the cleaner's next look. What never may be is that it waits and nobody is bound to look after it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jitgate::job::{JobId, RunnerId};
+use time::OffsetDateTime;
 
 use super::driver::Driver;
 use crate::aws::ecs::Task;
 use crate::github::JobStatus;
 use crate::world::{JOB_QUEUE, World};
 
-/// The one kind of registration that should not be left to the cleaner: some launch made it, and no later one of the
-/// same job took it back.
-pub(super) const NOBODY_TOOK_IT_BACK: &str = "no launch took it back";
+/// What may lie between a moment at which something was to happen and when it did: all workers are busy, or few.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug)]
 struct Launch {
@@ -29,8 +33,12 @@ struct Launch {
 pub(super) struct Judge {
     complaints: Vec<(Option<JobId>, String)>,
     cancelled: Vec<JobId>,
+    /// Until when somebody is bound to look after a job that waits.
+    promises: BTreeMap<JobId, OffsetDateTime>,
     launches: BTreeMap<JobId, Vec<Launch>>,
-    left_over: Vec<Option<JobId>>,
+    /// Registrations that no launch could know of, and why.
+    excused: BTreeMap<RunnerId, &'static str>,
+    left_over: Vec<JobId>,
 }
 
 impl Judge {
@@ -42,8 +50,8 @@ impl Judge {
         &self.complaints
     }
 
-    /// Jobs of which a registration was left to the cleaner.
-    pub(super) fn leftovers(&self) -> &[Option<JobId>] {
+    /// Jobs of which the cleaner has removed a registration that no launch could know of.
+    pub(super) fn leftovers(&self) -> &[JobId] {
         &self.left_over
     }
 
@@ -51,8 +59,26 @@ impl Judge {
         self.cancelled.push(job);
     }
 
-    pub(super) fn left_over(&mut self, job: Option<JobId>) {
-        self.left_over.push(job);
+    /// Something is under way for the job that will come to something by then: a delivery, a message that waits or is
+    /// being worked on, a task that starts, the cleaner's next look.
+    pub(super) fn promise(&mut self, job: JobId, until: OffsetDateTime) {
+        let promise = self.promises.entry(job).or_insert(until);
+        *promise = (*promise).max(until);
+    }
+
+    /// The job got its runner. Until then no time must have passed in which nobody was bound to look after it.
+    pub(super) fn taken(&mut self, job: JobId, at: OffsetDateTime) {
+        if let Some(promised) = self.promises.remove(&job)
+            && at > promised + PATIENCE
+        {
+            let late = (at - promised).whole_seconds();
+            self.complain(Some(job), format!("it got its runner {late} s after anybody was bound to look after it"));
+        }
+    }
+
+    /// Should this registration be left over, this is why no launch could know of it.
+    pub(super) fn excuse(&mut self, runner: RunnerId, why: &'static str) {
+        self.excused.insert(runner, why);
     }
 
     /// A task was started: no other of the same job may be alive and able to take a job.
@@ -70,18 +96,26 @@ impl Judge {
         launches.push(Launch { task: task.to_owned(), runner });
     }
 
-    /// What it was about a registration that the cleaner has removed.
-    pub(super) fn what_is_left(&self, world: &World, runner: RunnerId, job: Option<JobId>) -> &'static str {
+    /// The cleaner has removed a registration: says what it was about it. One that some launch made, and that a later
+    /// one should have taken back, must not be left to the cleaner.
+    pub(super) fn cleaned(&mut self, world: &World, runner: RunnerId, job: Option<JobId>) -> &'static str {
         let launch = job
             .and_then(|job| self.launches.get(&job))
             .and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
-        match launch {
-            None => NOBODY_TOOK_IT_BACK,
-            Some(launch) if world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted()) => {
-                "its runner was idle"
-            }
-            Some(_) => "its task died before it took a job",
+        if let Some(launch) = launch {
+            let is_alive = world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted());
+            return if is_alive { "its runner was idle" } else { "its task died before it took a job" };
         }
+        let id = job.unwrap_or(JobId(0)).to_string();
+        if world.aws.sqs.messages(JOB_QUEUE).iter().any(|message| message.body.contains(&id)) {
+            return "the cleaner came before the job's message";
+        }
+        self.left_over.extend(job);
+        if let Some(why) = self.excused.get(&runner) {
+            return why;
+        }
+        self.complain(job, format!("registration {runner} was left to the cleaner, and a launch could have known"));
+        "no launch took it back"
     }
 }
 
