@@ -1,0 +1,186 @@
+# cleaner: what was left behind.
+
+resource "aws_lambda_function" "cleaner" {
+  function_name = "${var.name}-cleaner"
+  description   = "Removes what was left behind"
+  role          = aws_iam_role.cleaner.arn
+  runtime       = "provided.al2023"
+  handler       = "bootstrap"
+  architectures = [var.function_architecture]
+  memory_size   = 256
+  timeout       = 300
+
+  filename         = local.code.cleaner.filename
+  source_code_hash = local.code.cleaner.hash
+  s3_bucket        = local.code.cleaner.s3_bucket
+  s3_key           = local.code.cleaner.s3_key
+
+  environment {
+    variables = merge(local.every_function, local.fleet, {
+      DRY_RUN                = tostring(var.cleaner_dry_run)
+      RECONCILE_REPOSITORIES = join(",", var.reconcile_repositories)
+      RUNNER_VERSION_FLOOR   = var.runner_version_floor == null ? "" : var.runner_version_floor
+      # Which hooks are ours, where a token sees them.
+      WEBHOOK_URL = aws_cloudformation_stack.webhook_url.outputs["Url"]
+    })
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.functions["cleaner"].name
+  }
+
+  depends_on = [aws_iam_role_policy.cleaner]
+}
+
+# The next run is five minutes away and sees the same world: trying this one again would only run two at once.
+resource "aws_lambda_function_event_invoke_config" "cleaner" {
+  function_name          = aws_lambda_function.cleaner.function_name
+  maximum_retry_attempts = 0
+  # What Lambda takes anyway. Said, or each plan would want to take it away again.
+  maximum_event_age_in_seconds = 21600
+}
+
+resource "aws_scheduler_schedule" "cleaner" {
+  name_prefix         = "${var.name}-cleaner-"
+  description         = "jitgate ${var.name}: cleaner"
+  schedule_expression = "rate(5 minutes)"
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_lambda_function.cleaner.arn
+    role_arn = aws_iam_role.cleaner_schedule.arn
+
+    retry_policy {
+      maximum_retry_attempts = 0
+    }
+  }
+}
+
+resource "aws_iam_role" "cleaner_schedule" {
+  name_prefix        = "${var.name}-schedule-"
+  description        = "jitgate ${var.name}: calls the cleaner"
+  assume_role_policy = data.aws_iam_policy_document.scheduler_assumes.json
+}
+
+data "aws_iam_policy_document" "scheduler_assumes" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["scheduler.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "cleaner_schedule" {
+  name   = "schedule"
+  role   = aws_iam_role.cleaner_schedule.id
+  policy = data.aws_iam_policy_document.cleaner_schedule.json
+}
+
+data "aws_iam_policy_document" "cleaner_schedule" {
+  statement {
+    actions   = ["lambda:InvokeFunction"]
+    resources = [aws_lambda_function.cleaner.arn]
+  }
+}
+
+# A task that stops before its runner took a job leaves a queued job with nobody: the moment to heal it.
+resource "aws_cloudwatch_event_rule" "task_stopped" {
+  name_prefix = "${var.name}-task-stopped-"
+  event_pattern = jsonencode({
+    source      = ["aws.ecs"]
+    detail-type = ["ECS Task State Change"]
+    detail = {
+      clusterArn = [aws_ecs_cluster.runners.arn]
+      lastStatus = ["STOPPED"]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "task_stopped" {
+  rule = aws_cloudwatch_event_rule.task_stopped.name
+  arn  = aws_lambda_function.cleaner.arn
+}
+
+resource "aws_lambda_permission" "task_stopped" {
+  function_name = aws_lambda_function.cleaner.function_name
+  action        = "lambda:InvokeFunction"
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.task_stopped.arn
+}
+
+resource "aws_iam_role" "cleaner" {
+  name_prefix        = "${var.name}-cleaner-"
+  description        = "jitgate ${var.name}: cleaner"
+  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
+}
+
+resource "aws_iam_role_policy" "cleaner" {
+  name   = "cleaner"
+  role   = aws_iam_role.cleaner.id
+  policy = data.aws_iam_policy_document.cleaner.json
+}
+
+data "aws_iam_policy_document" "cleaner" {
+  statement {
+    sid       = "ReadSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.github_secret_arn]
+  }
+  statement {
+    sid       = "QueueJobs"
+    actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+    resources = [aws_sqs_queue.jobs.arn]
+  }
+  statement {
+    sid       = "GiveUpJobs"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letter.arn]
+  }
+  statement {
+    sid       = "SeeTasks"
+    actions   = ["ecs:DescribeTasks"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "ListTasks"
+    actions   = ["ecs:ListTasks"]
+    resources = ["*"] # narrowed by the condition, as for the worker
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "StopTasks"
+    actions   = ["ecs:StopTask"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid = "NoteOnTasks"
+    # What it saw at its last look: since when a runner is idle, or its registration gone.
+    actions   = ["ecs:TagResource", "ecs:UntagResource"]
+    resources = [local.tasks]
+  }
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.functions["cleaner"].arn}:*"]
+  }
+}

@@ -1,0 +1,106 @@
+# Runners without a public address: a NAT leads to GitHub, endpoints keep what goes to AWS off it. GitHub has no endpoint,
+# so a NAT or a proxy stays necessary; the endpoints pay where images come from ECR, or logs are many. docs/NETWORK.md
+# compares the costs.
+
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7"
+    }
+  }
+}
+
+data "aws_region" "current" {}
+
+variable "vpc_id" {
+  type        = string
+  description = "A VPC with DNS hostnames on, which private endpoints need."
+}
+
+variable "private_subnet_ids" {
+  type        = list(string)
+  description = "Subnets behind a NAT, in different availability zones: an endpoint takes one of each."
+}
+
+variable "private_route_table_ids" {
+  type        = list(string)
+  description = "Their route tables, for the S3 endpoint."
+}
+
+variable "image_repository_arn" {
+  type        = string
+  description = "The ECR repository of the runner image."
+}
+
+variable "image" {
+  type        = string
+  description = "The runner image in it."
+}
+
+resource "aws_security_group" "runners" {
+  name_prefix = "jitgate-private-"
+  description = "runners call out, nobody calls in"
+  vpc_id      = var.vpc_id
+
+  egress {
+    description = "jobs reach what they need"
+    protocol    = "-1"
+    from_port   = 0
+    to_port     = 0
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+
+resource "aws_security_group" "endpoints" {
+  name_prefix = "jitgate-endpoints-"
+  description = "endpoints answer the runners"
+  vpc_id      = var.vpc_id
+
+  ingress {
+    description     = "from the runners"
+    protocol        = "tcp"
+    from_port       = 443
+    to_port         = 443
+    security_groups = [aws_security_group.runners.id]
+  }
+}
+
+# What Fargate itself calls to start a task: the registry's two names, and the log. Image layers come from S3.
+resource "aws_vpc_endpoint" "interface" {
+  for_each = toset(["ecr.api", "ecr.dkr", "logs"])
+
+  vpc_id              = var.vpc_id
+  service_name        = "com.amazonaws.${data.aws_region.current.id}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = var.private_subnet_ids
+  security_group_ids  = [aws_security_group.endpoints.id]
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = var.vpc_id
+  service_name      = "com.amazonaws.${data.aws_region.current.id}.s3"
+  vpc_endpoint_type = "Gateway" # costs nothing
+  route_table_ids   = var.private_route_table_ids
+}
+
+module "jitgate" {
+  source = "../.."
+
+  name                        = "jitgate-private"
+  functions_path              = "${path.root}/release"
+  vpc_id                      = var.vpc_id
+  subnet_ids                  = var.private_subnet_ids
+  security_group_ids          = [aws_security_group.runners.id]
+  assign_public_ip            = false
+  runner_image                = var.image
+  runner_image_repository_arn = var.image_repository_arn
+}
+
+output "webhook_url" {
+  description = "Goes into the GitHub App."
+  value       = module.jitgate.webhook_url
+}

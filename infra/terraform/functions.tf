@@ -1,0 +1,50 @@
+# What the three functions have in common.
+
+locals {
+  # A release's zips: from a folder, or from a bucket.
+  zips = { for name in ["webhook", "worker", "cleaner"] : name => "${name}-${var.function_architecture}.zip" }
+  code = { for name, zip in local.zips : name => {
+    filename  = var.functions_path == null ? null : "${var.functions_path}/${zip}"
+    hash      = var.functions_path == null ? null : filebase64sha256("${var.functions_path}/${zip}")
+    s3_bucket = one(var.functions_s3[*].bucket)
+    s3_key    = var.functions_s3 == null ? null : "${var.functions_s3.prefix}${zip}"
+  } }
+
+  worker_timeout = 60
+
+  every_function = {
+    RUST_LOG         = var.log_level
+    JOB_QUEUE_URL    = aws_sqs_queue.jobs.url
+    GITHUB_SECRET_ID = local.github_secret_arn
+    RUNNER_CLASSES   = local.runner_classes
+  }
+
+  # Those that work on the fleet.
+  fleet = {
+    DEAD_LETTER_QUEUE_URL    = aws_sqs_queue.dead_letter.url
+    ECS_CLUSTER              = aws_ecs_cluster.runners.name
+    GITHUB_API_URL           = var.github_api_url
+    GITHUB_POINTS_PER_MINUTE = tostring(var.github_points_per_minute)
+    RUNNER_NAME_PREFIX       = var.runner_name_prefix
+    RUNNER_SCOPE             = var.runner_scope
+  }
+
+  tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${aws_ecs_cluster.runners.name}/*"
+}
+
+data "aws_iam_policy_document" "lambda_assumes" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_group" "functions" {
+  for_each = local.zips
+
+  name              = "/jitgate/${var.name}/${each.key}"
+  retention_in_days = var.log_retention
+}

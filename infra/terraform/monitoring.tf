@@ -1,0 +1,257 @@
+# What tells you that something is wrong, and where to look. The namespace `jitgate` is shared by all deployments of an
+# account and region: their metrics add up, so an alarm on one of them may speak of another deployment. Those of queues
+# and functions are the deployment's own.
+
+locals {
+  alarm_actions = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
+
+  alarms = {
+    dead-letters = {
+      description = "A job was given up. Its reason is on the message in the dead-letter queue."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = aws_sqs_queue.dead_letter.name }
+      statistic   = "Maximum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    jobs-wait = {
+      description = "A message is half an hour old. A wait on purpose takes 15 minutes at most and then a new message: is the worker taking any?"
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateAgeOfOldestMessage"
+      dimensions  = { QueueName = aws_sqs_queue.jobs.name }
+      statistic   = "Maximum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 1800, periods = 2, missing = "notBreaching"
+    }
+    github-budget-low = {
+      description = "An installation has less than 500 calls left of this hour. At 0, launches wait until the next."
+      namespace   = "jitgate"
+      metric      = "GitHubBudgetRemaining"
+      dimensions  = { function = "worker" }
+      statistic   = "Minimum", percentile = null
+      comparison  = "LessThanThreshold", threshold = 500, periods = 1, missing = "notBreaching"
+    }
+    slow-launches = {
+      description = "One job in ten waits more than five minutes for its task to start: no capacity, or GitHub's limits."
+      namespace   = "jitgate"
+      metric      = "QueueToLaunch"
+      dimensions  = { function = "worker" }
+      statistic   = null, percentile = "p90"
+      comparison  = "GreaterThanThreshold", threshold = 300, periods = 3, missing = "notBreaching"
+    }
+    clean-up-fails = {
+      description = "For a quarter of an hour, each clean-up had steps that failed. The cleaner's log says which."
+      namespace   = "jitgate"
+      metric      = "StepsFailed"
+      dimensions  = { function = "cleaner" }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
+    }
+    cleaner-silent = {
+      description = "The cleaner has not run for a quarter of an hour. Is its schedule on?"
+      namespace   = "AWS/Lambda"
+      metric      = "Invocations"
+      dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
+    }
+    webhook-errors = {
+      description = "The webhook failed or ran out of time. Its log says why."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    worker-errors = {
+      description = "The worker failed or ran out of time. Its log says why."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    cleaner-errors = {
+      description = "The cleaner failed or ran out of time. Its log says why."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    webhook-throttles = {
+      description = "Deliveries were turned away for want of concurrency. GitHub does not repeat them by itself."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    worker-throttles = {
+      description = "For a quarter of an hour, messages have come back for want of concurrency."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
+    }
+    launches-fail = {
+      description = "Jobs wait for somebody to mend something: a permission, the secret, a role. The worker's log says what."
+      namespace   = "jitgate"
+      metric      = "JobsDenied"
+      dimensions  = { function = "worker" }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    runner-image-ends = {
+      description = "GitHub will soon turn away the runner version of this image. Raise RunnerImage."
+      namespace   = "jitgate"
+      metric      = "RunnerVersionsEnding"
+      dimensions  = { function = "cleaner" }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching", period = 3600
+    }
+    orphans-rise = {
+      description = "The cleaner deleted more than 20 registrations within an hour. Why do runners not end by themselves?"
+      namespace   = "jitgate"
+      metric      = "RegistrationsDeleted"
+      dimensions  = { function = "cleaner" }
+      statistic   = "Sum", percentile = null
+      comparison  = "GreaterThanThreshold", threshold = 20, periods = 1, missing = "notBreaching", period = 3600
+    }
+  }
+
+  queries = {
+    way-of-a-job = {
+      groups = ["webhook", "worker", "cleaner"]
+      query  = <<-EOT
+        fields @timestamp, level, message, `runner.name`, `task.arn`, error
+        | filter `job.id` = 1
+        | sort @timestamp
+      EOT
+    }
+    why-jobs-wait = {
+      groups = ["worker"]
+      query  = <<-EOT
+        filter message in ["job deferred", "job given up", "nothing can be launched until this is mended"]
+        | stats count(*) as times, max(@timestamp) as last by message, error
+        | sort times desc
+      EOT
+    }
+    failures = {
+      groups = ["webhook", "worker", "cleaner"]
+      query  = <<-EOT
+        fields @timestamp, message, error, @log
+        | filter level = "ERROR"
+        | sort @timestamp desc
+        | limit 100
+      EOT
+    }
+    deliveries-turned-away = {
+      groups = ["webhook"]
+      query  = <<-EOT
+        filter message in ["delivery ignored", "delivery malformed", "a delivery cannot be verified"]
+        | stats count(*) as times by message, reason
+        | sort times desc
+      EOT
+    }
+    what-was-cleaned = {
+      groups = ["cleaner"]
+      query  = <<-EOT
+        fields @timestamp, message, reason, `runner.name`, `task.arn`
+        | filter message in ["orphaned registration deleted", "task stopped", "job launched again", "delivered again"]
+        | sort @timestamp desc
+      EOT
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "watch" {
+  for_each = { for key, alarm in local.alarms : key => alarm if var.monitoring }
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  extended_statistic  = each.value.percentile
+  period              = try(each.value.period, 300)
+  evaluation_periods  = each.value.periods
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  treat_missing_data  = each.value.missing
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_dashboard" "jitgate" {
+  count = var.monitoring ? 1 : 0
+
+  dashboard_name = var.name
+  dashboard_body = jsonencode({ widgets = [for widget in [
+    {
+      x = 0, y = 0, title = "Are jobs waiting?", stat = "Maximum"
+      metrics = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.jobs.name, { label = "to be taken now" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesDelayed", "QueueName", aws_sqs_queue.jobs.name, { label = "deferred" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", aws_sqs_queue.jobs.name, { label = "being launched" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.dead_letter.name, { label = "given up", color = "#d62728" }],
+      ]
+    },
+    {
+      x = 12, y = 0, title = "Why? (what became of each try to launch)", stat = "Sum"
+      metrics = [
+        ["jitgate", "JobsLaunched", "function", "worker", { label = "launched" }],
+        ["jitgate", "JobsDeferred", "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
+        ["jitgate", "JobsDenied", "function", "worker", { label = "denied: somebody has to mend something" }],
+        ["jitgate", "JobsGivenUp", "function", "worker", { label = "given up", color = "#d62728" }],
+        ["jitgate", "JobsExpired", "function", "worker", { label = "too old" }],
+      ]
+    },
+    {
+      x = 0, y = 6, title = "Seconds from delivery to task", stat = "p50"
+      metrics = [
+        ["jitgate", "QueueToLaunch", "function", "worker", { label = "half of the jobs" }],
+        ["jitgate", "QueueToLaunch", "function", "worker", { label = "nine of ten", stat = "p90" }],
+      ]
+    },
+    {
+      x = 12, y = 6, title = "GitHub calls left of the hour", stat = "Minimum"
+      metrics = [
+        ["jitgate", "GitHubBudgetRemaining", "function", "worker", { label = "seen by the worker" }],
+        ["jitgate", "GitHubBudgetRemaining", "function", "cleaner", { label = "seen by the cleaner" }],
+      ]
+    },
+    {
+      x = 0, y = 12, title = "What the cleaner mended", stat = "Sum"
+      metrics = [
+        ["jitgate", "RegistrationsDeleted", "function", "cleaner", { label = "registrations deleted" }],
+        ["jitgate", "TasksStopped", "function", "cleaner", { label = "tasks stopped" }],
+        ["jitgate", "JobsRelaunched", "function", "cleaner", { label = "jobs launched again" }],
+        ["jitgate", "DeliveriesRepeated", "function", "cleaner", { label = "deliveries repeated" }],
+        ["jitgate", "StepsFailed", "function", "cleaner", { label = "steps that failed", color = "#d62728" }],
+      ]
+    },
+    {
+      x = 12, y = 12, title = "Functions that failed or could not start", stat = "Sum"
+      metrics = [
+        ["AWS/Lambda", "Errors", "FunctionName", aws_lambda_function.webhook.function_name, { label = "webhook failed" }],
+        ["AWS/Lambda", "Errors", "FunctionName", aws_lambda_function.worker.function_name, { label = "worker failed" }],
+        ["AWS/Lambda", "Errors", "FunctionName", aws_lambda_function.cleaner.function_name, { label = "cleaner failed" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", aws_lambda_function.webhook.function_name, { label = "webhook throttled" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", aws_lambda_function.worker.function_name, { label = "worker throttled" }],
+      ]
+    },
+    ] : {
+    type       = "metric", width = 12, height = 6, x = widget.x, y = widget.y
+    properties = { title = widget.title, region = local.region, period = 300, stat = widget.stat, metrics = widget.metrics }
+  }] })
+}
+
+resource "aws_cloudwatch_query_definition" "saved" {
+  for_each = { for key, query in local.queries : key => query if var.monitoring }
+
+  name            = "${var.name}/${each.key}"
+  log_group_names = [for group in each.value.groups : aws_cloudwatch_log_group.functions[group].name]
+  query_string    = each.value.query
+}

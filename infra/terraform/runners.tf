@@ -1,0 +1,213 @@
+# Runners.
+
+locals {
+  # The one class that the single variables describe, or those that were given, with these variables as defaults.
+  given = length(var.runner_classes) > 0 ? var.runner_classes : [{
+    name            = "default"
+    labels          = var.runner_labels
+    container       = "runner"
+    task_definition = null, image = null, architecture = null, cpu = null, memory = null, storage = null
+    capacity        = null, runner_group_id = null, subnet_ids = null, security_group_ids = null, assign_public_ip = null
+    idle_minutes    = null, lifetime_minutes = null, fallback = null
+  }]
+
+  # What the task definitions that are made here are made of. `default` is called as the template's, without its name.
+  made = { for class in local.given : class.name => {
+    family       = class.name == "default" ? "${var.name}-runner" : "${var.name}-runner-${class.name}"
+    container    = class.container
+    image        = coalesce(class.image, var.runner_image)
+    architecture = coalesce(class.architecture, var.runner_architecture)
+    cpu          = coalesce(class.cpu, var.runner_cpu)
+    memory       = coalesce(class.memory, var.runner_memory)
+    storage      = coalesce(class.storage, var.runner_storage)
+  } if class.task_definition == null }
+
+  made_security_groups = aws_security_group.runners[*].id
+
+  # The functions' RUNNER_CLASSES. What is null is left out, so that the functions' own defaults hold.
+  runner_classes = jsonencode([for class in local.given : { for key, value in {
+    name             = class.name
+    labels           = class.labels
+    runner_group_id  = class.runner_group_id == null ? var.runner_group_id : class.runner_group_id
+    task_definition  = class.task_definition == null ? aws_ecs_task_definition.runner[class.name].arn : class.task_definition
+    container        = class.container
+    subnets          = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
+    security_groups  = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
+    assign_public_ip = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
+    capacity         = class.capacity == null ? var.runner_capacity : class.capacity
+    idle_minutes     = class.idle_minutes
+    lifetime_minutes = class.lifetime_minutes
+    fallback         = class.fallback
+  } : key => value if value != null }])
+
+  # Fargate's sizes: for each number of CPU units the smallest and the largest memory and its steps, in MiB.
+  fargate_sizes = {
+    "256"   = { from = 512, to = 2048, step = 512 }
+    "512"   = { from = 1024, to = 4096, step = 1024 }
+    "1024"  = { from = 2048, to = 8192, step = 1024 }
+    "2048"  = { from = 4096, to = 16384, step = 1024 }
+    "4096"  = { from = 8192, to = 30720, step = 1024 }
+    "8192"  = { from = 16384, to = 61440, step = 4096 }
+    "16384" = { from = 32768, to = 122880, step = 8192 }
+  }
+}
+
+resource "aws_ecs_cluster" "runners" {
+  name = var.name
+}
+
+resource "aws_ecs_cluster_capacity_providers" "runners" {
+  cluster_name       = aws_ecs_cluster.runners.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}
+
+resource "aws_ecs_task_definition" "runner" {
+  for_each = local.made
+
+  family                   = each.value.family
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = each.value.cpu
+  memory                   = each.value.memory
+  execution_role_arn       = aws_iam_role.runner_execution.arn
+  task_role_arn            = aws_iam_role.runner_task.arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = each.value.architecture
+  }
+
+  dynamic "ephemeral_storage" {
+    for_each = each.value.storage == 20 ? [] : [each.value.storage]
+    content {
+      size_in_gib = ephemeral_storage.value
+    }
+  }
+
+  container_definitions = jsonencode([{
+    name      = each.value.container
+    image     = each.value.image
+    essential = true
+    # The official image names neither a command nor an entry point.
+    command = ["./run.sh"]
+    # As long as Fargate allows, for a job to wind up: Spot warns two minutes ahead.
+    stopTimeout = 120
+    # The official image sets it, and every line of the runner's diagnostics would go to CloudWatch.
+    environment = [{ name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" }]
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.runners.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "runner"
+      }
+    }
+  }])
+
+  lifecycle {
+    precondition {
+      condition = try(
+        each.value.memory >= local.fargate_sizes[each.value.cpu].from &&
+        each.value.memory <= local.fargate_sizes[each.value.cpu].to &&
+        each.value.memory % local.fargate_sizes[each.value.cpu].step == 0, false
+      )
+      error_message = "Class ${each.key}: Fargate has no task of ${each.value.cpu} CPU units and ${each.value.memory} MiB."
+    }
+  }
+}
+
+resource "aws_iam_role" "runner_execution" {
+  name_prefix        = "${var.name}-runner-execution-"
+  description        = "jitgate ${var.name}: starts the runner's container"
+  assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
+}
+
+resource "aws_iam_role_policy" "runner_execution_log" {
+  name   = "log"
+  role   = aws_iam_role.runner_execution.id
+  policy = data.aws_iam_policy_document.runner_log.json
+}
+
+resource "aws_iam_role_policy" "runner_execution_pull" {
+  count = var.runner_image_repository_arn == null ? 0 : 1
+
+  name   = "pull"
+  role   = aws_iam_role.runner_execution.id
+  policy = data.aws_iam_policy_document.runner_pull[0].json
+}
+
+# What a job can do in AWS: nothing. A job's steps can read the runner's JIT config and any credentials of its task, so
+# grant nothing here; a workflow that needs AWS takes a role of its own by GitHub's OIDC.
+resource "aws_iam_role" "runner_task" {
+  name_prefix        = "${var.name}-runner-task-"
+  description        = "jitgate ${var.name}: what jobs may do in AWS, which is nothing"
+  assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
+}
+
+data "aws_iam_policy_document" "tasks_assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:*"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "runner_log" {
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.runners.arn}:*"]
+  }
+}
+
+data "aws_iam_policy_document" "runner_pull" {
+  count = var.runner_image_repository_arn == null ? 0 : 1
+
+  statement {
+    sid       = "LogInToEcr"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"] # the token is the registry's; AWS knows no narrower resource
+  }
+  statement {
+    sid       = "PullImage"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = [var.runner_image_repository_arn]
+  }
+}
+
+resource "aws_security_group" "runners" {
+  count = length(var.security_group_ids) == 0 ? 1 : 0
+
+  name_prefix = "${var.name}-runners-"
+  description = "jitgate ${var.name}: runners call out, nobody calls in"
+  vpc_id      = var.vpc_id
+
+  egress {
+    description = "jobs reach what they need"
+    protocol    = "-1"
+    from_port   = 0
+    to_port     = 0
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+
+  lifecycle {
+    create_before_destroy = true # a task that runs holds on to the old one
+  }
+}
+
+resource "aws_cloudwatch_log_group" "runners" {
+  name              = "/jitgate/${var.name}/runners"
+  retention_in_days = var.log_retention
+}

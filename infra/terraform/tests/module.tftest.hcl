@@ -1,0 +1,169 @@
+# What the module makes of its variables. No AWS is called: the provider is mocked.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-west-1" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:mock" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-west-1:123456789012:mock", url = "https://sqs.eu-west-1.amazonaws.com/123456789012/mock" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/mock:1" }
+  }
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:eu-west-1:123456789012:rule/mock" }
+  }
+  mock_resource "aws_cloudformation_stack" {
+    defaults = { outputs = { Url = "https://mock.lambda-url.eu-west-1.on.aws/", Arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mock" } }
+  }
+  mock_resource "aws_security_group" {
+    defaults = { id = "sg-0123" }
+  }
+}
+
+variables {
+  functions_s3 = { bucket = "releases", prefix = "v1/" }
+  vpc_id       = "vpc-0123"
+  subnet_ids   = ["subnet-1", "subnet-2"]
+}
+
+run "the_variables_alone_make_one_class" {
+  assert {
+    condition = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) == [{
+      name             = "default"
+      labels           = ["fargate"]
+      runner_group_id  = 1
+      task_definition  = "arn:aws:ecs:eu-west-1:123456789012:task-definition/mock:1"
+      container        = "runner"
+      subnets          = ["subnet-1", "subnet-2"]
+      security_groups  = ["sg-0123"]
+      assign_public_ip = true
+      capacity         = ["on-demand"]
+    }]
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+  assert {
+    condition     = aws_ecs_task_definition.runner["default"].family == "jitgate-runner"
+    error_message = "The default class's task definition is called otherwise than the template's."
+  }
+  assert {
+    condition     = aws_lambda_function.webhook.s3_key == "v1/webhook-x86_64.zip"
+    error_message = "The webhook's code is taken from ${aws_lambda_function.webhook.s3_key}"
+  }
+  assert {
+    condition     = output.webhook_url == "https://mock.lambda-url.eu-west-1.on.aws/"
+    error_message = "The webhook's URL is ${output.webhook_url}"
+  }
+}
+
+run "each_class_gets_a_task_definition_or_names_one" {
+  variables {
+    runner_memory = 8192
+    runner_classes = [
+      { name = "small", labels = ["small"], capacity = ["spot", "on-demand"], fallback = ["arm"] },
+      { name = "arm", labels = ["arm"], architecture = "ARM64", cpu = 2048, storage = 50, idle_minutes = 5 },
+      { name = "own", labels = ["own"], task_definition = "jitgate-runner-own", container = "main", lifetime_minutes = 60 },
+    ]
+  }
+  assert {
+    condition     = join(",", [for definition in aws_ecs_task_definition.runner : definition.family]) == "jitgate-runner-arm,jitgate-runner-small"
+    error_message = "There are other task definitions than those of the two classes without one."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.runner["arm"].cpu == "2048" && aws_ecs_task_definition.runner["arm"].memory == "8192" && aws_ecs_task_definition.runner["arm"].runtime_platform[0].cpu_architecture == "ARM64" && aws_ecs_task_definition.runner["arm"].ephemeral_storage[0].size_in_gib == 50
+    error_message = "What a class says does not reach its task definition, or what it does not say is not the variable's."
+  }
+  assert {
+    condition = [for class in jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) : [
+      class.name, class.container, class.capacity, lookup(class, "idle_minutes", 0), lookup(class, "lifetime_minutes", 0), lookup(class, "fallback", [])
+      ]] == [
+      ["small", "runner", ["spot", "on-demand"], 0, 0, ["arm"]],
+      ["arm", "runner", ["on-demand"], 5, 0, []],
+      ["own", "main", ["on-demand"], 0, 60, []],
+    ]
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+}
+
+run "a_size_fargate_does_not_have_is_refused" {
+  command = plan
+  variables {
+    runner_cpu    = 256
+    runner_memory = 4096
+  }
+  expect_failures = [aws_ecs_task_definition.runner]
+}
+
+run "too_many_classes_for_a_function_s_variables_are_refused" {
+  variables {
+    runner_classes = [for number in range(20) : { name = "class-${number}", labels = ["label-${number}"] }]
+  }
+  expect_failures = [aws_lambda_function.webhook]
+}
+
+run "a_fallback_nobody_is_called_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "a", labels = ["a"], fallback = ["b"] }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
+run "labels_that_cannot_be_are_refused" {
+  command = plan
+  variables {
+    runner_labels = ["fargate,linux"]
+  }
+  expect_failures = [var.runner_labels]
+}
+
+run "one_source_of_code_is_enough" {
+  command = plan
+  variables {
+    functions_path = "release"
+  }
+  expect_failures = [var.functions_s3]
+}
+
+run "a_long_name_is_refused" {
+  command = plan
+  variables {
+    name = "jitgate-of-the-whole-company"
+  }
+  expect_failures = [var.name]
+}
+
+run "groups_of_ones_own_take_the_place_of_the_made_one" {
+  variables {
+    security_group_ids  = ["sg-1", "sg-2"]
+    webhook_concurrency = 20
+    monitoring          = false
+  }
+  assert {
+    condition     = length(aws_security_group.runners) == 0 && jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[0].security_groups == ["sg-1", "sg-2"]
+    error_message = "The runners are not in the groups that were named."
+  }
+  assert {
+    condition     = aws_lambda_function.webhook.reserved_concurrent_executions == 20
+    error_message = "The flood gate is not set."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.watch) == 0 && length(aws_cloudwatch_dashboard.jitgate) == 0 && length(aws_cloudwatch_query_definition.saved) == 0
+    error_message = "Something watches, though nothing should."
+  }
+}

@@ -1,0 +1,103 @@
+# webhook: deliveries in, jobs out.
+
+resource "aws_lambda_function" "webhook" {
+  function_name                  = "${var.name}-webhook"
+  description                    = "Takes GitHub's deliveries and puts queued jobs on the queue"
+  role                           = aws_iam_role.webhook.arn
+  runtime                        = "provided.al2023"
+  handler                        = "bootstrap"
+  architectures                  = [var.function_architecture]
+  memory_size                    = 256
+  timeout                        = 10 # GitHub waits no longer
+  reserved_concurrent_executions = var.webhook_concurrency == 0 ? -1 : var.webhook_concurrency
+
+  filename         = local.code.webhook.filename
+  source_code_hash = local.code.webhook.hash
+  s3_bucket        = local.code.webhook.s3_bucket
+  s3_key           = local.code.webhook.s3_key
+
+  environment {
+    variables = local.every_function
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.functions["webhook"].name
+  }
+
+  depends_on = [aws_iam_role_policy.webhook]
+
+  lifecycle {
+    precondition {
+      condition     = length(local.runner_classes) <= 3000
+      error_message = "The classes make more than 3,000 characters of RUNNER_CLASSES. Lambda gives a function 4 KB for all its variables together: use fewer classes, shorter labels or fewer subnets."
+    }
+  }
+}
+
+# Open to anyone, since GitHub cannot sign for IAM: the delivery's own signature is what is checked. Such a URL needs two
+# permissions, and the second must hold for calls by way of the URL only. Provider 5 cannot say that, and what provider 6
+# says differs by its version, so CloudFormation makes the three: the same whichever provider is used.
+resource "aws_cloudformation_stack" "webhook_url" {
+  name = "${var.name}-webhook-url"
+
+  template_body = jsonencode({
+    AWSTemplateFormatVersion = "2010-09-09"
+    Description              = "Function URL of ${var.name}: made by the jitgate Terraform module"
+    Resources = {
+      Url = {
+        Type       = "AWS::Lambda::Url"
+        Properties = { TargetFunctionArn = aws_lambda_function.webhook.arn, AuthType = "NONE" }
+      }
+      MayCallUrl = {
+        Type = "AWS::Lambda::Permission"
+        Properties = {
+          FunctionName        = aws_lambda_function.webhook.arn
+          Action              = "lambda:InvokeFunctionUrl"
+          Principal           = "*"
+          FunctionUrlAuthType = "NONE"
+        }
+      }
+      MayInvokeByUrl = {
+        Type = "AWS::Lambda::Permission"
+        Properties = {
+          FunctionName          = aws_lambda_function.webhook.arn
+          Action                = "lambda:InvokeFunction"
+          Principal             = "*"
+          InvokedViaFunctionUrl = true
+        }
+      }
+    }
+    Outputs = { Url = { Value = { "Fn::GetAtt" = ["Url", "FunctionUrl"] } } }
+  })
+}
+
+resource "aws_iam_role" "webhook" {
+  name_prefix        = "${var.name}-webhook-"
+  description        = "jitgate ${var.name}: webhook"
+  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
+}
+
+resource "aws_iam_role_policy" "webhook" {
+  name   = "webhook"
+  role   = aws_iam_role.webhook.id
+  policy = data.aws_iam_policy_document.webhook.json
+}
+
+data "aws_iam_policy_document" "webhook" {
+  statement {
+    sid       = "ReadSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.github_secret_arn]
+  }
+  statement {
+    sid       = "QueueJobs"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.jobs.arn]
+  }
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.functions["webhook"].arn}:*"]
+  }
+}

@@ -1,0 +1,156 @@
+# worker: one runner for each job.
+
+resource "aws_lambda_function" "worker" {
+  function_name = "${var.name}-worker"
+  description   = "Launches one runner for each queued job"
+  role          = aws_iam_role.worker.arn
+  runtime       = "provided.al2023"
+  handler       = "bootstrap"
+  architectures = [var.function_architecture]
+  memory_size   = 256
+  timeout       = local.worker_timeout
+
+  filename         = local.code.worker.filename
+  source_code_hash = local.code.worker.hash
+  s3_bucket        = local.code.worker.s3_bucket
+  s3_key           = local.code.worker.s3_key
+
+  environment {
+    variables = merge(local.every_function, local.fleet)
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.functions["worker"].name
+  }
+
+  depends_on = [aws_iam_role_policy.worker]
+}
+
+# A job that has to wait for capacity or for GitHub's limits goes back to this function's own queue as a new, delayed
+# message. Lambda would take that for a loop and stop it at about the 16th wait; ours end with the job's age, at 24 hours.
+resource "aws_lambda_function_recursion_config" "worker" {
+  function_name  = aws_lambda_function.worker.function_name
+  recursive_loop = "Allow"
+}
+
+resource "aws_lambda_event_source_mapping" "jobs" {
+  event_source_arn        = aws_sqs_queue.jobs.arn
+  function_name           = aws_lambda_function.worker.arn
+  batch_size              = 10
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.worker_concurrency
+  }
+}
+
+resource "aws_iam_role" "worker" {
+  name_prefix        = "${var.name}-worker-"
+  description        = "jitgate ${var.name}: worker"
+  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
+}
+
+resource "aws_iam_role_policy" "worker" {
+  name   = "worker"
+  role   = aws_iam_role.worker.id
+  policy = data.aws_iam_policy_document.worker.json
+}
+
+data "aws_iam_policy_document" "worker" {
+  statement {
+    sid       = "ReadSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.github_secret_arn]
+  }
+  statement {
+    sid       = "QueueJobs"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.jobs.arn]
+  }
+  statement {
+    sid = "TakeJobs"
+    actions = [
+      "sqs:ChangeMessageVisibility",
+      "sqs:DeleteMessage",
+      "sqs:GetQueueAttributes",
+      "sqs:ReceiveMessage",
+    ]
+    resources = [aws_sqs_queue.jobs.arn]
+  }
+  statement {
+    sid       = "GiveUpJobs"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letter.arn]
+  }
+  statement {
+    sid     = "RunRunners"
+    actions = ["ecs:RunTask"]
+    resources = [
+      "arn:${local.partition}:ecs:${local.region}:${local.account}:task-definition/${var.name}-runner:*",
+      "arn:${local.partition}:ecs:${local.region}:${local.account}:task-definition/${var.name}-runner-*:*",
+    ]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "TagRunnersAtLaunch"
+    actions   = ["ecs:TagResource"]
+    resources = [local.tasks]
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RunTask"]
+    }
+  }
+  statement {
+    sid       = "SeeTasks"
+    actions   = ["ecs:DescribeTasks"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid     = "ListTasks"
+    actions = ["ecs:ListTasks"]
+    # The only resource this action knows is a container instance, which Fargate has none of. The condition narrows it to
+    # the cluster.
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "StopTasks"
+    actions   = ["ecs:StopTask"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "GiveRunnersTheirRoles"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.runner_execution.arn, aws_iam_role.runner_task.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.functions["worker"].arn}:*"]
+  }
+}
