@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test up down lint
+.PHONY: help demo test deployed up down reference lint
 help: ## what there is to do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -13,11 +13,17 @@ demo: ## deploy everything to an emulator, run jobs through it, and show their w
 test: ## every test: the workspace's, then the deployed stack's end to end
 	$(LOCAL) test
 
+deployed: ## only the deployed stack's tests, by template.yaml and by Terraform
+	$(LOCAL) deployed
+
 up: ## bring the stack up and leave it running
 	$(LOCAL) up
 
 down: ## end what `make up` left running
 	$(LOCAL) down
+
+reference: ## write the Terraform module's reference anew
+	$(LOCAL) reference
 
 lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint

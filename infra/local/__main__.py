@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import toolchain
 from checkout import VENV
@@ -23,11 +24,18 @@ from terminal import Problem, heading, paint, say
 COMMANDS = {
     "demo": "deploy everything to an emulator, run jobs through it, and show their way",
     "test": "every test: the workspace's, then the deployed stack's end to end",
+    "deployed": "the deployed stack's tests alone: by the template, then by Terraform",
     "up": "bring the stack up and leave it running",
     "down": "end what `up` left running",
     "deliver": "sign a payload, and post it to the stack that is up",
+    "reference": "write the Terraform module's reference anew",
     "lint": "hold template.yaml and the local stack against their rules",
 }
+
+
+if TYPE_CHECKING:
+    from checks import Checks
+    from inventory import Inventory
 
 
 class Interrupted(BaseException):
@@ -60,7 +68,7 @@ def main() -> int:
 
 def _set_up(command: str) -> None:
     """Installs what the command needs, and goes on in the checkout's own Python environment."""
-    if command in ("demo", "test", "up"):
+    if command in ("demo", "test", "deployed", "up"):
         toolchain.require_tools()
         toolchain.install_npm_packages()
     requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if command == "lint" else [])]
@@ -73,6 +81,7 @@ def _set_up(command: str) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     # What these import has been installed only now.
     import play
+    import terraform_reference
     from lint import lint
 
     if arguments.command == "demo":
@@ -80,31 +89,70 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "test":
         binaries = toolchain.build()
         toolchain.cargo_test()
-        return _demo(binaries)
+        return _deployed(binaries)
+    if arguments.command == "deployed":
+        return _deployed(toolchain.build())
     if arguments.command == "up":
         play.up(toolchain.build())
     if arguments.command == "down":
         play.down()
     if arguments.command == "deliver":
         play.deliver(arguments.payload, arguments.event)
+    if arguments.command == "reference":
+        terraform_reference.write()
     if arguments.command == "lint":
         lint()
     return 0
 
 
 def _demo(binaries: dict[str, Path]) -> int:
+    from checks import Checks
+
+    started = time.monotonic()
+    checks = Checks()
+    _by_template(binaries, checks)
+    return _verdict(checks, started)
+
+
+def _deployed(binaries: dict[str, Path]) -> int:
+    """The demo, then the same as Terraform deploys it."""
     import demo
-    import template_checks
+    import terraform
+    import terraform_checks
     from checks import Checks
     from stack import stack
 
     started = time.monotonic()
     checks = Checks()
+    found = _by_template(binaries, checks)
+    with_provider = terraform.find()
+    if with_provider is not None:
+        terraform.check(with_provider)
+        heading("Starting the stack, by Terraform")
+        with stack(binaries, "terraform", with_provider) as running:
+            heading("As deployed by Terraform")
+            terraform_checks.same(found, running.found, checks)
+            demo.run(running, checks)
+            terraform_checks.run(running, checks)
+    return _verdict(checks, started)
+
+
+def _by_template(binaries: dict[str, Path], checks: "Checks") -> "Inventory":
+    import demo
+    import permission_checks
+    import template_checks
+    from stack import stack
+
     heading("Starting the stack")
     with stack(binaries, "demo") as running:
         heading("As deployed")
         template_checks.check(running, checks)
+        permission_checks.check(running.found, checks)
         demo.run(running, checks)
+        return running.found
+
+
+def _verdict(checks: "Checks", started: float) -> int:
     say(f"\nThe stack is down again. All this took {time.monotonic() - started:.0f} s.")
     say(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0

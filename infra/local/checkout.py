@@ -4,6 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
+MODULE = ROOT / "infra" / "terraform"
 TESTS = ROOT / "tests"
 
 LOCAL = ROOT / ".local"

@@ -1,7 +1,7 @@
 """Deploys the real template.yaml, as `sam deploy` would: code to S3, then CloudFormation.
 
 All that changes in the template is what packaging always changes: `CodeUri` names the uploaded archive instead of the
-source folder.
+source folder. And what the emulator cannot make is left out.
 """
 
 import io
@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 from samtranslator.yaml_helper import yaml_parse
 
+import quirks
 from checkout import TEMPLATE
 from emulator import Emulator
 from terminal import Problem
@@ -71,15 +72,17 @@ def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, Any]:
     template = yaml_parse(TEMPLATE.read_text())
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
-    for resource in template["Resources"].values():
+    for name, resource in list(template["Resources"].items()):
+        if resource["Type"] in quirks.UNKNOWN_TYPES:
+            del template["Resources"][name]
         if resource["Type"] == "AWS::Serverless::Function":
             binary = resource["Metadata"]["BuildProperties"]["Binary"]
-            s3.put_object(Bucket=CODE_BUCKET, Key=f"{binary}.zip", Body=_archive(binaries[binary]))
+            s3.put_object(Bucket=CODE_BUCKET, Key=f"{binary}.zip", Body=archive(binaries[binary]))
             resource["Properties"]["CodeUri"] = f"s3://{CODE_BUCKET}/{binary}.zip"
     return template
 
 
-def _archive(binary: Path) -> bytes:
+def archive(binary: Path) -> bytes:
     """What Lambda wants of `provided.al2023`: one executable called `bootstrap`. Stored, for it only goes next door."""
     archive = io.BytesIO()
     entry = zipfile.ZipInfo("bootstrap")

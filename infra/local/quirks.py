@@ -1,25 +1,60 @@
-"""Where the emulator is not AWS, and what makes up for it after the stack was created.
+"""Where the emulator is not AWS, and what makes up for it.
 
 Each entry names what AWS does, what ministack 1.5.33 does, and stays as close to the template as can be: nothing is
 granted or changed here that template.yaml does not say.
 """
 
 import json
+from typing import Any
 
 from emulator import Emulator
 
+UNKNOWN_TYPES = {"AWS::Logs::QueryDefinition"}
+"""Resources the emulator cannot make, neither by CloudFormation nor by their own API."""
 
-def adapt(aws: Emulator, stack: str) -> None:
-    """Applies every workaround to a stack that was just created."""
-    resources = aws.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    physical_ids: dict[str, list[str]] = {}
-    for resource in resources:
-        physical_ids.setdefault(resource["ResourceType"], []).append(resource["PhysicalResourceId"])
-    [cluster] = physical_ids["AWS::ECS::Cluster"]
-    for role in physical_ids["AWS::IAM::Role"]:
-        _restate_cluster_condition(aws, role, cluster)
-    for mapping in physical_ids["AWS::Lambda::EventSourceMapping"]:
-        _restate_maximum_concurrency(aws, mapping)
+TERRAFORM_OVERRIDE = """\
+resource "aws_cloudwatch_query_definition" "saved" {
+  for_each = {}
+}
+"""
+"""The same, said to the Terraform module."""
+
+NOT_PARITY = {
+    "function worker: recursion": "CloudFormation's RecursiveLoop is taken and forgotten",
+    "security group: IpPermissionsEgress": "a rule's description is kept by CloudFormation only",
+    "task definition jitgate-runner: runtimePlatform": "CloudFormation's RuntimePlatform is taken and forgotten",
+}
+"""In what the emulator lets a deployment by the template and one by Terraform differ, though both say the same."""
+
+NOT_A_CHANGE = {
+    "aws_cloudwatch_metric_alarm": "in the protocol Terraform speaks, an alarm is described by half",
+}
+"""What Terraform would change at once after it was applied, by type, and how the emulator causes it."""
+
+
+def causes(change: dict[str, Any]) -> bool:
+    """Whether it is the emulator that makes Terraform want this change."""
+    kind = change["address"].removeprefix("module.jitgate.").split(".")[0]
+    return kind in NOT_A_CHANGE and change["actions"] == ["update"]
+
+
+EXTRA_POLICY = "cluster-as-the-emulator-asks"
+
+
+def adapt(aws: Emulator, cluster: str) -> None:
+    """Applies every workaround to a deployment that was just made."""
+    for role in aws.client("iam").list_roles()["Roles"]:
+        _restate_cluster_condition(aws, role["RoleName"], cluster)
+    for mapping in aws.client("lambda").list_event_source_mappings()["EventSourceMappings"]:
+        _restate_maximum_concurrency(aws, mapping["UUID"])
+
+
+def undo(aws: Emulator) -> None:
+    """Takes back what `adapt` added, before a tool looks that knows nothing of it."""
+    iam = aws.client("iam")
+    for role in iam.list_roles()["Roles"]:
+        if EXTRA_POLICY in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
+            iam.delete_role_policy(RoleName=role["RoleName"], PolicyName=EXTRA_POLICY)
 
 
 def _restate_cluster_condition(aws: Emulator, role: str, cluster: str) -> None:
@@ -32,7 +67,7 @@ def _restate_cluster_condition(aws: Emulator, role: str, cluster: str) -> None:
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         actions += [
-            statement["Action"]
+            statement["Action"] if isinstance(statement["Action"], str) else statement["Action"][0]
             for statement in document["Statement"]
             if "ecs:cluster" in statement.get("Condition", {}).get("ArnEquals", {})
         ]
@@ -40,7 +75,7 @@ def _restate_cluster_condition(aws: Emulator, role: str, cluster: str) -> None:
         statement = {"Effect": "Allow", "Action": actions, "Resource": description["clusterArn"]}
         iam.put_role_policy(
             RoleName=role,
-            PolicyName="cluster-as-the-emulator-asks",
+            PolicyName=EXTRA_POLICY,
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         )
 

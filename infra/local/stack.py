@@ -1,7 +1,6 @@
 """The whole of it: emulator, deployment, secret and stand-in, up together and down together."""
 
 import json
-import platform
 import secrets
 import shutil
 import tempfile
@@ -15,14 +14,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import deployment
 import emulator
+import inventory
 import quirks
 import standin
+import terraform
 from checkout import LOGS, STATE
 from deployment import Deployment
 from emulator import Emulator
+from inventory import Inventory
 from processes import chosen_port
 from standin import App, StandIn
 from terminal import say
+from terraform import Applied, Terraform
 
 LABELS = ["fargate", "linux", "x64"]
 """What the deployed class offers; a job may ask for any of these together."""
@@ -36,6 +39,9 @@ class Stack:
     deployed: Deployment
     github: StandIn
     app: App
+    made_secret: str
+    found: Inventory
+    applied: Applied | None
     ending: ExitStack
 
     def leave_running(self) -> None:
@@ -44,22 +50,29 @@ class Stack:
 
 
 @contextmanager
-def stack(binaries: dict[str, Path], name: str) -> Iterator[Stack]:
-    """The stack for as long as the block runs. The name keeps the logs of stacks apart that run at once."""
+def stack(binaries: dict[str, Path], name: str, by: Terraform | None = None) -> Iterator[Stack]:
+    """The stack for as long as the block runs, deployed by the template, or by Terraform. The name keeps the logs of
+    stacks apart that run at once."""
     emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
     with ExitStack() as ending:
         scratch = _scratch_folder(ending)
         aws = emulator.start(ending, emulator_port, scratch, LOGS / name / "emulator.log")
         say(f"  the AWS emulator listens on {aws.url}")
-        deployed = deployment.deploy(aws, binaries, _parameters(aws, f"http://127.0.0.1:{github_port}"))
-        quirks.adapt(aws, deployment.STACK)
-        say(f"  template.yaml is deployed; its Function URL is {deployed.webhook_url}")
+        parameters, applied = _parameters(aws, f"http://127.0.0.1:{github_port}"), None
+        if by is None:
+            deployed = deployment.deploy(aws, binaries, parameters)
+        else:
+            deployed, applied = terraform.apply(by, aws, binaries, parameters, scratch)
+        found, made_secret = inventory.take(aws), _webhook_secret(aws, deployed)
+        quirks.adapt(aws, deployed.cluster)
+        what = "infra/terraform" if by else "template.yaml"
+        say(f"  {what} is deployed; its Function URL is {deployed.webhook_url}")
         app = _fill_secret(aws, deployed, scratch)
         say("  the secret is filled in: a GitHub App's id and key, and a webhook secret")
         binary, log = binaries["standin"], LOGS / name / "standin.log"
         github = standin.start(ending, binary, github_port, app, aws, deployed, log)
         say(f"  the GitHub stand-in listens on {github.url}")
-        yield Stack(aws, deployed, github, app, ending)
+        yield Stack(aws, deployed, github, app, made_secret, found, applied, ending)
 
 
 def _scratch_folder(ending: ExitStack) -> Path:
@@ -80,8 +93,14 @@ def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
         "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets),
         "GitHubApiUrl": github_url,
         "RunnerLabels": ",".join(LABELS),
-        "FunctionArchitecture": "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64",
+        "FunctionArchitecture": terraform.default_architecture(),
     }
+
+
+def _webhook_secret(aws: Emulator, deployed: Deployment) -> str:
+    """The one that came with the deployment, before anybody filled in more."""
+    value = aws.client("secretsmanager").get_secret_value(SecretId=deployed.secret_arn)["SecretString"]
+    return json.loads(value)["webhook_secret"]
 
 
 def _fill_secret(aws: Emulator, deployed: Deployment, scratch: Path) -> App:

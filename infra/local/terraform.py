@@ -1,0 +1,232 @@
+"""The Terraform module, used as its users use it: `init`, `apply`, `plan`, `destroy` with the real provider.
+
+Terraform and its AWS provider are the two things that cannot be installed from a package index. Where one is missing,
+what needs it is left out, and says so; `TERRAFORM=required` makes that a failure.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import quirks
+from checkout import LOCAL, MODULE
+from deployment import STACK, Deployment, archive
+from emulator import REGION, ROOT_KEY, Emulator
+from processes import run
+from terminal import Problem, heading, paint, say
+
+PROVIDER = "*/hashicorp/aws"
+"""Where a mirror keeps the provider, below the registry's name."""
+
+MIRRORS = [Path("~/.terraform.d/plugins"), Path("/usr/share/terraform/plugins"), *Path("/opt").glob("*/")]
+"""Where a machine that cannot reach Terraform's registry may keep providers, in the layout of a filesystem mirror."""
+
+ROOT_MODULE = """\
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {
+  s3_use_path_style = true
+}
+
+variable "settings" {
+  type = any
+}
+
+module "jitgate" {
+  source = "./jitgate"
+
+  name                  = var.settings.name
+  functions_path        = var.settings.functions_path
+  function_architecture = var.settings.function_architecture
+  vpc_id                = var.settings.vpc_id
+  subnet_ids            = var.settings.subnet_ids
+  runner_labels         = var.settings.runner_labels
+  github_api_url        = var.settings.github_api_url
+}
+
+output "jitgate" {
+  value = module.jitgate
+}
+"""
+"""What a user writes, more or less; a folder is made of it for each deployment."""
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """A Terraform that has its provider."""
+
+    program: str
+    environment: dict[str, str]
+
+    def __call__(self, folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Runs a subcommand in a folder."""
+        environment = {**self.environment, **options.pop("env", {})}
+        return run([self.program, f"-chdir={folder}", *arguments], env=environment, **options)
+
+    def must(self, folder: Path, *arguments: str, **options: Any) -> bytes:
+        """Runs a subcommand that has to succeed; what it printed."""
+        done = self(folder, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+        if done.returncode != 0:
+            raise Problem(f"terraform {arguments[0]} failed:\n{done.stdout.decode()}")
+        return done.stdout
+
+
+def find() -> Terraform | None:
+    """Terraform, if it and the provider are within reach; otherwise says what is left out."""
+    wish = os.environ.get("TERRAFORM", "auto")
+    mirror = _mirror()
+    program = shutil.which("terraform")
+    if wish == "skip":
+        return _without("TERRAFORM=skip is set")
+    if program is None:
+        # A machine that was given the provider was meant to have Terraform.
+        if wish == "required" or (os.environ.get("CI") == "true" and mirror is not None):
+            raise Problem("terraform is not installed. Install 1.9 or newer.")
+        return _without("terraform is not installed")
+    home = LOCAL / "terraform"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "terraform.rc"
+    settings.write_text(_settings(mirror, home))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))},
+        "TF_CLI_CONFIG_FILE": str(settings),
+        "TF_IN_AUTOMATION": "1",
+        "CHECKPOINT_DISABLE": "1",
+    }
+    terraform = Terraform(program, environment)
+    probe = home / "module"
+    copy_module(probe)
+    done = terraform(
+        probe, "init", "-backend=false", "-input=false", "-no-color", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode != 0:
+        if wish == "required":
+            raise Problem(f"Terraform could not be set up:\n{done.stdout.decode()}")
+        return _without("Terraform's AWS provider is out of reach")
+    return terraform
+
+
+def check(terraform: Terraform) -> None:
+    """The module and its examples, held against Terraform's own rules, then the module's tests."""
+    heading("terraform fmt, validate and test")
+    folder = LOCAL / "terraform" / "module"
+    copy_module(folder)
+    if terraform(MODULE, "fmt", "-check", "-recursive", "-diff").returncode != 0:
+        raise Problem("terraform fmt would change the above; run it.")
+    for part in [folder, *sorted((folder / "examples").iterdir())]:
+        terraform.must(part, "init", "-backend=false", "-input=false", "-no-color")
+        terraform.must(part, "validate", "-no-color")
+        say(f"  {paint('✓', 'green')} {part.relative_to(folder.parent)} is valid")
+    if terraform(folder, "test", "-no-color").returncode != 0:
+        raise Problem("terraform test failed; see above.")
+
+
+def copy_module(folder: Path) -> None:
+    """A copy, so that neither providers nor states come to lie in the checkout."""
+    data = folder / ".terraform"
+    for entry in folder.iterdir() if folder.exists() else []:
+        if entry != data:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.copytree(MODULE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A deployment by Terraform, and what is needed to plan and destroy it."""
+
+    terraform: Terraform
+    folder: Path
+    environment: dict[str, str]
+
+    def plan(self) -> list[dict[str, Any]]:
+        """What Terraform would change: the resources' addresses, and their values before and after."""
+        self.terraform.must(self.folder, "plan", "-input=false", "-no-color", "-out=plan", env=self.environment)
+        shown = self.terraform(self.folder, "show", "-json", "plan", env=self.environment, stdout=subprocess.PIPE)
+        changes = json.loads(shown.stdout).get("resource_changes", [])
+        return [
+            {"address": change["address"], **change["change"]}
+            for change in changes
+            if change["mode"] == "managed" and change["change"]["actions"] != ["no-op"]
+        ]
+
+    def state(self) -> str:
+        """All that Terraform remembers, as the text it lies in."""
+        return (self.folder / "terraform.tfstate").read_text()
+
+    def destroy(self) -> None:
+        """Removes everything."""
+        self.terraform.must(self.folder, "destroy", "-auto-approve", "-input=false", "-no-color", env=self.environment)
+
+
+def apply(
+    terraform: Terraform, aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str], scratch: Path
+) -> tuple[Deployment, Applied]:
+    """Deploys by the module what `deployment.deploy` deploys by the template, from the same parameters."""
+    folder = scratch / "terraform"
+    folder.mkdir()
+    zips = folder / "release"
+    zips.mkdir()
+    for name in ("webhook", "worker", "cleaner"):
+        (zips / f"{name}-{parameters['FunctionArchitecture']}.zip").write_bytes(archive(binaries[name]))
+    copy_module(folder / "jitgate")
+    (folder / "jitgate" / "quirks_override.tf").write_text(quirks.TERRAFORM_OVERRIDE)
+    (folder / "main.tf").write_text(ROOT_MODULE)
+    settings = {
+        "name": STACK,
+        "functions_path": str(zips),
+        "function_architecture": parameters["FunctionArchitecture"],
+        "vpc_id": parameters["VpcId"],
+        "subnet_ids": parameters["SubnetIds"].split(","),
+        "runner_labels": parameters["RunnerLabels"].split(","),
+        "github_api_url": parameters["GitHubApiUrl"],
+    }
+    (folder / "terraform.tfvars.json").write_text(json.dumps({"settings": settings}))
+    environment = {"AWS_ENDPOINT_URL": aws.url, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", **ROOT_KEY}
+    terraform.must(folder, "init", "-input=false", "-no-color")
+    terraform.must(folder, "apply", "-auto-approve", "-input=false", "-no-color", env=environment)
+    shown = terraform(folder, "output", "-json", "jitgate", env=environment, stdout=subprocess.PIPE)
+    outputs = json.loads(shown.stdout)
+    deployed = Deployment(
+        webhook_url=aws.function_url(outputs["webhook_url"]),
+        secret_arn=outputs["github_secret_arn"],
+        cluster=outputs["cluster_name"],
+        task_definition=outputs["task_definition_arns"]["default"],
+        job_queue_url=outputs["job_queue_url"],
+        dead_letter_queue_url=outputs["dead_letter_queue_url"],
+        cleaner=outputs["cleaner_function_name"],
+    )
+    return deployed, Applied(terraform, folder, environment)
+
+
+def default_architecture() -> str:
+    """What functions that were built here run on."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
+def _mirror() -> Path | None:
+    for folder in map(Path.expanduser, MIRRORS):
+        if any(folder.glob(PROVIDER)):
+            return folder
+    return None
+
+
+def _settings(mirror: Path | None, home: Path) -> str:
+    cache = home / "providers"
+    cache.mkdir(exist_ok=True)
+    if mirror is None:
+        return f"plugin_cache_dir = {json.dumps(str(cache))}\n"
+    return f"provider_installation {{\n  filesystem_mirror {{\n    path = {json.dumps(str(mirror))}\n  }}\n}}\n"
+
+
+def _without(reason: str) -> None:
+    mark = paint("! LEFT OUT", "yellow")
+    say(f"\n{mark}: {reason}, so infra/terraform is neither validated, tested nor applied here.")
