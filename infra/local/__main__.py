@@ -158,6 +158,7 @@ def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool 
         template_checks.check(running, checks)
         permission_checks.check(running.found, checks)
         demo.run(running, checks)
+        permission_checks.used(running, checks)
         if running.newcomer is not None:
             heading("The days after, as the docs have them")
             newcomer.operate(running.newcomer, running.deployed, checks)

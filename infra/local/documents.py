@@ -45,7 +45,8 @@ RUN_BY = {
     "make test": (".ci/run", 'make PYTHON="$PYTHON" test'),
     "make up": ("infra/local/play_checks.py", '"up"'),
     "npm ci": ("infra/local/toolchain.py", '"npm", "ci"'),
-    "python3 infra/local/release.py x86_64 target/release release": (".github/workflows/release.yml", "release.py"),
+    "python3 infra/local/release.py x86_64 release": (".github/workflows/release.yml", "infra/local/release.py"),
+    "python3 infra/local/reproducible.py": (".github/workflows/ci.yml", "infra/local/reproducible.py"),
     'RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps': (".ci/run", "cargo doc --locked --no-deps"),
     "sam delete --stack-name STACK": ("infra/local/newcomer.py", "sam delete --stack-name STACK"),
     "sam validate --lint": ("infra/local/lint.py", '"validate", "--lint"'),
@@ -59,7 +60,6 @@ NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
 ACCOUNT = {
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].stoppedReason'",
-    "cargo build --release",
     "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",
     "sam build --beta-features",
 }

@@ -23,6 +23,8 @@ PATIENCE_SECONDS = 60
 
 IDLE_SINCE = "jitgate:idle-since"
 
+CANCELLED = "jitgate: its job ended without a runner"
+
 ORPHAN_AGE_SECONDS = 3600
 """Older than any grace period."""
 
@@ -73,6 +75,14 @@ def run(stack: Stack, checks: Checks) -> list[str]:
 
     lost = _job(stack, "lost", ["linux", "x64"], minutes_ago=FAILED_MINUTES_AGO, told="in-vain")
     _tell("a lost delivery", f"it failed {FAILED_MINUTES_AGO} minutes ago, and GitHub does not repeat it by itself")
+    recalled = _job(stack, "recalled", ["fargate", "linux"], fate="slow")
+    _wait("a task starts for a job", lambda: _happened(stack, recalled, "task_started"))
+    github.cancel_job(recalled)
+    _tell("a cancelled job", "somebody cancelled it before its runner came; the worker is told, without the cleaner")
+    _wait("its task stops", lambda: (_task_of(stack, recalled) or {}).get("stoppedAt"))
+    why = _task_of(stack, recalled)["stoppedReason"]
+    checks.that("what was started for a cancelled job is taken back", why == CANCELLED, why)
+
     unstarted = _job(stack, "unstarted", ["fargate", "linux"], fate="never-starts")
     _wait("the task stops before its runner came", lambda: (_task_of(stack, unstarted) or {}).get("stoppedAt"))
     _tell("a failed start", _task_of(stack, unstarted)["stoppedReason"])
@@ -92,7 +102,7 @@ def run(stack: Stack, checks: Checks) -> list[str]:
     ):
         checks.that(what, _wait("", lambda job=job: _conclusion(stack, job) == "success"), _conclusion(stack, job))
     checks.that("GitHub was asked to repeat that delivery", _happened(stack, lost, "redelivered"), "not asked")
-    return [f"jit-{job}-1" for job in (surplus, ghost, untold, lost, unstarted)] + [f"jit-{unstarted}-2"]
+    return [f"jit-{job}-1" for job in (surplus, ghost, untold, lost, recalled, unstarted)] + [f"jit-{unstarted}-2"]
 
 
 def _job(stack: Stack, name: str, labels: list[str], **trouble: Any) -> int:

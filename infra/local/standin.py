@@ -55,6 +55,10 @@ class StandIn:
         wrong is said in `tests/src/bin/standin/control.rs`."""
         return self._post("jobs", {"name": name, "labels": labels, "example": example, **trouble})
 
+    def cancel_job(self, job: int) -> None:
+        """Somebody cancels a job, and GitHub delivers `completed`."""
+        self._post("cancellations", {"job_id": job})
+
     def register_runner(self, name: str, labels: list[str]) -> None:
         """A registration appears whose runner was there and is gone."""
         self._post("runners", {"name": name, "labels": labels, "status": "offline"})

@@ -65,6 +65,13 @@ fn build() -> String {
     "build".to_owned()
 }
 
+/// Somebody cancels a job, and hooks hear of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    job_id: JobId,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewRunner {
@@ -109,6 +116,10 @@ impl Standin {
                 Ok(job) => Ok(self.queue_job(job).await),
                 Err(problem) => Err(problem),
             },
+            (&Method::POST, "cancellations") => read(request).map(|job: Cancellation| {
+                self.github.cancel_job(job.job_id);
+                wire::json(200, &json!({ "job_id": job.job_id }))
+            }),
             (&Method::POST, "runners") => read(request).map(|runner| self.add_runner(&runner)),
             (&Method::POST, "deliveries") => match read(request) {
                 Ok(delivery) => Ok(self.send(delivery).await),
@@ -341,6 +352,9 @@ mod tests {
         let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["status"]).collect();
         assert_eq!(states, ["queued", "queued", "completed"]);
         assert_eq!(bench.webhook.0.lock().unwrap().len(), 1, "only the last one's `queued` was sent");
+        let first = bench.get("state").await["jobs"][0]["id"].clone();
+        assert_eq!(bench.post("cancellations", json!({ "job_id": first })).await.0, 200);
+        assert_eq!(bench.get("state").await["jobs"][0]["status"], "completed");
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(crate) enum Fate {
     /// Its image cannot be pulled: it stops before its runner connects.
     NeverStarts,
+    /// Its image takes longer to pull than anybody watches.
+    Slow,
     /// It goes on although its runner has done its job.
     Hangs,
 }

@@ -116,7 +116,7 @@ impl Watcher {
         let job = self.job_of(task);
         self.github.note(job, "task_started", arn.rsplit('/').next().unwrap_or(arn).to_owned());
         let fate = job.and_then(|job| self.fates.meet(job));
-        let runner = jit_config(task).filter(|_| fate != Some(Fate::NeverStarts));
+        let runner = jit_config(task).filter(|_| !matches!(fate, Some(Fate::NeverStarts | Fate::Slow)));
         let runner = runner.and_then(|config| Runner::start(&self.github, config, self.job_time).ok());
         let reason = match fate {
             Some(Fate::NeverStarts) => "CannotPullContainerError: the image was not found",
@@ -133,6 +133,9 @@ impl Watcher {
                 }
             };
             let mut killed = std::pin::pin!(killed);
+            if fate == Some(Fate::Slow) {
+                return killed.await;
+            }
             if let Some(runner) = runner {
                 let end = runner.run(STEP, &mut killed).await;
                 if fate == Some(Fate::Hangs) && matches!(end, Step::Finished(_)) {
