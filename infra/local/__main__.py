@@ -69,7 +69,7 @@ def main() -> int:
 def _set_up(command: str) -> None:
     """Installs what the command needs, and goes on in the checkout's own Python environment."""
     if command in ("demo", "test", "deployed", "up", "lint"):
-        toolchain.require_tools()
+        toolchain.require_tools(with_docs=command in ("test", "deployed"))
         toolchain.install_npm_packages()
     with_tools = command in ("test", "deployed", "lint")
     requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if with_tools else [])]

@@ -21,11 +21,11 @@ def main() -> int:
     name = sys.argv[1] if len(sys.argv) > 1 else "webhook"
     os.environ.pop("CARGO_TARGET_DIR", None)  # each its own, or the second would find all done
     digests = []
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     with tempfile.TemporaryDirectory() as scratch:
         for folder in FOLDERS:
             root = Path(scratch) / folder
             root.mkdir()
-            archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
             subprocess.run(["tar", "--extract"], cwd=root, input=archive, check=True)
             target = Path(scratch) / "zip"
             pack(build(root, [name])[name], target)

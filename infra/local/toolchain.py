@@ -30,12 +30,19 @@ TOOLS = [
     (["npm"], "Install npm; it comes with Node.js, https://nodejs.org, or as a package of its own."),
 ]
 
+TOOLS_OF_THE_DOCS = [
+    (["jq"], "The docs' commands use it: `apt-get install jq` or `brew install jq`."),
+    (["openssl"], "The docs' commands use it: `apt-get install openssl`."),
+]
+"""What the docs' commands want besides."""
+
 BINARIES = ["webhook", "worker", "cleaner", "standin"]
 
 
-def require_tools() -> None:
+def require_tools(with_docs: bool) -> None:
     """Names every missing tool at once, so that nobody has to come back for each."""
-    missing = [(names, remedy) for names, remedy in TOOLS if not any(map(shutil.which, names))]
+    tools = TOOLS + (TOOLS_OF_THE_DOCS if with_docs else [])
+    missing = [(names, remedy) for names, remedy in tools if not any(map(shutil.which, names))]
     if missing:
         raise Problem("\n".join(f"{' or '.join(names)} is not installed. {remedy}" for names, remedy in missing))
 
