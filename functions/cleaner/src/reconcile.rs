@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
 use jitgate::job::{Attempt, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, Purpose};
 
@@ -168,8 +169,9 @@ impl Cleaner {
     /// As the webhook would have made it; `None` for a job that fits none of our classes.
     fn message_of(&self, account: &Account, run: &Run, job: Job) -> Option<JobMessage> {
         let now = self.clock.now();
-        let class = self.config.classes.fit(&job.labels).ok()?.name.clone();
         let owner = &run.repository.owner;
+        let asked = Asked { owner: &owner.login, repository: &run.repository.name, labels: &job.labels };
+        let class = self.config.classes.fit(&asked).ok()?.class.name.clone();
         let created_at = job.created_at.unwrap_or(run.created_at);
         Some(JobMessage {
             version: MESSAGE_VERSION,

@@ -1,6 +1,6 @@
 //! GitHub's payloads, turned into what they mean for us.
 
-use jitgate::classes::{Misfit, RunnerClasses};
+use jitgate::classes::{Asked, Misfit, RunnerClasses};
 use jitgate::job::{
     Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
 };
@@ -147,8 +147,9 @@ pub fn read(
             return Err(Malformed(format!("{field}: is empty")));
         }
     }
-    let class = match classes.fit(&job.labels) {
-        Ok(class) => class.name.clone(),
+    let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
+    let class = match classes.fit(&asked) {
+        Ok(fit) => fit.class.name.clone(),
         // Some `completed` come without labels; what is released is found by the job's id alone.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
         Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),

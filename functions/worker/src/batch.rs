@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use futures::future::join_all;
+use jitgate::classes::Asked;
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate::ecs::Tasks;
@@ -206,18 +207,14 @@ impl Worker {
     }
 
     async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<Outcome, MustReturn> {
-        // A class may have been renamed while the message waited.
-        let class = match self.config.classes.named(&message.class) {
-            Some(class) => class,
-            None => match self.config.classes.fit(&message.labels) {
-                Ok(class) => class,
-                Err(misfit) => {
-                    tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
-                    return self.give_up(&message.to_body(), &misfit.to_string()).await;
-                }
-            },
+        let fit = match self.config.classes.fit_again(&message.class, &Asked::from(&*message)) {
+            Ok(fit) => fit,
+            Err(misfit) => {
+                tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
+                return self.give_up(&message.to_body(), &misfit.to_string()).await;
+            }
         };
-        let outcome = match self.launch(message, class).await {
+        let outcome = match self.launch(message, &fit).await {
             Ok(Launched::Started { task, runner_id, runner_name }) => {
                 let waited = (self.clock.now() - message.queued_at).whole_seconds();
                 tracing::info!(
@@ -225,7 +222,7 @@ impl Worker {
                     job.attempt = message.attempt.0,
                     run.id = message.run_id.0,
                     repository = message.full_name(),
-                    class = class.name,
+                    class = fit.class.name,
                     delivery.id = message.delivery_id,
                     runner.id = runner_id.0,
                     runner.name = %runner_name,

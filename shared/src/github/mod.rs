@@ -9,6 +9,7 @@ mod app;
 mod deliveries;
 mod error;
 mod gate;
+mod groups;
 mod pace;
 mod repeat;
 mod runners;
@@ -43,6 +44,7 @@ use crate::job::{InstallationId, JobMessage};
 use crate::secret::{SecretReader, expose};
 use error::{Refusal, classify};
 use gate::Gate;
+use groups::Groups;
 use pace::{Pacer, READ_POINTS, WRITE_POINTS};
 use sign_in::SignIn;
 
@@ -153,6 +155,7 @@ pub struct GitHub {
     /// What is left of each credential's hour, by the last answer.
     budgets: Mutex<HashMap<CredentialKey, u64>>,
     sign_in: SignIn,
+    groups: Groups,
 }
 
 /// One call, before it is signed.
@@ -262,6 +265,7 @@ impl GitHub {
             gate: Gate::default(),
             budgets: Mutex::default(),
             sign_in: SignIn::new(secret, clock.clone()),
+            groups: Groups::default(),
             clock,
         }
     }
