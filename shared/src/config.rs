@@ -23,6 +23,10 @@ pub const GITHUB_API_URL: &str = "https://api.github.com";
 /// Source: GitHub's "Rate limits for the REST API".
 pub const GITHUB_POINTS_PER_MINUTE: u32 = 900;
 
+/// Lambda gives a function this much for all its variables together, in bytes.
+/// Source: "Lambda quotas", environment variables.
+pub const ENVIRONMENT_SIZE: usize = 4096;
+
 /// What is wrong with one variable.
 #[derive(thiserror::Error, PartialEq, Eq)]
 #[error("{variable}: found {found}, expected {expected}")]
@@ -66,6 +70,27 @@ impl Environment {
             let levels = value.parse().ok().filter(|_| are_levels);
             levels.ok_or_else(|| "error, warn, info, debug or trace, or levels by module".to_owned())
         })
+    }
+
+    /// `RUNNER_CLASSES`: the classes themselves, or `file:PATH` of where they are, shipped with the function or below
+    /// `/opt` in a layer.
+    pub fn runner_classes(&self) -> Result<RunnerClasses, ConfigError> {
+        const EXPECTED: &str = "a JSON list of runner classes";
+        let value = self.required("RUNNER_CLASSES", EXPECTED)?;
+        let outcome = match value.strip_prefix("file:") {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| error.to_string())
+                .and_then(|json| RunnerClasses::parse(&json))
+                .map_err(|problem| format!("{EXPECTED} in that file: {problem}")),
+            None => RunnerClasses::parse(&value).map_err(|problem| {
+                let size = value.len();
+                format!(
+                    "{EXPECTED}: {problem} ({size} bytes; a function has {ENVIRONMENT_SIZE} for all its variables, and a \
+                     longer list may be in a file: RUNNER_CLASSES=file:PATH)"
+                )
+            }),
+        };
+        outcome.map_err(|expected| malformed("RUNNER_CLASSES", &value, expected))
     }
 
     fn required(&self, variable: &'static str, expected: &str) -> Result<String, ConfigError> {
@@ -126,7 +151,7 @@ impl WebhookConfig {
         Ok(Self {
             job_queue_url: queue_url(environment)?,
             github_secret_id: secret_id(environment)?,
-            classes: runner_classes(environment)?,
+            classes: environment.runner_classes()?,
         })
     }
 }
@@ -170,7 +195,7 @@ impl FleetConfig {
                 .transpose()?,
             github_secret_id: secret_id(environment)?,
             github: GitHubConfig::from_environment(environment)?,
-            classes: runner_classes(environment)?,
+            classes: environment.runner_classes()?,
             cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
             name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
             dry_run: environment
@@ -240,12 +265,6 @@ fn secret_id(environment: &Environment) -> Result<String, ConfigError> {
     environment.required("GITHUB_SECRET_ID", "the name or ARN of the Secrets Manager secret")
 }
 
-fn runner_classes(environment: &Environment) -> Result<RunnerClasses, ConfigError> {
-    let value = environment.required("RUNNER_CLASSES", "a JSON list of runner classes")?;
-    RunnerClasses::parse(&value)
-        .map_err(|error| malformed("RUNNER_CLASSES", &value, format_args!("a JSON list of runner classes: {error}")))
-}
-
 /// Plain HTTP would show tokens to the network, so it is for loopback only.
 fn api_url(value: &str) -> Result<String, String> {
     const EXPECTED: &str = "an https URL such as https://api.github.com or https://HOST/api/v3, without user or query \
@@ -303,6 +322,8 @@ mod tests {
             ("RUNNER_SCOPE", "team", "\"org\" or \"repo\""),
             ("RUNNER_NAME_PREFIX", "a prefix", "1 to 12"),
             ("RUNNER_CLASSES", "{}", "a JSON list of runner classes"),
+            ("RUNNER_CLASSES", "[]", "2 bytes; a function has 4096"),
+            ("RUNNER_CLASSES", "file:/no/such/file.json", "in that file: No such file"),
             ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
             ("GITHUB_API_URL", "api.github.com", "an https URL"),
             ("DRY_RUN", "yes", "true or false"),

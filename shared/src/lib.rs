@@ -10,6 +10,7 @@ pub mod globs;
 pub mod job;
 pub mod metrics;
 pub mod names;
+pub mod prices;
 pub mod queue;
 pub mod secret;
 pub mod telemetry;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
@@ -204,7 +205,39 @@ fn the_readme_names_every_key_of_a_class() {
     let named: BTreeSet<String> = keys
         .flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>())
         .collect();
-    let error = jitgate::classes::RunnerClasses::parse(r#"[{"no such key":1}]"#).expect_err("an unknown key");
+    let error = RunnerClasses::parse(r#"[{"no such key":1}]"#).expect_err("an unknown key");
     let known: BTreeSet<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
     assert_eq!(named, known, "{error}");
+}
+
+/// What a job gets, in the words of the table.
+fn verdict(classes: &RunnerClasses, repository: &str, labels: &[String]) -> (String, String) {
+    let fit = match classes.fit(&Asked { owner: "octo-org", repository, labels }) {
+        Ok(fit) => fit,
+        Err(misfit) => return ("none".to_owned(), misfit.to_string()),
+    };
+    let placements = classes.placements(&fit);
+    let first = placements.first().expect("a placement");
+    let size = first.size.map_or("the task definition's size".to_owned(), |size| size.to_string());
+    let disk = first.disk.map_or(String::new(), |disk| format!(", {disk} of disk"));
+    let capacities: Vec<_> = placements.iter().map(|each| each.capacity.to_string()).collect();
+    let runner = format!("{size}{disk}, {}, {}", first.architecture, capacities.join(" then "));
+    (fit.class.name.clone(), runner)
+}
+
+#[test]
+fn the_truth_table_of_labels_is_what_is_done() {
+    let page = file("docs/LABELS.md");
+    let json = between(between(&page, "<!-- classes -->", "and the repository is"), "```json", "```");
+    let classes = RunnerClasses::parse(json).unwrap();
+    let rows = rows(between(&page, "<!-- truth -->", "<!-- /truth -->"));
+    assert!(rows.len() > 40, "{}", rows.len());
+    let named: BTreeSet<_> = rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(named, classes.iter().map(|class| class.name.as_str()).chain(["none"]).collect(), "each class occurs");
+    for row in &rows {
+        let [asked, class, says] = &row[..] else { panic!("three columns: {row:?}") };
+        let repository = if asked.contains("secret-tools") { "secret-tools" } else { "octo-repo" };
+        let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!((class.clone(), says.clone()), verdict(&classes, repository, &labels), "{asked}");
+    }
 }

@@ -18,6 +18,15 @@ pub enum Delivery {
     Ping,
     /// A job needs a runner of ours, or needs none any more.
     Job(Box<JobMessage>),
+    /// A job means one of our classes and asks for what none of them may give.
+    Refused {
+        /// The job.
+        job_id: JobId,
+        /// `owner/name`
+        repository: String,
+        /// What is wrong, and what would be permitted.
+        reason: String,
+    },
     /// Nothing to do, and why.
     Ignored(String),
 }
@@ -152,6 +161,10 @@ pub fn read(
         Ok(fit) => fit.class.name.clone(),
         // Some `completed` come without labels; what is released is found by the job's id alone.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
+        Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
+            let repository = format!("{}/{}", repository.owner.login, repository.name);
+            return Ok(Delivery::Refused { job_id: job.id, repository, reason: misfit.to_string() });
+        }
         Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
     };
     Ok(Delivery::Job(Box::new(JobMessage {

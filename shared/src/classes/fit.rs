@@ -117,8 +117,20 @@ pub enum Misfit {
     Refused(Vec<(String, Refusal)>),
 }
 
+/// Classes that refuse for the same reason share it.
 fn list(refusals: &[(String, Refusal)]) -> String {
-    let each = refusals.iter().map(|(class, refusal)| format!("class {class}: {refusal}"));
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (class, refusal) in refusals {
+        let reason = refusal.to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, classes)) => classes.push(class),
+            None => reasons.push((reason, vec![class])),
+        }
+    }
+    let each = reasons.iter().map(|(reason, classes)| {
+        let word = if classes.len() == 1 { "class" } else { "classes" };
+        format!("{word} {}: {reason}", classes.join(", "))
+    });
     each.collect::<Vec<_>>().join("; ")
 }
 
@@ -347,13 +359,16 @@ impl RunnerClass {
         self.demand(&choices)
     }
 
-    /// A label that means nothing as a whole, and whose beginning is one of the class's labels, is a combined one.
+    /// A label that is none of the class's as a whole, and whose beginning is one, is a combined one. `RunsOn` also writes
+    /// it with commas.
     fn pieces<'a>(&self, label: &'a str) -> Vec<&'a str> {
-        let is_combined = label.split_once('/').is_some_and(|(first, _)| {
-            let begins = matches!(self.word(first), Ok(Word::Own | Word::Choice(Key::RunsOn, _)));
-            begins && !matches!(self.word(label), Ok(Word::Own | Word::Ignored))
-        });
-        if is_combined { label.split('/').collect() } else { vec![label] }
+        let is_whole = self.labels.iter().chain(&self.ignored_labels).any(|pattern| pattern.matches(label));
+        let separators: &[char] = match label.split('/').next().map(|first| self.word(first)) {
+            Some(Ok(Word::Choice(Key::RunsOn, _))) => &['/', ','],
+            Some(Ok(Word::Own)) if !is_whole => &['/'],
+            _ => &[],
+        };
+        label.split(separators).collect()
     }
 
     /// A label that is written out in the class is meant before a size, and a size before a pattern that it happens to
@@ -449,12 +464,14 @@ impl RunnerClass {
         let Some(size) = size else {
             return Err(Refusal::TooLarge { asked, most: "Fargate has 16 vCPU and 120 GiB".to_owned() });
         };
-        let most_cpu = self.sizes.cpu.filter(|most| size.cpu > *most).map(|most| most.to_string());
-        let most_memory = self.sizes.memory.filter(|most| size.memory > *most).map(|most| most.to_string());
-        match most_cpu.or(most_memory) {
-            Some(most) => Err(Refusal::TooLarge { asked: format!("{asked} ({size} on Fargate)"), most }),
-            None => Ok(Some(size)),
+        let is_within = self.sizes.cpu.is_none_or(|most| size.cpu <= most)
+            && self.sizes.memory.is_none_or(|most| size.memory <= most);
+        if is_within {
+            return Ok(Some(size));
         }
+        let most = [self.sizes.cpu.map(|most| most.to_string()), self.sizes.memory.map(|most| most.to_string())];
+        let most = most.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        Err(Refusal::TooLarge { asked: format!("{asked} ({size} on Fargate)"), most })
     }
 
     fn disk_of(&self, label: &str, gib: u32) -> Result<Disk, Refusal> {
@@ -509,8 +526,13 @@ impl<'a> Choices<'a> {
                 let spot = parsed(label, value, "true or false", |value| value.to_ascii_lowercase().parse().ok())?;
                 set(&mut self.spot, label, spot)
             }
-            Key::Run => set(&mut self.run, label, parsed(label, value, "anything without a /", anything)?),
-            Key::RunsOn => set(&mut self.runs_on, label, parsed(label, value, "anything without a /", anything)?),
+            Key::Run => set(&mut self.run, label, parsed(label, value, "a value without a /", anything)?),
+            Key::RunsOn => {
+                let run = parsed(label, value, "a value without a / or a comma", |value| {
+                    anything(value).filter(|value| !value.contains(','))
+                })?;
+                set(&mut self.runs_on, label, run)
+            }
         }
     }
 }

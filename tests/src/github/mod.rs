@@ -225,6 +225,13 @@ impl GitHub {
         self.state().0.personal_tokens.insert(token.to_owned(), Arc::new(scopes));
     }
 
+    /// Somebody deletes a runner group.
+    pub fn remove_runner_group(&self, scope: &Scope, id: u64) {
+        if let Some(groups) = self.state().0.groups.get_mut(scope) {
+            groups.remove(&id);
+        }
+    }
+
     /// A runner group besides the default one, for all repositories or for some.
     pub fn add_runner_group(&self, scope: &Scope, name: &str, repositories: Option<&[&str]>) -> u64 {
         let (mut state, _) = self.state();
