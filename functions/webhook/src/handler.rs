@@ -74,7 +74,7 @@ impl Webhook {
         let Some(event) = request.header("x-github-event") else {
             return HttpResponse::new(400, "refused", "X-GitHub-Event is missing");
         };
-        match delivery::read(event, delivery_id, body, &self.config.classes, self.clock.now()) {
+        match delivery::read(event, delivery_id, body, &self.config, self.clock.now()) {
             Ok(Delivery::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
             Ok(Delivery::Ignored(reason)) => {
                 tracing::info!(delivery.id = delivery_id, event, reason, "delivery ignored");
@@ -82,7 +82,7 @@ impl Webhook {
             }
             Ok(Delivery::Refused { job_id, repository, reason }) => {
                 tracing::warn!(job.id = job_id.0, repository, delivery.id = delivery_id, reason, "job refused");
-                let mut metrics = Metrics::new("webhook");
+                let mut metrics = Metrics::new(&self.config.name_prefix, "webhook");
                 metrics.count("JobsRefused", 1);
                 metrics.write(self.clock.now());
                 HttpResponse::new(200, "ignored", &reason)
