@@ -17,7 +17,7 @@ resource "aws_lambda_function" "webhook" {
   s3_key           = local.code.webhook.s3_key
 
   environment {
-    variables = local.every_function
+    variables = merge(local.every_function, { ALLOWED_INSTALLATIONS = join(",", var.allowed_installations) })
   }
 
   logging_config {

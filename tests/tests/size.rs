@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use jitgate::classes::{Capacity, RunnerClasses};
+use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::clock::Clock;
 use jitgate::ecs::{Launch, Tasks};
 use jitgate::github::JitConfig;
@@ -48,11 +48,10 @@ async fn start_task(tasks: &Tasks, world: &World, job: u64) {
     let classes = RunnerClasses::parse(&runner_classes().to_string()).unwrap();
     let jit = JitConfig { runner_id: id, encoded: world.github.config_of(id).unwrap().into() };
     let token = LaunchToken::derive(&prefix, message.job_id, Attempt::FIRST);
-    let class = classes.named("default").unwrap();
+    let fit = classes.fit(&Asked::from(&message)).unwrap();
     let launch = Launch {
         message: &message,
-        class,
-        capacity: Capacity::OnDemand,
+        placement: classes.placements(&fit)[0],
         token: &token,
         runner_name: &runner_name,
         jit: &jit,

@@ -14,7 +14,8 @@
 
 use std::cell::Cell;
 
-use jitgate::classes::RunnerClass;
+use jitgate::admission::Unwelcome;
+use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
 use jitgate::job::{JobId, JobMessage, RunnerId};
@@ -63,6 +64,8 @@ pub enum Launched {
     },
     /// The job waits no longer.
     JobGone,
+    /// The class does not take such jobs.
+    Refused(Unwelcome),
 }
 
 /// What became of a registration that must not be there.
@@ -86,8 +89,17 @@ enum Attempted {
 impl Worker {
     /// Gives the job a runner. The message's attempt and whether it is settled are kept up to date, so that it can be
     /// sent anew whatever happens; also after a success, as long as it is not settled.
-    pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
+    pub(crate) async fn launch(&self, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
+        if message.provenance().depends_on_run(fit.class) {
+            let find =
+                async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
+            let run = quickly(&self.clock, find).await?;
+            message.is_from_fork = run.provenance().is_from_fork;
+        }
+        if let Err(unwelcome) = message.provenance().check(fit.class) {
+            return Ok(Launched::Refused(unwelcome));
+        }
         let has_waited = message.backoff > 0
             || message.unsettled
             || message.queued_at - message.created_at > LATE
@@ -100,10 +112,10 @@ impl Worker {
             }
             return Ok(Launched::JobGone);
         }
-        self.room.check(&class.name, self.clock.now())?;
+        self.room.check(&fit.kind(), self.clock.now())?;
         let mut last_reason = String::new();
         for _ in 0..MOST_LAUNCHES {
-            match self.attempt(&place, message, class).await? {
+            match self.attempt(&place, message, fit).await? {
                 Attempted::Done(launched) => return Ok(launched),
                 Attempted::Over { reason } => last_reason = reason,
             }
@@ -146,12 +158,7 @@ impl Worker {
             .await
     }
 
-    async fn attempt(
-        &self,
-        place: &Place,
-        message: &mut JobMessage,
-        class: &RunnerClass,
-    ) -> Result<Attempted, LaunchError> {
+    async fn attempt(&self, place: &Place, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Attempted, LaunchError> {
         let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
         let mut names_taken = Vec::new();
         let (runner_name, jit) = loop {
@@ -160,7 +167,7 @@ impl Worker {
                 message,
                 u8::try_from(names_taken.len()).unwrap_or(u8::MAX),
             );
-            match self.register(place, class, message, &name).await {
+            match self.register(place, fit.class, message, &name).await {
                 Ok(jit) => break (name, jit),
                 Err(GitHubError::NameTaken) => {
                     message.unsettled = true;
@@ -176,7 +183,7 @@ impl Worker {
                 Err(error) => return Err(error.into()),
             }
         };
-        match self.run(message, class, &token, &runner_name, &jit).await {
+        match self.run(message, fit, &token, &runner_name, &jit).await {
             Ok(task) => {
                 message.unsettled = !self.delete_by_name(place, &names_taken).await;
                 Ok(Attempted::Done(Launched::Started { task, runner_id: jit.runner_id, runner_name }))
@@ -196,32 +203,32 @@ impl Worker {
         }
     }
 
-    /// Where there is no capacity, the class's next choice is tried, under the same token: should an earlier one have
+    /// Where there is no capacity, the next placement is tried, under the same token: should an earlier one have
     /// been accepted after all, the conflict says so.
     async fn run(
         &self,
         message: &JobMessage,
-        class: &RunnerClass,
+        fit: &Fit<'_>,
         token: &LaunchToken,
         runner_name: &RunnerName,
         jit: &JitConfig,
     ) -> Result<TaskArn, RunError> {
         let mut reasons = Vec::new();
-        for (choice, capacity) in self.config.classes.choices(class) {
-            match self.tasks.run(Launch { message, class: choice, capacity, token, runner_name, jit }).await {
+        for placement in self.config.classes.placements(fit) {
+            match self.tasks.run(Launch { message, placement, token, runner_name, jit }).await {
                 Err(RunError::NoCapacity { reason }) => {
-                    reasons.push(format!("{} on {capacity:?}: {reason}", choice.name));
+                    reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));
                 }
                 outcome => {
                     if outcome.is_ok() {
-                        self.room.found(&class.name);
+                        self.room.found(&fit.kind());
                     }
                     return outcome;
                 }
             }
         }
         let reason = reasons.join("; ");
-        self.room.missing(&class.name, &reason, self.clock.now());
+        self.room.missing(&fit.kind(), &reason, self.clock.now());
         Err(RunError::NoCapacity { reason })
     }
 
@@ -232,9 +239,10 @@ impl Worker {
         message: &mut JobMessage,
         name: &RunnerName,
     ) -> Result<JitConfig, GitHubError> {
+        let group = async || self.github.runner_group(&place.account, &place.scope, &class.runner_group).await;
         let request = JitRequest {
             name,
-            runner_group_id: class.runner_group_id,
+            runner_group_id: quickly(&self.clock, group).await?,
             labels: &message.labels,
             has_waited: message.not_before.is_some(),
         };
@@ -245,6 +253,9 @@ impl Worker {
             outcome
         });
         let outcome = outcome.await;
+        if matches!(outcome, Err(GitHubError::NotFound { .. })) {
+            self.github.forget_runner_group(&place.scope, &class.runner_group);
+        }
         // It may have been done all the same, or may still be, whatever became of the repeats.
         message.unsettled |= is_doubtful.get();
         outcome
