@@ -143,6 +143,8 @@ pub struct WebhookConfig {
     pub github_secret_id: String,
     /// `RUNNER_CLASSES`
     pub classes: RunnerClasses,
+    /// `RUNNER_NAME_PREFIX`: what the deployment's metrics go by.
+    pub name_prefix: NamePrefix,
 }
 
 impl WebhookConfig {
@@ -152,6 +154,7 @@ impl WebhookConfig {
             job_queue_url: queue_url(environment)?,
             github_secret_id: secret_id(environment)?,
             classes: environment.runner_classes()?,
+            name_prefix: name_prefix(environment)?,
         })
     }
 }
@@ -197,7 +200,7 @@ impl FleetConfig {
             github: GitHubConfig::from_environment(environment)?,
             classes: environment.runner_classes()?,
             cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
-            name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
+            name_prefix: name_prefix(environment)?,
             dry_run: environment
                 .parsed("DRY_RUN", false, |value| value.parse().map_err(|_| "true or false".to_owned()))?,
             reconcile: environment.parsed("RECONCILE_REPOSITORIES", Vec::new(), |value| {
@@ -259,6 +262,10 @@ fn http_url(variable: &'static str, value: &str) -> Result<String, ConfigError> 
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(value.to_owned()),
         _ => Err(malformed(variable, value, "the URL of an SQS queue")),
     }
+}
+
+fn name_prefix(environment: &Environment) -> Result<NamePrefix, ConfigError> {
+    environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)
 }
 
 fn secret_id(environment: &Environment) -> Result<String, ConfigError> {

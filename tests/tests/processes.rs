@@ -128,7 +128,7 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_API_URL", "api.github.com", "found \"api.github.com\"", "an https URL"),
         (&FLEET, "GITHUB_POINTS_PER_MINUTE", "many", "found \"many\"", "a whole number of points a minute"),
         (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\" or \"repo\""),
-        (&FLEET, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&EVERY, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
         (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
         (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),

@@ -249,7 +249,7 @@ impl Cleaner {
 
     fn close(&self, tally: &Tally, tasks: usize) {
         tracing::info!(tally = ?tally, tasks, "clean-up done");
-        let mut metrics = Metrics::new("cleaner");
+        let mut metrics = Metrics::new(&self.config.name_prefix, "cleaner");
         tally.measure(&mut metrics);
         if let Some(remaining) = self.github.take_budget() {
             metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);

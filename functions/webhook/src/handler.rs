@@ -82,7 +82,7 @@ impl Webhook {
             }
             Ok(Delivery::Refused { job_id, repository, reason }) => {
                 tracing::warn!(job.id = job_id.0, repository, delivery.id = delivery_id, reason, "job refused");
-                let mut metrics = Metrics::new("webhook");
+                let mut metrics = Metrics::new(&self.config.name_prefix, "webhook");
                 metrics.count("JobsRefused", 1);
                 metrics.write(self.clock.now());
                 HttpResponse::new(200, "ignored", &reason)

@@ -126,7 +126,7 @@ impl Worker {
 
     fn measure(&self, outcomes: &[Result<Outcome, MustReturn>]) {
         let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
-        let mut metrics = Metrics::new("worker");
+        let mut metrics = Metrics::new(&self.config.name_prefix, "worker");
         let waits: Vec<_> = outcomes
             .iter()
             .flatten()

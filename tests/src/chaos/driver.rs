@@ -27,7 +27,7 @@ use super::judge::Judge;
 use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Process};
-use crate::aws::ecs::{Limit, Provider, TaskChange};
+use crate::aws::ecs::{Limit, Rate, Provider, TaskChange};
 use crate::aws::sqs::mapping::{Batch, EventSource};
 use crate::github::{HookTarget, JobStatus};
 use crate::runner::Runner;
@@ -153,6 +153,8 @@ pub(super) struct Driver {
     pub(super) jobs: Vec<JobId>,
     /// When each task was started.
     pub(super) launches: Vec<OffsetDateTime>,
+    /// When each job's first task was started.
+    pub(super) launched: HashMap<JobId, OffsetDateTime>,
     arrivals: Arrivals,
     workers: Vec<Slot<Worker>>,
     webhooks: Vec<Slot<Webhook>>,
@@ -200,6 +202,7 @@ impl Driver {
                 behaviour.deregistration_lag = Duration::from_secs(3);
             }
         });
+        world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
         let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
         let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };
         let changes = world.aws.ecs.changes();
@@ -212,6 +215,7 @@ impl Driver {
             judge: Judge::default(),
             jobs: Vec::new(),
             launches: Vec::new(),
+            launched: HashMap::new(),
             arrivals: Arrivals::default(),
             workers: Vec::new(),
             webhooks: Vec::new(),
@@ -248,7 +252,10 @@ impl Driver {
         if self.knobs.cleaner {
             self.after(first, Event::Clean(None));
         }
-        let ordinary = self.plan.most_tasks.map_or(Limit::default(), Limit::tasks);
+        let ordinary = match self.knobs.vcpus {
+            Some(vcpus) => Limit::vcpus(vcpus),
+            None => self.plan.most_tasks.map_or(Limit::default(), Limit::tasks),
+        };
         self.set_limit(&ordinary);
         for shortage in self.plan.shortages.clone() {
             let short = if shortage.tasks == 0 { Limit::exhausted() } else { Limit::tasks(shortage.tasks) };

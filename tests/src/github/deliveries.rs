@@ -236,6 +236,13 @@ impl State {
         ids.into_iter().filter_map(|id| self.deliveries.get(&id)).filter_map(delivery).collect()
     }
 
+    /// Takes back the delivery of a job that was made last, if nobody has taken it to send.
+    pub(super) fn withdraw_unsent(&mut self, job: JobId) -> Option<u64> {
+        let (id, _) = self.last_delivery_of(job)?;
+        let waiting = self.unsent.iter().position(|unsent| *unsent == id)?;
+        Some(self.unsent.remove(waiting))
+    }
+
     pub(super) fn record_outcome(&mut self, id: u64, outcome: Outcome, now: OffsetDateTime) {
         let keep = self.behaviour.keep_payloads;
         let Some(record) = self.deliveries.get_mut(&id) else { return };

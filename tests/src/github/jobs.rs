@@ -24,6 +24,7 @@ pub struct JobSpec {
     pub(super) id: Option<JobId>,
     pub(super) waiting: bool,
     pub(super) example: Option<usize>,
+    pub(super) queued_at: Option<OffsetDateTime>,
 }
 
 impl JobSpec {
@@ -39,6 +40,7 @@ impl JobSpec {
             id: None,
             waiting: false,
             example: None,
+            queued_at: None,
         }
     }
 
@@ -85,6 +87,13 @@ impl JobSpec {
         self
     }
 
+    /// Queued in the past.
+    #[must_use]
+    pub fn queued_at(mut self, moment: OffsetDateTime) -> Self {
+        self.queued_at = Some(moment);
+        self
+    }
+
     /// Its deliveries look like this one of GitHub's examples.
     #[must_use]
     pub fn like_example(mut self, number: usize) -> Self {
@@ -95,6 +104,7 @@ impl JobSpec {
 
 impl State {
     pub(super) fn create_job(&mut self, spec: JobSpec, now: OffsetDateTime) -> JobId {
+        let now = spec.queued_at.unwrap_or(now);
         let repository = self.repository(&spec.owner, &spec.repository);
         let id = spec.id.map_or_else(|| next(&mut self.counters.job), |id| id.0);
         let run_id = spec.run.map_or_else(|| next(&mut self.counters.run), |run| run.0);

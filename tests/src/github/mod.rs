@@ -475,6 +475,23 @@ impl GitHub {
         state.record_outcome(id, outcome, now);
     }
 
+    /// GitHub forgets the latest delivery of a job before anybody could send it: it is in no log, and is never made up
+    /// for. False if there was none to be sent.
+    pub fn forget_delivery(&self, job: JobId) -> bool {
+        let (mut state, _) = self.state();
+        state.withdraw_unsent(job).is_some_and(|id| state.deliveries.remove(&id).is_some())
+    }
+
+    /// The latest delivery of a job did not reach its receiver, back then. False if there was none to be sent.
+    pub fn lose_delivery(&self, job: JobId, at: OffsetDateTime) -> bool {
+        let (mut state, _) = self.state();
+        let lost = state.withdraw_unsent(job);
+        if let Some(id) = lost {
+            state.record_outcome(id, Outcome::unreachable(), at);
+        }
+        lost.is_some()
+    }
+
     /// How sending a delivery went, if it has been sent.
     pub fn outcome(&self, id: u64) -> Option<Outcome> {
         self.state().0.outcome(id)

@@ -178,6 +178,7 @@ impl Driver {
                     self.diary.note(now, [job], format!("task {} of {token}", task.rsplit('/').next().unwrap_or("")));
                     self.report.tasks += 1;
                     self.launches.push(now);
+                    self.launched.entry(job).or_insert(now);
                     self.report.relaunches += u64::from(!token.ends_with("-1"));
                     self.judge.started(&self.world, job, task, token);
                     self.judge.promise(job, now + start);
