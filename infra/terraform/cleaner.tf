@@ -15,6 +15,8 @@ resource "aws_lambda_function" "cleaner" {
   s3_bucket        = local.code.cleaner.s3_bucket
   s3_key           = local.code.cleaner.s3_key
 
+  layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
+
   environment {
     variables = merge(local.every_function, local.fleet, {
       DRY_RUN                = tostring(var.cleaner_dry_run)

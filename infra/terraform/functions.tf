@@ -13,10 +13,11 @@ locals {
   worker_timeout = 60
 
   every_function = {
-    RUST_LOG         = var.log_level
-    JOB_QUEUE_URL    = aws_sqs_queue.jobs.url
-    GITHUB_SECRET_ID = local.github_secret_arn
-    RUNNER_CLASSES   = local.runner_classes
+    RUST_LOG           = var.log_level
+    JOB_QUEUE_URL      = aws_sqs_queue.jobs.url
+    GITHUB_SECRET_ID   = local.github_secret_arn
+    RUNNER_CLASSES     = var.runner_classes_layer_arn == null ? local.runner_classes : "file:/opt/runner-classes.json"
+    RUNNER_NAME_PREFIX = var.runner_name_prefix
   }
 
   # Those that work on the fleet.
@@ -25,7 +26,6 @@ locals {
     ECS_CLUSTER              = aws_ecs_cluster.runners.name
     GITHUB_API_URL           = var.github_api_url
     GITHUB_POINTS_PER_MINUTE = tostring(var.github_points_per_minute)
-    RUNNER_NAME_PREFIX       = var.runner_name_prefix
     RUNNER_SCOPE             = var.runner_scope
   }
 

@@ -15,6 +15,8 @@ resource "aws_lambda_function" "worker" {
   s3_bucket        = local.code.worker.s3_bucket
   s3_key           = local.code.worker.s3_key
 
+  layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
+
   environment {
     variables = merge(local.every_function, local.fleet)
   }
