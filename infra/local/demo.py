@@ -117,6 +117,15 @@ def run(stack: Stack, checks: Checks) -> None:
         _explain(stack)
 
 
+def one_more(stack: Stack, checks: Checks) -> None:
+    """A job after something was changed. GitHub still signs with the webhook secret of before."""
+    job = _queue(stack, ORDERS[0])
+    _follow(stack, [job])
+    checks.that(
+        "a job goes all the way after all that, signed with the secret of before", job.conclusion == "success", job
+    )
+
+
 def _forged(stack: Stack, checks: Checks) -> None:
     """One of GitHub's payloads, signed by somebody who does not know the secret."""
     events = json.loads(EXAMPLES.read_text())

@@ -9,16 +9,16 @@ resource "aws_lambda_function" "cleaner" {
   architectures = [var.function_architecture]
   memory_size   = 256
   timeout       = 300
+  layers        = local.layers
 
   filename         = local.code.cleaner.filename
   source_code_hash = local.code.cleaner.hash
   s3_bucket        = local.code.cleaner.s3_bucket
   s3_key           = local.code.cleaner.s3_key
 
-  layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
-
   environment {
     variables = merge(local.every_function, local.fleet, {
+      ALLOWED_INSTALLATIONS  = join(",", var.allowed_installations)
       DRY_RUN                = tostring(var.cleaner_dry_run)
       RECONCILE_REPOSITORIES = join(",", var.reconcile_repositories)
       RUNNER_VERSION_FLOOR   = var.runner_version_floor == null ? "" : var.runner_version_floor

@@ -65,6 +65,17 @@ variable "worker_concurrency" {
   }
 }
 
+variable "max_runners" {
+  type        = number
+  default     = 0
+  description = "At most this many runners live at once; further jobs wait. 0 sets no limit. Workers that look at the same moment may overshoot it, see the README."
+
+  validation {
+    condition     = var.max_runners >= 0 && floor(var.max_runners) == var.max_runners
+    error_message = "max_runners must be 0 or a whole number above."
+  }
+}
+
 variable "reconcile_repositories" {
   type        = list(string)
   default     = []
@@ -120,11 +131,33 @@ variable "log_retention" {
 variable "runner_scope" {
   type        = string
   default     = "org"
-  description = "Where runners are registered: `org`, with the organisation that owns the job's repository, or `repo`, with the repository itself (personal accounts have only that)."
+  description = "Where runners are registered: `org`, with the organisation that owns the job's repository, `repo`, with the repository itself (personal accounts have only that), or `enterprise`, with an enterprise, for all of its organisations. The last needs a classic personal access token in place of an App."
 
   validation {
-    condition     = contains(["org", "repo"], var.runner_scope)
-    error_message = "runner_scope must be org or repo."
+    condition     = contains(["org", "repo", "enterprise"], var.runner_scope)
+    error_message = "runner_scope must be org, repo or enterprise."
+  }
+}
+
+variable "github_enterprise" {
+  type        = string
+  default     = null
+  description = "The enterprise's slug, as in `github.com/enterprises/SLUG`, if `runner_scope` is `enterprise`."
+
+  validation {
+    condition     = var.github_enterprise == null || can(regex("^[A-Za-z0-9_-]+$", var.github_enterprise))
+    error_message = "github_enterprise must be an enterprise's slug: letters, digits, dashes and underscores."
+  }
+}
+
+variable "allowed_installations" {
+  type        = list(string)
+  default     = []
+  description = "Whose jobs are taken: logins of organisations and users, or ids of the App's installations. Empty: everybody's whose deliveries are signed."
+
+  validation {
+    condition     = alltrue([for entry in var.allowed_installations : can(regex("^[A-Za-z0-9_-]+$", entry))])
+    error_message = "allowed_installations must be logins, or ids of installations."
   }
 }
 
@@ -136,6 +169,17 @@ variable "github_api_url" {
   validation {
     condition     = can(regex("^(https://[^\\s/]+(/api/v3)?|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.github_api_url))
     error_message = "github_api_url must be an https URL without a trailing slash; plain http is taken on loopback only."
+  }
+}
+
+variable "github_ca_layer_arn" {
+  type        = string
+  default     = null
+  description = "For a GitHub whose certificate is of a private authority: the ARN of a version of a Lambda layer with the file `ca.pem` at its top, which holds the authority's certificate."
+
+  validation {
+    condition     = var.github_ca_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:.+:[0-9]+$", var.github_ca_layer_arn))
+    error_message = "github_ca_layer_arn must be the ARN of a version of a Lambda layer, or null."
   }
 }
 

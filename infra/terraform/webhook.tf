@@ -16,10 +16,10 @@ resource "aws_lambda_function" "webhook" {
   s3_bucket        = local.code.webhook.s3_bucket
   s3_key           = local.code.webhook.s3_key
 
-  layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
+  layers = local.classes_layers
 
   environment {
-    variables = local.every_function
+    variables = merge(local.every_function, { ALLOWED_INSTALLATIONS = join(",", var.allowed_installations) })
   }
 
   logging_config {

@@ -9,16 +9,15 @@ resource "aws_lambda_function" "worker" {
   architectures = [var.function_architecture]
   memory_size   = 256
   timeout       = local.worker_timeout
+  layers        = local.layers
 
   filename         = local.code.worker.filename
   source_code_hash = local.code.worker.hash
   s3_bucket        = local.code.worker.s3_bucket
   s3_key           = local.code.worker.s3_key
 
-  layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
-
   environment {
-    variables = merge(local.every_function, local.fleet)
+    variables = merge(local.every_function, local.fleet, { MAX_RUNNERS = tostring(var.max_runners) })
   }
 
   logging_config {

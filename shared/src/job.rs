@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::admission::Provenance;
+
 /// The version of [`JobMessage`]'s JSON that this code writes and reads.
 pub const MESSAGE_VERSION: u8 = 1;
 
@@ -115,6 +117,12 @@ pub struct JobMessage {
     /// Login of the organisation; absent for personal accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
+    /// Whether anybody may see the repository, and so fork it. Messages of old do not say.
+    #[serde(default, rename = "public", skip_serializing_if = "std::ops::Not::not")]
+    pub is_public: bool,
+    /// Whether the run's code comes from another repository, once that has been asked for.
+    #[serde(default, rename = "fork", skip_serializing_if = "Option::is_none")]
+    pub is_from_fork: Option<bool>,
     /// The App's installation that sent the delivery; absent for organisation and repository hooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<InstallationId>,
@@ -204,6 +212,11 @@ impl JobMessage {
         }
     }
 
+    /// Where its code comes from, as far as is known.
+    pub fn provenance(&self) -> Provenance {
+        Provenance { is_public: self.is_public, is_from_fork: self.is_from_fork }
+    }
+
     /// `owner/name`
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.repository)
@@ -242,6 +255,8 @@ pub(crate) mod tests {
             unsettled: true,
             doubts: 1,
             seen_idle_at: Some(at),
+            is_public: true,
+            is_from_fork: Some(false),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the three jitgate functions have in common: configuration, the job and its names, GitHub, ECS and SQS.
 
+pub mod admission;
 pub mod aws;
 pub mod classes;
 pub mod clock;

@@ -182,7 +182,8 @@ fn binding(verdict: &Verdict) -> &'static str {
 
 fn row(scenario: &Scenario, verdict: &Verdict) -> String {
     let waits = Waits::of(verdict);
-    let of = |values: &[f64]| [50, 90, 99, 100].map(|percent| format!("{:.0}", percentile(values, percent))).join(" / ");
+    let of =
+        |values: &[f64]| [50, 90, 99, 100].map(|percent| format!("{:.0}", percentile(values, percent))).join(" / ");
     format!(
         "| {} | {} | {} | {} | {} | {} | {} |",
         scenario.title,

@@ -9,9 +9,13 @@ use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
 use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
+use jitgate_tests::tls::PrivateAuthority;
 use jitgate_tests::world::START;
 use time::{Duration, OffsetDateTime};
-use worker::verdict::{FIRST_DELAY, LONGEST_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, Verdict, decide};
+use worker::verdict::{
+    FIRST_DELAY, LONGEST_DELAY, LONGEST_ROOM_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, SHORTEST_ROOM_DELAY,
+    Verdict, decide,
+};
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -83,6 +87,7 @@ paths! {
     LaunchError::Queue(_) => "LaunchError::Queue",
     LaunchError::Unsure { .. } => "LaunchError::Unsure",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
+    LaunchError::OverLimit { .. } => "LaunchError::OverLimit",
     LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
 }
 
@@ -114,6 +119,9 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         QueueError::new(&words()).into(),
         LaunchError::Unsure { task: words() },
         LaunchError::NamesTaken,
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::ZERO },
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::minutes(10) },
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::hours(20) },
         LaunchError::StopsAtOnce { attempts: 5, reason: words() },
     ]
 }
@@ -132,6 +140,18 @@ fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
         ("RUNNER_CLASSES", r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"]}]"#),
     ]);
     environment.insert(variable, value);
+    let authority;
+    match (variable, value) {
+        ("GITHUB_ENTERPRISE", _) => {
+            environment.insert("RUNNER_SCOPE", "enterprise");
+        }
+        // A file that is there, in place of the example's.
+        ("GITHUB_CA_FILE", example) if !example.is_empty() => {
+            authority = PrivateAuthority::new();
+            environment.insert(variable, authority.file());
+        }
+        _ => {}
+    }
     let environment: Environment = environment.into_iter().collect();
     let webhook = WebhookConfig::from_environment(&environment)?;
     Ok(format!("{webhook:?} {:?}", FleetConfig::from_environment(&environment)?))
@@ -146,7 +166,7 @@ fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
         let with_example = settings(variable, example).unwrap_or_else(|error| panic!("{error}"));
         let absent = settings(variable, "");
         match default.as_str() {
-            "required" => assert_eq!(absent.expect_err(variable).variable, variable),
+            default if default.starts_with("required") => assert_eq!(absent.expect_err(variable).variable, variable),
             "none" => assert!(absent.unwrap().contains("None"), "{variable}"),
             default => {
                 assert_eq!(absent.unwrap(), settings(variable, default.trim_matches('`')).unwrap(), "{variable}");
@@ -169,29 +189,43 @@ fn the_table_of_verdicts_is_what_is_decided() {
     assert_eq!(documented, PATHS.iter().copied().collect(), "the same errors");
     assert_eq!(rows.len(), PATHS.len(), "each of them once");
     for row in &rows {
-        let error = errors.iter().find(|error| path(error) == row[0].trim_matches('`')).expect("checked above");
-        let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
-        let (verdict, delay) = (row[1].as_str(), row[2].as_str());
-        assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
-        for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
-            match decide(error, backoff, START, chance) {
-                Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
-                Verdict::Defer { until: moment, grows } => {
-                    assert!(verdict.ends_with("deferred"), "{}", path(error));
-                    assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
-                    let waits = moment - START;
-                    let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
-                    let spread = [Duration::seconds(3), Duration::seconds(5)];
-                    let (least, most) = match delay {
-                        "exactly" => (until - START, until - START),
-                        "until" => (until - START + spread[0], until - START + spread[1]),
-                        "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
-                        "settling" => (SETTLING_DELAY, SETTLING_DELAY),
-                        "growing" => (grown * 3 / 4, grown * 5 / 4),
-                        other => panic!("{}: what is {other:?}?", path(error)),
-                    };
-                    assert_within(error, waits, least, most);
-                }
+        for error in errors.iter().filter(|error| path(error) == row[0].trim_matches('`')) {
+            assert_row(row, error, until);
+        }
+    }
+}
+
+fn assert_row(row: &[String], error: &LaunchError, until: OffsetDateTime) {
+    let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
+    let (verdict, delay) = (row[1].as_str(), row[2].as_str());
+    assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
+    for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
+        match decide(error, backoff, START, chance) {
+            Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
+            Verdict::Defer { until: moment, grows } => {
+                assert!(verdict.ends_with("deferred"), "{}", path(error));
+                assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
+                let waits = moment - START;
+                let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
+                let spread = [Duration::seconds(3), Duration::seconds(5)];
+                let (least, most) = match delay {
+                    "exactly" => (until - START, until - START),
+                    "until" => (until - START + spread[0], until - START + spread[1]),
+                    "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
+                    "settling" => (SETTLING_DELAY, SETTLING_DELAY),
+                    "growing" => (grown * 3 / 4, grown * 5 / 4),
+                    "room" => {
+                        let LaunchError::OverLimit { waited, .. } = error else { panic!("{}", path(error)) };
+                        let usual = match waited.whole_minutes() {
+                            0 => LONGEST_ROOM_DELAY,
+                            10 => Duration::seconds(45),
+                            _ => SHORTEST_ROOM_DELAY,
+                        };
+                        (usual * 3 / 4, usual * 5 / 4)
+                    }
+                    other => panic!("{}: what is {other:?}?", path(error)),
+                };
+                assert_within(error, waits, least, most);
             }
         }
     }

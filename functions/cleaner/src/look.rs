@@ -30,11 +30,12 @@ impl Cleaner {
         pass: Pass,
         tally: &mut Tally,
     ) -> Result<(Looked, Vec<JobMessage>), EcsError> {
-        let accounts = self.github.accounts().await.unwrap_or_else(|error| {
+        let mut accounts = self.github.accounts().await.unwrap_or_else(|error| {
             tally.failed += 1;
             tracing::error!(error = %error, "accounts not listed");
             Vec::new()
         });
+        accounts.retain(|account| self.config.allowed.includes(&account.login, account.installation));
         let places = self.places(&accounts, tally).await;
         let mut places = self.list(pass, places, false, tally).await;
         let live = self.tasks.live(&self.config.name_prefix).await?;
@@ -54,7 +55,7 @@ impl Cleaner {
 
     async fn places(&self, accounts: &[Account], tally: &mut Tally) -> Vec<Place> {
         let found = stream::iter(accounts).map(async |account| (account, self.github.places_of(account).await));
-        let mut places = Vec::new();
+        let mut places: Vec<_> = self.github.enterprise().into_iter().collect();
         for (account, found) in found.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
             match found {
                 Ok(found) => places.extend(found),

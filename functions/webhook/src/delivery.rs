@@ -1,6 +1,8 @@
 //! GitHub's payloads, turned into what they mean for us.
 
-use jitgate::classes::{Asked, Misfit, RunnerClasses};
+use jitgate::admission::{Provenance, Unwelcome};
+use jitgate::classes::{Asked, Misfit};
+use jitgate::config::WebhookConfig;
 use jitgate::job::{
     Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
 };
@@ -67,6 +69,19 @@ struct WorkflowJobJson {
 struct RepositoryJson {
     name: String,
     owner: OwnerJson,
+    private: Option<bool>,
+    /// `internal` repositories are private, too.
+    visibility: Option<String>,
+}
+
+impl RepositoryJson {
+    /// One that says neither may be public.
+    fn is_public(&self) -> bool {
+        match (self.visibility.as_deref(), self.private) {
+            (Some(visibility), _) => visibility == "public",
+            (None, private) => !private.unwrap_or(false),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -125,7 +140,7 @@ pub fn read(
     event: &str,
     delivery_id: &str,
     body: &[u8],
-    classes: &RunnerClasses,
+    config: &WebhookConfig,
     now: OffsetDateTime,
 ) -> Result<Delivery, Malformed> {
     match event {
@@ -156,9 +171,19 @@ pub fn read(
             return Err(Malformed(format!("{field}: is empty")));
         }
     }
+    let installation_id = installation.map(|installation| installation.id);
+    if !config.allowed.includes(&repository.owner.login, installation_id) {
+        return Ok(Delivery::Ignored(Unwelcome::Account(repository.owner.login).to_string()));
+    }
+    let is_public = repository.is_public();
     let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
-    let class = match classes.fit(&asked) {
-        Ok(fit) => fit.class.name.clone(),
+    let class = match config.classes.fit(&asked) {
+        Ok(fit) => {
+            if let Err(unwelcome) = (Provenance { is_public, is_from_fork: None }).check(fit.class) {
+                return Ok(Delivery::Ignored(unwelcome.to_string()));
+            }
+            fit.class.name.clone()
+        }
         // Some `completed` come without labels; what is released is found by the job's id alone.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
         Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
@@ -177,7 +202,9 @@ pub fn read(
         owner_id: repository.owner.id,
         repository: repository.name,
         organization,
-        installation_id: installation.map(|installation| installation.id),
+        is_public,
+        is_from_fork: None,
+        installation_id,
         labels: job.labels,
         class,
         created_at: job.created_at.unwrap_or(now),

@@ -74,7 +74,7 @@ impl Webhook {
         let Some(event) = request.header("x-github-event") else {
             return HttpResponse::new(400, "refused", "X-GitHub-Event is missing");
         };
-        match delivery::read(event, delivery_id, body, &self.config.classes, self.clock.now()) {
+        match delivery::read(event, delivery_id, body, &self.config, self.clock.now()) {
             Ok(Delivery::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
             Ok(Delivery::Ignored(reason)) => {
                 tracing::info!(delivery.id = delivery_id, event, reason, "delivery ignored");

@@ -1,5 +1,6 @@
 //! From a batch of messages to the list of those that must come again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -11,12 +12,14 @@ use jitgate::ecs::Tasks;
 use jitgate::github::{GitHub, GitHubError};
 use jitgate::job::{JobMessage, Purpose};
 use jitgate::metrics::{Metrics, Unit};
+use jitgate::names::LaunchToken;
 use jitgate::queue::{JobQueue, LONGEST_DELAY};
 use jitgate::secret::SecretReader;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::launch::Launched;
+use crate::limits::{Limits, Started, Wanted, admit};
 use crate::release::Released;
 use crate::room::Room;
 use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
@@ -78,6 +81,7 @@ pub struct Worker {
     pub(crate) tasks: Tasks,
     pub(crate) clock: Clock,
     pub(crate) room: Room,
+    pub(crate) started: Started,
     queue: JobQueue,
 }
 
@@ -95,7 +99,11 @@ enum Outcome {
     Stopped(usize),
     /// The job's time was over.
     Expired,
+    /// Its class does not take such jobs.
+    Refused,
     Deferred,
+    /// Deferred, since as many runners live as may.
+    OverLimit,
     /// Deferred, but it will not help unless somebody mends something.
     Denied,
     GivenUp,
@@ -110,6 +118,7 @@ impl Worker {
             tasks: Tasks::new(sdk, config.cluster.clone()),
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),
             room: Room::default(),
+            started: Started::default(),
             config,
             clock,
         }
@@ -117,7 +126,9 @@ impl Worker {
 
     /// Works on all messages of a batch at the same time.
     pub async fn handle(&self, event: SqsEvent) -> BatchResponse {
-        let outcomes = join_all(event.records.iter().map(|record| self.work(record))).await;
+        let over = self.over_limits(&event.records).await;
+        let work = event.records.iter().map(|record| self.work(record, over.get(record.message_id.as_str())));
+        let outcomes = join_all(work).await;
         self.measure(&outcomes);
         let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
         let returned = returned.map(|(record, _)| BatchItemFailure { item_identifier: record.message_id });
@@ -136,9 +147,12 @@ impl Worker {
         if !waits.is_empty() {
             metrics.put("QueueToLaunch", Unit::Seconds, waits);
         }
-        metrics.count("JobsDeferred", count(|outcome| *outcome == Outcome::Deferred));
+        let deferred = count(|outcome| matches!(outcome, Outcome::Deferred | Outcome::OverLimit));
+        metrics.count("JobsDeferred", deferred);
+        metrics.count("JobsOverLimit", count(|outcome| *outcome == Outcome::OverLimit));
         metrics.count("JobsDenied", count(|outcome| *outcome == Outcome::Denied));
         metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
+        metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
         metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
         let stopped =
             outcomes.iter().flatten().map(|outcome| if let Outcome::Stopped(tasks) = outcome { *tasks } else { 0 });
@@ -150,7 +164,40 @@ impl Worker {
         metrics.write(self.clock.now());
     }
 
-    async fn work(&self, record: &Record) -> Result<Outcome, MustReturn> {
+    /// Which messages' launches have to wait, since as many runners live as may, by the messages' ids. ECS is asked once
+    /// for all of them; if it does not answer, nobody knows of any room.
+    async fn over_limits<'a>(&self, records: &'a [Record]) -> HashMap<&'a str, LaunchError> {
+        let limits = Limits { fleet: self.config.max_runners, classes: &self.config.classes };
+        let now = self.clock.now();
+        let launch_of = |record: &'a Record| {
+            let message = JobMessage::parse(&record.body).ok()?;
+            let fit = self.config.classes.fit_again(&message.class, &Asked::from(&message)).ok()?;
+            let class = fit.class.name.clone();
+            let is_due = message.purpose == Purpose::Launch
+                && message.not_before.is_none_or(|moment| moment <= now)
+                && now - message.queued_at <= LONGEST_WAIT;
+            let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+            let wanted = Wanted { token, class, since: message.queued_at };
+            (is_due && limits.concern(&wanted.class)).then_some((record.message_id.as_str(), wanted))
+        };
+        let (ids, wanted): (Vec<_>, Vec<_>) = records.iter().filter_map(launch_of).unzip();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let live = match self.tasks.live(&self.config.name_prefix).await {
+            Ok(live) => live,
+            Err(error) => return ids.into_iter().map(|id| (id, error.clone().into())).collect(),
+        };
+        let answers = admit(limits, self.started.running(&live, now), &wanted);
+        let over = ids.into_iter().zip(&wanted).zip(answers).filter_map(|((id, wanted), reached)| {
+            let reached = reached?;
+            let (of, limit, age) = (reached.of, reached.limit, now - wanted.since);
+            Some((id, LaunchError::OverLimit { of, limit, waited: age }))
+        });
+        over.collect()
+    }
+
+    async fn work(&self, record: &Record, over: Option<&LaunchError>) -> Result<Outcome, MustReturn> {
         let mut message = match JobMessage::parse(&record.body) {
             Ok(message) => message,
             Err(error) => {
@@ -180,7 +227,7 @@ impl Worker {
             return self.send(&message, time::Duration::ZERO).await;
         }
         match message.purpose {
-            Purpose::Launch => self.work_on_launch(&mut message, now).await,
+            Purpose::Launch => self.work_on_launch(&mut message, over, now).await,
             Purpose::Release => self.work_on_release(&mut message, now).await,
         }
     }
@@ -206,7 +253,12 @@ impl Worker {
         }
     }
 
-    async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<Outcome, MustReturn> {
+    async fn work_on_launch(
+        &self,
+        message: &mut JobMessage,
+        over: Option<&LaunchError>,
+        now: OffsetDateTime,
+    ) -> Result<Outcome, MustReturn> {
         let fit = match self.config.classes.fit_again(&message.class, &Asked::from(&*message)) {
             Ok(fit) => fit,
             Err(misfit) => {
@@ -214,8 +266,13 @@ impl Worker {
                 return self.give_up(&message.to_body(), &misfit.to_string()).await;
             }
         };
+        if let Some(error) = over {
+            return self.settle(message, error, now).await;
+        }
         let outcome = match self.launch(message, &fit).await {
             Ok(Launched::Started { task, runner_id, runner_name }) => {
+                let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+                self.started.note(&task, &token, &fit.class.name, self.clock.now());
                 let waited = (self.clock.now() - message.queued_at).whole_seconds();
                 tracing::info!(
                     job.id = message.job_id.0,
@@ -239,6 +296,17 @@ impl Worker {
             Ok(Launched::JobGone) => {
                 tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
                 Outcome::Nothing
+            }
+            Ok(Launched::Refused(unwelcome)) => {
+                tracing::warn!(
+                    job.id = message.job_id.0,
+                    run.id = message.run_id.0,
+                    repository = message.full_name(),
+                    class = fit.class.name,
+                    reason = %unwelcome,
+                    "job refused"
+                );
+                return Ok(Outcome::Refused);
             }
             Err(error) => return self.settle(message, &error, now).await,
         };
@@ -284,7 +352,11 @@ impl Worker {
                     message.born_at = until;
                 }
                 let sent = self.send(message, until - now).await?;
-                Ok(if needs_a_person(error) { Outcome::Denied } else { sent })
+                Ok(match error {
+                    _ if needs_a_person(error) => Outcome::Denied,
+                    LaunchError::OverLimit { .. } => Outcome::OverLimit,
+                    _ => sent,
+                })
             }
             Verdict::GiveUp => {
                 tracing::error!(

@@ -14,6 +14,7 @@
 
 use std::cell::Cell;
 
+use jitgate::admission::Unwelcome;
 use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
@@ -63,6 +64,8 @@ pub enum Launched {
     },
     /// The job waits no longer.
     JobGone,
+    /// The class does not take such jobs.
+    Refused(Unwelcome),
 }
 
 /// What became of a registration that must not be there.
@@ -88,6 +91,15 @@ impl Worker {
     /// sent anew whatever happens; also after a success, as long as it is not settled.
     pub(crate) async fn launch(&self, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
+        if message.provenance().depends_on_run(fit.class) {
+            let find =
+                async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
+            let run = quickly(&self.clock, find).await?;
+            message.is_from_fork = run.provenance().is_from_fork;
+        }
+        if let Err(unwelcome) = message.provenance().check(fit.class) {
+            return Ok(Launched::Refused(unwelcome));
+        }
         let has_waited = message.backoff > 0
             || message.unsettled
             || message.queued_at - message.created_at > LATE

@@ -27,7 +27,7 @@ use super::judge::Judge;
 use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, OTHER_OWNER, Plan, label};
 use super::report::Report;
 use super::turnstile::{Arrivals, Process};
-use crate::aws::ecs::{Limit, Rate, Provider, TaskChange};
+use crate::aws::ecs::{Limit, Provider, Rate, TaskChange};
 use crate::aws::sqs::mapping::{Batch, EventSource};
 use crate::github::{HookTarget, JobStatus};
 use crate::runner::Runner;

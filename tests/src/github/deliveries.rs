@@ -205,7 +205,7 @@ impl State {
             event = event.owner_id(account.id);
         }
         if let Some(repository) = self.known_repository(&job.owner, &job.repository) {
-            event = event.with("/repository/id", json!(repository.id));
+            event = event.with("/repository/id", json!(repository.id)).public(repository.is_public);
         }
         event = event
             .action(action)

@@ -23,6 +23,7 @@ pub struct JobSpec {
     pub(super) run: Option<RunId>,
     pub(super) id: Option<JobId>,
     pub(super) waiting: bool,
+    pub(super) fork: Option<String>,
     pub(super) example: Option<usize>,
     pub(super) queued_at: Option<OffsetDateTime>,
 }
@@ -39,6 +40,7 @@ impl JobSpec {
             run: None,
             id: None,
             waiting: false,
+            fork: None,
             example: None,
             queued_at: None,
         }
@@ -94,6 +96,13 @@ impl JobSpec {
         self
     }
 
+    /// Of a pull request from that account's fork.
+    #[must_use]
+    pub fn from_fork_of(mut self, owner: &str) -> Self {
+        self.fork = Some(owner.to_owned());
+        self
+    }
+
     /// Its deliveries look like this one of GitHub's examples.
     #[must_use]
     pub fn like_example(mut self, number: usize) -> Self {
@@ -109,7 +118,10 @@ impl State {
         let id = spec.id.map_or_else(|| next(&mut self.counters.job), |id| id.0);
         let run_id = spec.run.map_or_else(|| next(&mut self.counters.run), |run| run.0);
         let status = if spec.waiting { JobStatus::Waiting } else { JobStatus::Queued };
-        let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, jobs: BTreeSet::new() };
+        let event = if spec.fork.is_some() { "pull_request" } else { "push" }.to_owned();
+        let fork = spec.fork.as_ref().map(|owner| self.repository(owner, &spec.repository));
+        let jobs = BTreeSet::new();
+        let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, event, fork, jobs };
         self.runs.entry(run_id).or_insert(new).jobs.insert(id);
         let job = Job {
             id: JobId(id),

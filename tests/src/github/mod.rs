@@ -174,6 +174,15 @@ impl GitHub {
         self.state().0.repository(owner, name);
     }
 
+    /// Anybody may see the repository from now on, and fork it.
+    pub fn publish(&self, owner: &str, name: &str) {
+        let mut state = self.state().0;
+        state.repository(owner, name);
+        if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
+            repository.is_public = true;
+        }
+    }
+
     /// Installs the App on an account with all that jitgate needs; on an organisation, if there is no such account.
     pub fn install_app(&self, login: &str) -> InstallationId {
         let (mut state, now) = self.state();
@@ -294,6 +303,9 @@ impl GitHub {
             state.installations.entry(id.0).or_insert(new);
         }
         let id = state.create_job(spec, now);
+        if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
+            repository.is_public = payload["repository"]["private"] == false;
+        }
         self.ring(&state);
         id
     }
