@@ -16,7 +16,7 @@ locals {
     RUST_LOG           = var.log_level
     JOB_QUEUE_URL      = aws_sqs_queue.jobs.url
     GITHUB_SECRET_ID   = local.github_secret_arn
-    RUNNER_CLASSES     = local.runner_classes
+    RUNNER_CLASSES     = var.runner_classes_layer_arn == null ? local.runner_classes : "file:/opt/runner-classes.json"
     RUNNER_NAME_PREFIX = var.runner_name_prefix
   }
 
@@ -31,8 +31,9 @@ locals {
     RUNNER_SCOPE             = var.runner_scope
   }
 
-  # For a GitHub whose certificate is of a private authority.
-  layers = var.github_ca_layer_arn == null ? null : [var.github_ca_layer_arn]
+  # For more classes than fit the variables, and for a GitHub whose certificate is of a private authority.
+  classes_layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
+  layers         = concat(var.github_ca_layer_arn == null ? [] : [var.github_ca_layer_arn], local.classes_layers)
 
   tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${aws_ecs_cluster.runners.name}/*"
 }

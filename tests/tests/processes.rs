@@ -127,8 +127,12 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_API_URL", "http://github.example", "found \"http://github.example\"", "an https URL"),
         (&FLEET, "GITHUB_API_URL", "api.github.com", "found \"api.github.com\"", "an https URL"),
         (&FLEET, "GITHUB_POINTS_PER_MINUTE", "many", "found \"many\"", "a whole number of points a minute"),
-        (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\" or \"repo\""),
-        (&FLEET, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\", \"repo\" or \"enterprise\""),
+        (&FLEET, "GITHUB_ENTERPRISE", "octo corp", "found \"octo corp\"", "the enterprise's slug"),
+        (&FLEET, "GITHUB_CA_FILE", "/no/such.pem", "found \"/no/such.pem\"", "PEM"),
+        (&["webhook", "cleaner"], "ALLOWED_INSTALLATIONS", "octo org", "found \"octo org\"", "logins"),
+        (&["worker"], "MAX_RUNNERS", "-1", "found \"-1\"", "a whole number of runners"),
+        (&EVERY, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
         (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
         (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),
@@ -141,6 +145,9 @@ async fn stopped_by(world: &World, function: &str, variable: &str, value: &str) 
     let mut variables = world.variables();
     variables.retain(|(name, _)| name != variable);
     variables.push((variable.to_owned(), value.to_owned()));
+    if variable == "GITHUB_ENTERPRISE" {
+        variables.push(("RUNNER_SCOPE".to_owned(), "enterprise".to_owned()));
+    }
     let stopped = Function::start(function, variables).await;
     match stopped.ready().await {
         Err(error @ FunctionError::Exited { .. }) => error.to_string(),
