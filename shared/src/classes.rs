@@ -4,6 +4,7 @@ mod fit;
 mod labels;
 mod parse;
 mod size;
+mod warm;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 pub use fit::{Asked, Demand, Fit, Misfit, Placement, Refusal};
 pub use labels::{LONGEST_LABEL, LabelPattern};
 pub use size::{Architecture, Cpu, Disk, FargateSize, Memory};
+pub use warm::{Day, Hours, MOST_WARM, Warm};
 
 use crate::globs::RepositoryGlob;
 
@@ -58,6 +60,8 @@ pub struct RunnerClass {
     pub fallback: Vec<String>,
     /// How many runners of this class may live at once; no limit if absent.
     pub max_runners: Option<u32>,
+    /// Runners that are kept ready.
+    pub warm: Vec<Warm>,
     /// For how many minutes a runner may be online without a job, counted from when it was first seen so; 2 to 1440.
     pub idle_minutes: u32,
     /// For how many minutes a task may live, whatever it does. GitHub itself ends jobs after five days.

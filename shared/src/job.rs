@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::admission::Provenance;
@@ -49,6 +50,24 @@ id!(
     RunnerId
 );
 
+/// GitHub's ids are JSON numbers that JavaScript reads, and so below 2^53. From here on they are ours.
+const FIRST_WARM_ID: u64 = 10_000_000_000_000_000;
+
+impl JobId {
+    /// What stands for a job's id where a runner is kept ready for whichever job comes: of a class, a scope and a slot
+    /// there. It has 17 digits, so that names and tokens have room for it.
+    pub fn of_warm(class: &str, scope: &str, slot: usize) -> Self {
+        let digest = Sha256::digest(format!("{class}\n{scope}\n{slot}"));
+        let bytes = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        Self(FIRST_WARM_ID + bytes % (9 * FIRST_WARM_ID))
+    }
+
+    /// Whether it stands for a runner that is kept ready, and not for a job.
+    pub fn is_warm(self) -> bool {
+        self.0 >= FIRST_WARM_ID
+    }
+}
+
 /// How many times we have launched a runner for a job, this one included; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -80,6 +99,8 @@ pub enum Purpose {
     Launch,
     /// The job ended without a runner: whatever was started for it is of no use.
     Release,
+    /// There is no job: a runner is to be kept ready. Whoever wants it asks again, so it never waits.
+    Warm,
 }
 
 impl Purpose {

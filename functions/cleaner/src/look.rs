@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, stream};
 use jitgate::ecs::{EcsError, TaskView};
 use jitgate::github::{Account, GitHubError, Place, Runner};
-use jitgate::job::JobMessage;
+use jitgate::job::{JobMessage, Purpose};
 use jitgate::names::RunnerOrigin;
 use time::OffsetDateTime;
 
@@ -110,6 +110,6 @@ impl Cleaner {
 
 fn repositories<'a>(tasks: impl Iterator<Item = &'a TaskView>) -> Vec<JobMessage> {
     let mut known = HashSet::new();
-    let messages = tasks.filter_map(|task| task.message.as_ref());
+    let messages = tasks.filter_map(|task| task.message.as_ref()).filter(|message| message.purpose == Purpose::Launch);
     messages.filter(|message| known.insert(message.full_name().to_lowercase())).cloned().collect()
 }

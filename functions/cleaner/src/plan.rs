@@ -9,6 +9,7 @@ mod registrations;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ pub use jobs::{
 };
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use tasks::{BETWEEN_LOOKS, GONE_FOR, NEVER_CAME};
+pub use warm::{RENEWED_AFTER, check_time_zones, plan_warm};
 
 /// The settings that planning depends on.
 #[derive(Clone, Copy, Debug)]

@@ -109,7 +109,7 @@ impl Webhook {
                 );
                 let reason = match message.purpose {
                     Purpose::Launch => format!("job {} gets a {} runner", message.job_id, message.class),
-                    Purpose::Release => format!("job {} ended without a runner", message.job_id),
+                    Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job_id),
                 };
                 HttpResponse::new(202, "queued", &reason)
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use futures::future::join_all;
-use jitgate::classes::Asked;
+use jitgate::classes::{Asked, Demand, Fit, Misfit};
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate::ecs::Tasks;
@@ -93,6 +93,8 @@ struct MustReturn;
 enum Outcome {
     /// A task was started, this many seconds after the job had come in.
     Launched(i64),
+    /// A task was started that is kept ready.
+    Warmed,
     /// There was nothing to start.
     Nothing,
     /// Tasks without a job were stopped.
@@ -152,6 +154,7 @@ impl Worker {
         metrics.count("JobsOverLimit", count(|outcome| *outcome == Outcome::OverLimit));
         metrics.count("JobsDenied", count(|outcome| *outcome == Outcome::Denied));
         metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
+        metrics.count("WarmRunnersLaunched", count(|outcome| *outcome == Outcome::Warmed));
         metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
         metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
         let stopped =
@@ -171,9 +174,9 @@ impl Worker {
         let now = self.clock.now();
         let launch_of = |record: &'a Record| {
             let message = JobMessage::parse(&record.body).ok()?;
-            let fit = self.config.classes.fit_again(&message.class, &Asked::from(&message)).ok()?;
+            let fit = self.fit_of(&message).ok()?;
             let class = fit.class.name.clone();
-            let is_due = message.purpose == Purpose::Launch
+            let is_due = message.purpose != Purpose::Release
                 && message.not_before.is_none_or(|moment| moment <= now)
                 && now - message.queued_at <= LONGEST_WAIT;
             let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
@@ -205,7 +208,7 @@ impl Worker {
                 return self.give_up(&record.body, &error.to_string()).await;
             }
         };
-        if !record.is_new() && message.purpose == Purpose::Launch {
+        if !record.is_new() && message.purpose != Purpose::Release {
             // Whoever had it before may have died anywhere, and left anything.
             message.unsettled = true;
         }
@@ -227,7 +230,9 @@ impl Worker {
             return self.send(&message, time::Duration::ZERO).await;
         }
         match message.purpose {
-            Purpose::Launch => self.work_on_launch(&mut message, over, now).await,
+            // It has lain in the queue for so long that another has been asked for.
+            Purpose::Warm if !message.unsettled && now - message.born_at > STALE_NAME => Ok(Outcome::Nothing),
+            Purpose::Launch | Purpose::Warm => self.work_on_launch(&mut message, over, now).await,
             Purpose::Release => self.work_on_release(&mut message, now).await,
         }
     }
@@ -253,14 +258,28 @@ impl Worker {
         }
     }
 
+    /// The class may have been renamed while the message waited. A runner that is kept ready is of its class whatever the
+    /// class asks of jobs.
+    fn fit_of(&self, message: &JobMessage) -> Result<Fit<'_>, Misfit> {
+        let classes = &self.config.classes;
+        match classes.named(&message.class).filter(|_| message.purpose == Purpose::Warm) {
+            Some(class) => Ok(Fit { class, demand: Demand::default() }),
+            None => classes.fit_again(&message.class, &Asked::from(message)),
+        }
+    }
+
     async fn work_on_launch(
         &self,
         message: &mut JobMessage,
         over: Option<&LaunchError>,
         now: OffsetDateTime,
     ) -> Result<Outcome, MustReturn> {
-        let fit = match self.config.classes.fit_again(&message.class, &Asked::from(&*message)) {
+        let fit = match self.fit_of(message) {
             Ok(fit) => fit,
+            Err(misfit) if message.purpose == Purpose::Warm => {
+                tracing::warn!(class = message.class, reason = %misfit, "warm runner not launched");
+                return Ok(Outcome::Nothing);
+            }
             Err(misfit) => {
                 tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
                 return self.give_up(&message.to_body(), &misfit.to_string()).await;
@@ -287,7 +306,7 @@ impl Worker {
                     waited_seconds = waited,
                     "runner launched"
                 );
-                Outcome::Launched(waited)
+                if message.purpose == Purpose::Warm { Outcome::Warmed } else { Outcome::Launched(waited) }
             }
             Ok(Launched::AlreadyRunning { task }) => {
                 tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
@@ -325,7 +344,11 @@ impl Worker {
         error: &LaunchError,
         now: OffsetDateTime,
     ) -> Result<Outcome, MustReturn> {
-        match decide(error, message.backoff, now, self.clock.chance()) {
+        let verdict = decide(error, message.backoff, now, self.clock.chance());
+        if message.purpose == Purpose::Warm && (!message.unsettled || verdict == Verdict::GiveUp) {
+            return self.leave_cold(message, error).await;
+        }
+        match verdict {
             Verdict::Defer { until, grows } => {
                 tracing::warn!(
                     job.id = message.job_id.0,
@@ -373,6 +396,15 @@ impl Worker {
                 self.give_up(&message.to_body(), &error.to_string()).await
             }
         }
+    }
+
+    /// Nobody waits for a runner that is kept ready, so neither does its message: the cleaner's next pass asks for another.
+    async fn leave_cold(&self, message: &JobMessage, error: &LaunchError) -> Result<Outcome, MustReturn> {
+        tracing::warn!(class = message.class, owner = message.owner, error = %error, "warm runner not launched");
+        if message.unsettled {
+            self.sweep(&self.place_of(message), message, None).await;
+        }
+        Ok(Outcome::Nothing)
     }
 
     async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<Outcome, MustReturn> {

@@ -18,7 +18,7 @@ use jitgate::admission::Unwelcome;
 use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
-use jitgate::job::{JobId, JobMessage, RunnerId};
+use jitgate::job::{JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
@@ -91,6 +91,9 @@ impl Worker {
     /// sent anew whatever happens; also after a success, as long as it is not settled.
     pub(crate) async fn launch(&self, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
+        if message.purpose == Purpose::Warm {
+            return self.launch_warm(&place, message, fit).await;
+        }
         if message.provenance().depends_on_run(fit.class) {
             let find =
                 async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
@@ -136,6 +139,20 @@ impl Worker {
         Err(LaunchError::StopsAtOnce { attempts: MOST_LAUNCHES, reason: last_reason })
     }
 
+    /// There is no job to ask about. If this launch's task is over, whoever keeps runners ready asks for the next one.
+    async fn launch_warm(
+        &self,
+        place: &Place,
+        message: &mut JobMessage,
+        fit: &Fit<'_>,
+    ) -> Result<Launched, LaunchError> {
+        self.room.check(&fit.kind(), self.clock.now())?;
+        match self.attempt(place, message, fit).await? {
+            Attempted::Done(launched) => Ok(launched),
+            Attempted::Over { .. } => Ok(Launched::JobGone),
+        }
+    }
+
     /// Where the job's runner is registered.
     pub(crate) fn place_of(&self, message: &JobMessage) -> Place {
         Place { account: Account::from(message), scope: self.github.scope_of(message) }
@@ -144,6 +161,9 @@ impl Worker {
     /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait. If another job's
     /// runner has it, that job is looked after.
     async fn still_waits(&self, place: &Place, message: &JobMessage) -> Result<bool, LaunchError> {
+        if message.purpose == Purpose::Warm {
+            return Ok(false);
+        }
         match self.job(place, message, message.job_id).await? {
             Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
                 self.look_after_robbed(place, message, job).await?;

@@ -11,9 +11,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::size::thousand_and_twenty_fourths;
+use super::warm::{Warm, WarmJson};
 use super::{
-    Architecture, Capacity, Cpu, Dialect, Disk, FargateSize, LabelPattern, MOST_LABELS, Memory, RunnerClass,
-    RunnerClasses, RunnerGroup, Sizes, TaskDefinitions,
+    Architecture, Capacity, Cpu, Dialect, Disk, FargateSize, LONGEST_LABELS, LabelPattern, MOST_LABELS, Memory,
+    RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions,
 };
 use crate::globs::RepositoryGlob;
 
@@ -62,6 +63,7 @@ struct ClassJson {
     capacity: Option<Vec<Capacity>>,
     fallback: Option<Vec<String>>,
     max_runners: Option<u32>,
+    warm: Option<Vec<Object<WarmJson>>>,
     idle_minutes: Option<u32>,
     lifetime_minutes: Option<u32>,
     environment: Option<BTreeMap<String, String>>,
@@ -226,6 +228,7 @@ impl ClassJson {
             assign_public_ip: self.assign_public_ip.unwrap_or_default(),
             capacity,
             fallback: self.fallback.unwrap_or_default(),
+            warm: warm(self.warm.unwrap_or_default(), &self.labels)?,
             max_runners: self.max_runners,
             idle_minutes,
             lifetime_minutes: self.lifetime_minutes,
@@ -235,6 +238,17 @@ impl ClassJson {
             compatible: self.compatible.unwrap_or_default(),
         })
     }
+}
+
+/// A warm runner is registered with the class's labels, so these must be labels.
+fn warm(entries: Vec<Object<WarmJson>>, labels: &[String]) -> Result<Vec<Warm>, String> {
+    if !entries.is_empty() && labels.iter().any(|label| label.contains('*')) {
+        return Err("warm: a class whose labels have a * cannot keep runners ready".to_owned());
+    }
+    if !entries.is_empty() && labels.iter().map(|label| label.chars().count()).sum::<usize>() > LONGEST_LABELS {
+        return Err(format!("warm: the class's labels may have {LONGEST_LABELS} characters together then"));
+    }
+    entries.into_iter().map(|Object(entry)| entry.checked()).collect()
 }
 
 fn patterns(labels: &[String]) -> Result<Vec<LabelPattern>, String> {
@@ -441,6 +455,7 @@ mod tests {
             capacity: vec![Capacity::Spot, Capacity::OnDemand],
             fallback: Vec::new(),
             max_runners: Some(7),
+            warm: Vec::new(),
             idle_minutes: 5,
             lifetime_minutes: Some(60),
             environment: [("HTTPS_PROXY".to_owned(), "http://proxy.example:3128".to_owned())].into(),
@@ -469,6 +484,7 @@ mod tests {
             assign_public_ip: false,
             capacity: vec![Capacity::OnDemand],
             max_runners: None,
+            warm: Vec::new(),
             idle_minutes: 10,
             lifetime_minutes: None,
             environment: BTreeMap::new(),
@@ -516,6 +532,11 @@ mod tests {
             (with(r#","lifetime_minutes":0"#), "lifetime_minutes"),
             (with(r#","max_runners":0"#), "max_runners"),
             (with(r#","capacity":[]"#), "capacity"),
+            (with(r#","warm":[{"count":0}]"#), "warm: count"),
+            (with(r#","warm":[{"count":1,"days":["someday"]}]"#), "`mon`"),
+            (with(r#","warm":[{"count":1,"hours":"8-18"}]"#), "warm: hours"),
+            (with(r#","warm":[{"count":1,"for":"a/b/c"}]"#), "warm: for"),
+            (with(r#","warm":[{"count":1}]"#).replace(r#""l""#, r#""l-*""#), "cannot keep runners ready"),
             (with(r#","capacity":["reserved"]"#), "`on-demand` or `spot`"),
             (with(r#","fallback":["b"]"#), "fallback \"b\""),
             (with(r#","fallback":["a"]"#), "fallback \"a\""),

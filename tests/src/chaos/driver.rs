@@ -189,7 +189,7 @@ impl Driver {
     pub(super) async fn new(seed: u64, knobs: &Knobs) -> Self {
         let plan = Plan::draw(seed, knobs);
         let scope = if plan.repository_scope { "repo" } else { "org" };
-        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(plan.spot_first)), ("RUNNER_SCOPE", scope)]).await;
+        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(&plan)), ("RUNNER_SCOPE", scope)]).await;
         world.github.add_organization(OTHER_OWNER);
         world.github.install_app(OTHER_OWNER);
         world.github.add_hook(HookTarget::App, "https://jitgate.example/");
@@ -369,12 +369,15 @@ impl Driver {
     }
 }
 
-/// One class for all labels, on Spot first or not at all.
-fn classes(spot_first: bool) -> String {
+/// One class for all labels, on Spot first or not at all, of which so many runners may live.
+fn classes(plan: &Plan) -> String {
     let mut classes = world::runner_classes();
     let labels: Vec<_> = (0..LABELS).map(label).chain([COMMON_LABEL.to_owned()]).collect();
     classes[0]["labels"] = json!(labels);
-    if spot_first {
+    if let Some(limit) = plan.max_runners {
+        classes[0]["max_runners"] = json!(limit);
+    }
+    if plan.spot_first {
         classes[0]["capacity"] = json!(["spot", "on-demand"]);
     }
     classes.to_string()

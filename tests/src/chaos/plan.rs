@@ -173,6 +173,8 @@ pub(super) struct Plan {
     pub(super) shortages: Vec<Shortage>,
     /// The most tasks of each kind of capacity at any time; absent for no limit.
     pub(super) most_tasks: Option<u32>,
+    /// The most runners of the class; absent for no limit.
+    pub(super) max_runners: Option<u32>,
     pub(super) repository_scope: bool,
     pub(super) spot_first: bool,
     /// Whether the workers' SDK repeats what fails, as it does in production.
@@ -227,6 +229,7 @@ impl Plan {
             workers: knobs.workers.unwrap_or(workers),
             shortages,
             most_tasks: (knobs.weather && chance.happens(0.7)).then_some(most_tasks),
+            max_runners: Self::draw_limit(seed, knobs),
             repository_scope: is_drawn && chance.happens(0.3),
             spot_first: is_drawn && chance.happens(0.5),
             sdk_retries: !is_drawn || chance.happens(0.5),
@@ -242,6 +245,12 @@ impl Plan {
         let mut jobs: Vec<_> = sets.map(|labels| Self::draw_job(chance, knobs, within, labels)).collect();
         jobs.sort_by_key(|job| job.at);
         jobs
+    }
+
+    fn draw_limit(seed: u64, knobs: &Knobs) -> Option<u32> {
+        let mut chance = Chance::new(seed, "limit");
+        let limit = u32::try_from(knobs.jobs / 4 + 3).expect("not that many");
+        (knobs.weather && chance.happens(0.4)).then_some(limit)
     }
 
     fn draw_job(chance: &mut Chance, knobs: &Knobs, within: Duration, labels: Vec<String>) -> PlannedJob {
@@ -271,4 +280,15 @@ fn label_sets() -> Vec<Vec<String>> {
         .filter(|bits| bits.count_ones() == OWN_LABELS)
         .map(|bits| (0..LABELS).filter(|number| bits & (1 << number) != 0).map(label).collect())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_of_the_usual_storms_have_a_limit_and_some_have_none() {
+        let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).max_runners).collect();
+        assert!(limits.contains(&Some(18)) && limits.contains(&None), "{limits:?}");
+    }
 }
