@@ -88,7 +88,6 @@ paths! {
     LaunchError::Unsure { .. } => "LaunchError::Unsure",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
     LaunchError::OverLimit { .. } => "LaunchError::OverLimit",
-    LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
@@ -122,7 +121,6 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::ZERO },
         LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::minutes(10) },
         LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::hours(20) },
-        LaunchError::StopsAtOnce { attempts: 5, reason: words() },
     ]
 }
 

@@ -312,6 +312,16 @@ impl Worker {
                 tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
                 Outcome::Nothing
             }
+            Ok(Launched::Next { attempt, reason }) => {
+                tracing::info!(
+                    job.id = message.job_id.0,
+                    job.attempt = attempt.0,
+                    repository = message.full_name(),
+                    reason,
+                    "job goes on under its next attempt"
+                );
+                Outcome::Nothing
+            }
             Ok(Launched::JobGone) => {
                 tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
                 Outcome::Nothing

@@ -18,11 +18,11 @@ use jitgate::admission::Unwelcome;
 use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
-use jitgate::job::{JobId, JobMessage, Purpose, RunnerId};
+use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, SETTLING_DELAY, is_passing};
+use crate::verdict::{LaunchError, is_passing};
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
@@ -30,9 +30,6 @@ const MOST_DOUBTS: u32 = 2;
 /// So many free names in a row mean that no try has taken a later one. A name becomes free again when its registration is
 /// taken back, or its runner has done a job.
 const FREE_IN_A_ROW: usize = 3;
-
-/// How many launches of one job one invocation tries when their tasks turn out to have stopped.
-const MOST_LAUNCHES: u16 = 5;
 
 /// A job this old may have ended meanwhile, however late its delivery. Not asked earlier: right after its delivery GitHub
 /// may not know yet that a job is queued.
@@ -61,6 +58,13 @@ pub enum Launched {
     AlreadyRunning {
         /// The task.
         task: TaskArn,
+    },
+    /// The attempt is over and the job still waits: a message for this one is on the queue.
+    Next {
+        /// Which one.
+        attempt: Attempt,
+        /// ECS's words, or ours, about the one that is over.
+        reason: String,
     },
     /// The job waits no longer.
     JobGone,
@@ -116,27 +120,16 @@ impl Worker {
             return Ok(Launched::JobGone);
         }
         self.room.check(&fit.kind(), self.clock.now())?;
-        let mut last_reason = String::new();
-        for _ in 0..MOST_LAUNCHES {
-            match self.attempt(&place, message, fit).await? {
-                Attempted::Done(launched) => return Ok(launched),
-                Attempted::Over { reason } => last_reason = reason,
+        match self.attempt(&place, message, fit).await? {
+            Attempted::Done(launched) => Ok(launched),
+            Attempted::Over { reason } if self.still_waits(&place, message).await? => {
+                // By a message of its own: what is registered for an attempt can be found again from its message alone.
+                let next = message.clone().for_launch(message.attempt.next(), self.clock.now());
+                self.send_again(&next, time::Duration::ZERO).await?;
+                Ok(Launched::Next { attempt: next.attempt, reason })
             }
-            if !self.still_waits(&place, message).await? {
-                return Ok(Launched::JobGone);
-            }
-            if message.unsettled {
-                // What this attempt has left is looked after by a message of its own.
-                let mut later = message.clone();
-                later.not_before = Some(self.clock.now() + SETTLING_DELAY);
-                later.deferrals += 1;
-                later.backoff += 1;
-                self.send_again(&later, SETTLING_DELAY).await?;
-            }
-            message.attempt = message.attempt.next();
-            message.unsettled = false;
+            Attempted::Over { .. } => Ok(Launched::JobGone),
         }
-        Err(LaunchError::StopsAtOnce { attempts: MOST_LAUNCHES, reason: last_reason })
     }
 
     /// There is no job to ask about. If this launch's task is over, whoever keeps runners ready asks for the next one.

@@ -69,14 +69,6 @@ pub enum LaunchError {
         /// How long the job has waited.
         waited: Duration,
     },
-    /// Every task that was started for the job has stopped, and the job still waits.
-    #[error("{attempts} launches in a row have stopped without taking the job, the last because: {reason}")]
-    StopsAtOnce {
-        /// How many were tried.
-        attempts: u16,
-        /// ECS's words about the last.
-        reason: String,
-    },
 }
 
 /// What happens to the message.
@@ -146,9 +138,7 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f6
             Verdict::Defer { until: now + spread(room_delay(*waited)), grows: false }
         }
         LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
-        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken | LaunchError::StopsAtOnce { .. } => {
-            growing()
-        }
+        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken => growing(),
     }
 }
 

@@ -104,6 +104,8 @@ struct Call {
     back: Duration,
     answer: Option<Answer>,
     jobs: BTreeSet<JobId>,
+    /// Of a message that SQS delivers twice, if its job is known.
+    is_twin: bool,
 }
 
 /// Where an invocation's process dies.

@@ -20,11 +20,12 @@ impl Driver {
         let Held { process, operation, request, service, reply } = held;
         *self.report.calls.entry(operation.clone()).or_default() += 1;
         let jobs = self.diary.jobs_in(&request);
-        let (mut ordinal, mut spared, mut death) = (0, false, None);
+        let (mut ordinal, mut spared, mut death, mut is_twin) = (0, false, None, false);
         let is_alive = self.invocation(process).is_some();
         if let Some(invocation) = self.invocation_mut(process) {
             invocation.calls += 1;
             (ordinal, spared, death) = (invocation.calls, invocation.spared, invocation.death);
+            is_twin = jobs.first().is_some_and(|job| invocation.twins.contains(job));
         }
         let (there, mut back) = self.latency(&operation);
         let mut there = there;
@@ -48,7 +49,8 @@ impl Driver {
         self.serial += 1;
         let number = self.serial;
         let reply = is_alive.then_some(reply);
-        let call = Call { process, ordinal, operation, request, service, reply, mishap, back, answer: None, jobs };
+        let call =
+            Call { process, ordinal, operation, request, service, reply, mishap, back, answer: None, jobs, is_twin };
         if death == Some(Death::Before(ordinal)) && is_alive {
             let text = format!("{process} dies before {}", call.operation);
             self.diary.note(self.now(), call.jobs, text);
@@ -155,11 +157,9 @@ impl Driver {
                     self.diary.made_runner(RunnerId(runner), job);
                     self.diary.note(now, [job], format!("registered {}", body["runner"]["name"]));
                     let is_late = matches!(call.mishap, Some((_, Mishap::Late)));
-                    let is_twin =
-                        self.invocation(call.process).is_some_and(|invocation| invocation.twins.contains(&job));
                     if is_late {
                         self.judge.excuse(RunnerId(runner), "GitHub made it after we had given up waiting");
-                    } else if is_twin {
+                    } else if call.is_twin {
                         self.judge
                             .excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
                     }
