@@ -1,6 +1,6 @@
 //! `explain`, as a process: what it says of a job's labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use jitgate_tests::lambda::Program;
@@ -53,6 +53,31 @@ fn a_job_is_told_its_class_size_architecture_capacity_and_price_and_why() {
     let price = (2.0 * 0.03238 + 4.0 * 0.00356 + 20.0 * 0.000_111) / 60.0;
     assert!(told.contains(&format!("${price:.5} a minute")), "{told}");
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_commands_of_the_docs_explain_their_own_classes() {
+    let page = |path: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect("a page")
+    };
+    let labels = page("docs/LABELS.md");
+    let json = labels.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
+    let file = Classes::new("docs", json);
+    let pages = [page("README.md"), labels.clone()].concat();
+    let commands: Vec<_> =
+        pages.lines().filter_map(|line| line.strip_prefix("cargo run --example explain -- ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        let arguments = command.replace("classes.json", file.0.to_str().expect("a path in UTF-8"));
+        let mut arguments: Vec<_> = arguments.split(' ').collect();
+        if !command.contains("--repository") {
+            // The table's classes want it.
+            arguments.extend(["--repository", "octo-org/octo-repo"]);
+        }
+        let output = explain(&arguments, None);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output));
+        assert!(text(&output).contains("class         small"), "{}", text(&output));
+    }
 }
 
 #[test]
