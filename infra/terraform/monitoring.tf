@@ -148,7 +148,7 @@ locals {
     deliveries-turned-away = {
       groups = ["webhook"]
       query  = <<-EOT
-        filter message in ["delivery ignored", "delivery malformed", "a delivery cannot be verified"]
+        filter message in ["delivery ignored", "job refused", "delivery malformed", "a delivery cannot be verified"]
         | stats count(*) as times by message, reason
         | sort times desc
       EOT
