@@ -207,7 +207,8 @@ async fn when_a_late_second_delivery_meets_a_task_that_has_stopped() {
             world.deliver_queued(job).await;
             Case { tasks: 2..=2, ..Case::new(world, job) }
         });
-        assert_eq!(calls.await.iter().filter(|call| *call == "RunTask").count(), 2);
+        let calls = calls.await;
+        assert!(calls.ends_with(&["DescribeTasks", "get-job", "SendMessage"].map(str::to_owned)), "{calls:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
 
 use super::size::thousand_and_twenty_fourths;
 use super::warm::{Warm, WarmJson};
@@ -51,7 +51,7 @@ struct ClassJson {
     runner_group: Option<String>,
     runner_group_id: Option<u64>,
     task_definition: TaskDefinitionJson,
-    architecture: Option<Architecture>,
+    architecture: Option<Word<Architecture>>,
     container: Option<String>,
     cpu: Option<f64>,
     memory: Option<f64>,
@@ -60,7 +60,7 @@ struct ClassJson {
     subnets: Vec<String>,
     security_groups: Option<Vec<String>>,
     assign_public_ip: Option<bool>,
-    capacity: Option<Vec<Capacity>>,
+    capacity: Option<Vec<Word<Capacity>>>,
     fallback: Option<Vec<String>>,
     max_runners: Option<u32>,
     warm: Option<Vec<Object<WarmJson>>>,
@@ -72,7 +72,7 @@ struct ClassJson {
     public_repositories: Option<bool>,
     fork_pull_requests: Option<bool>,
     self_hosted: Option<bool>,
-    compatible: Option<Vec<Dialect>>,
+    compatible: Option<Vec<Word<Dialect>>>,
     ignored_labels: Option<Vec<String>>,
 }
 
@@ -144,6 +144,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// One word of several that is read from text only; serde would also take `{"spot": null}`.
+pub(super) struct Word<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        T::deserialize(text.into_deserializer()).map(Word)
+    }
+}
+
+pub(super) fn words<T>(words: Vec<Word<T>>) -> Vec<T> {
+    words.into_iter().map(|word| word.0).collect()
+}
+
 impl RunnerClasses {
     /// Reads and checks the value of `RUNNER_CLASSES`. The error says which class and key, and what was expected.
     pub fn parse(json: &str) -> Result<Self, String> {
@@ -193,7 +207,7 @@ impl ClassJson {
         if container.is_empty() {
             return Err("container must not be empty".to_owned());
         }
-        let capacity = self.capacity.unwrap_or_else(|| vec![Capacity::OnDemand]);
+        let capacity = self.capacity.map_or_else(|| vec![Capacity::OnDemand], words);
         if capacity.is_empty() {
             return Err("capacity must be \"on-demand\", \"spot\" or both, in order".to_owned());
         }
@@ -212,7 +226,7 @@ impl ClassJson {
         Ok(RunnerClass {
             labels: patterns(&self.labels)?,
             runner_group: runner_group(self.runner_group, self.runner_group_id)?,
-            task_definition: task_definitions(self.task_definition, self.architecture)?,
+            task_definition: task_definitions(self.task_definition, self.architecture.map(|word| word.0))?,
             sizes: sizes(self.sizes.map(|Object(sizes)| sizes), size, disk)?,
             size,
             disk,
@@ -235,7 +249,7 @@ impl ClassJson {
             public_repositories: self.public_repositories.unwrap_or_default(),
             fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
             self_hosted: self.self_hosted.unwrap_or_default(),
-            compatible: self.compatible.unwrap_or_default(),
+            compatible: self.compatible.map(words).unwrap_or_default(),
         })
     }
 }
@@ -565,6 +579,8 @@ mod tests {
             (with(r#","environment":{"1A":"c"}"#), "environment: \"1A\""),
             (with(r#","environment":{"JITGATE_JOB":"c"}"#), "JITGATE_"),
             (with(r#","environment":{"Actions_Runner_Input_JitConfig":"c"}"#), "ACTIONS_RUNNER_INPUT_"),
+            (with(r#","architecture":{"arm64":null}"#), "expected a string"),
+            (with(r#","capacity":[{"spot":null}]"#), "expected a string"),
             (with(r#","environment":{"A":"\u0000"}"#), "null character"),
             (long("environment", "v"), "1608 characters in all"),
             (with(r#","tags":{"AWS:x":"y"}"#), "aws:"),

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::parse::{Word, words};
+
 /// Most runners that one entry keeps ready. More is a mistake: each costs what a busy one costs.
 pub const MOST_WARM: u32 = 100;
 
@@ -69,7 +71,7 @@ pub(super) struct WarmJson {
     count: u32,
     #[serde(rename = "for")]
     place: Option<String>,
-    days: Option<Vec<Day>>,
+    days: Option<Vec<Word<Day>>>,
     hours: Option<String>,
     time_zone: Option<String>,
 }
@@ -91,7 +93,7 @@ impl WarmJson {
         Ok(Warm {
             count: self.count,
             place: self.place,
-            days: self.days.unwrap_or_default(),
+            days: self.days.map(words).unwrap_or_default(),
             hours: self.hours.map(parse).transpose()?,
             time_zone: self.time_zone.unwrap_or_else(|| "UTC".to_owned()),
         })
