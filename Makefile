@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint
+.PHONY: help demo test deployed up down reference lint bench
 help: ## what there is to do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -27,3 +27,6 @@ reference: ## write the Terraform module's reference anew
 
 lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint
+
+bench: ## measure the release binaries, and write the table in docs/PERFORMANCE.md
+	$(LOCAL) bench
