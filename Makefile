@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint bench
+.PHONY: help demo test deployed up down reference lint simulation bench
 help: ## what there is to do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -24,6 +24,9 @@ down: ## end what `make up` left running
 
 reference: ## write the Terraform module's reference anew
 	$(LOCAL) reference
+
+simulation: ## how long jobs wait on five kinds of days; writes docs/SIMULATION.md, takes half an hour
+	cargo run -p jitgate-tests --example simulate >/dev/null
 
 lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import toolchain
-from checkout import VENV
+from checkout import CHECKOV, VENV
 from processes import INTERRUPTIONS
 from terminal import Problem, heading, paint, say
 
@@ -69,11 +69,16 @@ def main() -> int:
 
 def _set_up(command: str) -> None:
     """Installs what the command needs, and goes on in the checkout's own Python environment."""
-    if command in ("demo", "test", "deployed", "up", "bench"):
-        toolchain.require_tools()
+    if command in ("demo", "test", "deployed", "up", "lint", "bench"):
+        toolchain.require_tools(with_docs=command in ("test", "deployed"))
         toolchain.install_npm_packages()
-    requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if command == "lint" else [])]
+    with_tools = command in ("test", "deployed", "lint")
+    requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if with_tools else [])]
     toolchain.install_python_packages(*requirements)
+    if command == "lint":
+        toolchain.install_python_packages(toolchain.CHECKOV, into=CHECKOV)
+    elif with_tools:
+        toolchain.install_python_packages(toolchain.DEPLOY_PACKAGES, alone=True)
     if Path(sys.prefix).resolve() != VENV.resolve():
         python = str(VENV / "bin" / "python")  # named in full, since Python finds its environment by this name
         os.execv(python, [python, *sys.orig_argv[1:]])
@@ -118,8 +123,9 @@ def _demo(binaries: dict[str, Path]) -> int:
 
 
 def _deployed(binaries: dict[str, Path]) -> int:
-    """The demo, then the same as Terraform deploys it."""
+    """The demo on a stack that was deployed as the docs say, and is removed so; then the same by Terraform."""
     import demo
+    import play_checks
     import terraform
     import terraform_checks
     from checks import Checks
@@ -127,7 +133,9 @@ def _deployed(binaries: dict[str, Path]) -> int:
 
     started = time.monotonic()
     checks = Checks()
-    found = _by_template(binaries, checks)
+    found = _by_template(binaries, checks, as_newcomer=True)
+    heading("For play")
+    play_checks.check(checks)
     with_provider = terraform.find()
     if with_provider is not None:
         terraform.check(with_provider)
@@ -140,18 +148,25 @@ def _deployed(binaries: dict[str, Path]) -> int:
     return _verdict(checks, started)
 
 
-def _by_template(binaries: dict[str, Path], checks: "Checks") -> "Inventory":
+def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool = False) -> "Inventory":
     import demo
+    import newcomer
     import permission_checks
     import template_checks
     from stack import stack
 
     heading("Starting the stack")
-    with stack(binaries, "demo") as running:
+    with stack(binaries, "demo", as_newcomer=as_newcomer) as running:
         heading("As deployed")
         template_checks.check(running, checks)
         permission_checks.check(running.found, checks)
         demo.run(running, checks)
+        permission_checks.used(running, checks)
+        if running.newcomer is not None:
+            heading("The days after, as the docs have them")
+            newcomer.operate(running.newcomer, running.deployed, checks)
+            demo.one_more(running, checks)
+            newcomer.remove(running.newcomer, checks)
         return running.found
 
 

@@ -9,6 +9,7 @@ TESTS = ROOT / "tests"
 
 LOCAL = ROOT / ".local"
 VENV = LOCAL / "venv"
+CHECKOV = LOCAL / "checkov"
 STATE = LOCAL / "state"
 LOGS = LOCAL / "log"
 STACK_FILE = LOCAL / "up.json"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import healing
+import monitoring_checks
 from checkout import TESTS
 from checks import Checks
 from deployment import STACK
@@ -36,9 +38,6 @@ ON_THE_QUEUE = "queued → 202"
 
 PATIENCE_SECONDS = 60
 """How long the jobs may take together. They take about ten seconds; a loaded machine needs more."""
-
-ORPHAN_AGE_SECONDS = 3600
-"""Older than any grace period."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def run(stack: Stack, checks: Checks) -> None:
     jobs = [_queue(stack, order) for order in ORDERS]
     _follow(stack, jobs)
 
-    heading("An orphan, and the cleaner")
-    _orphan(stack, checks)
+    heading("What breaks, and how the cleaner heals it")
+    healed = healing.run(stack, checks)
 
     heading("Seen at the end")
     for job in jobs:
@@ -109,12 +108,22 @@ def run(stack: Stack, checks: Checks) -> None:
             not missing and job.conclusion == "success",
             f"never: {', '.join(missing)}" if missing else job.conclusion,
         )
-    _nothing_left(stack, checks, [job.job_id for job in jobs])
+    monitoring_checks.check(stack, checks)
+    _nothing_left(stack, checks, sorted([f"jit-{job.job_id}-1" for job in jobs] + healed))
 
     say()
     say(_table(jobs))
     if checks.failed:
         _explain(stack)
+
+
+def one_more(stack: Stack, checks: Checks) -> None:
+    """A job after something was changed. GitHub still signs with the webhook secret of before."""
+    job = _queue(stack, ORDERS[0])
+    _follow(stack, [job])
+    checks.that(
+        "a job goes all the way after all that, signed with the secret of before", job.conclusion == "success", job
+    )
 
 
 def _forged(stack: Stack, checks: Checks) -> None:
@@ -170,20 +179,8 @@ def _tell(job: Job, event: dict[str, Any], since: datetime) -> None:
             say(f"  {clock}  {job.order.name.ljust(8)} {paint(step.ljust(18), 'cyan')} {paint(detail, 'dim')}")
 
 
-def _orphan(stack: Stack, checks: Checks) -> None:
-    """A registration whose runner was killed. (Of one that never came the cleaner makes sure for 45 seconds.)"""
-    name = f"jit-default-77-1-{int(time.time()) - ORPHAN_AGE_SECONDS}"
-    stack.github.register_runner(name, ["fargate"])
-    say(f"  {name} is registered, offline again, and has no task")
-    answer = stack.aws.client("lambda").invoke(FunctionName=stack.deployed.cleaner, Payload=b"{}")
-    said = answer["Payload"].read().decode()
-    checks.that("the cleaner ran", "FunctionError" not in answer, said)
-    left = [runner["name"] for runner in stack.github.state()["runners"]]
-    checks.that("the cleaner deleted the orphan", name not in left, f"registered: {left}")
-
-
-def _nothing_left(stack: Stack, checks: Checks, job_ids: list[int]) -> None:
-    """No registration, no task, no message; and no task but the jobs' own was ever started."""
+def _nothing_left(stack: Stack, checks: Checks, expected: list[str]) -> None:
+    """No registration, no task, no message; and no task but the expected ones was ever started."""
     left = stack.github.state()["runners"]
     checks.that("no registration is left", left == [], left)
     ecs = stack.aws.client("ecs")
@@ -192,7 +189,7 @@ def _nothing_left(stack: Stack, checks: Checks, job_ids: list[int]) -> None:
     stopped = ecs.list_tasks(cluster=stack.deployed.cluster, desiredStatus="STOPPED")["taskArns"]
     tasks = ecs.describe_tasks(cluster=stack.deployed.cluster, tasks=stopped)["tasks"] if stopped else []
     launches = sorted(task["startedBy"] for task in tasks)
-    checks.that("each job had one task", launches == sorted(f"jit-{job_id}-1" for job_id in job_ids), launches)
+    checks.that("each job had one task, and one more where the first never started", launches == expected, launches)
     queues = {"job queue": stack.deployed.job_queue_url, "dead-letter queue": stack.deployed.dead_letter_queue_url}
     counts = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
     for name, url in queues.items():

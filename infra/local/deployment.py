@@ -55,6 +55,11 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
     except (ClientError, WaiterError) as error:
         raise Problem(f"The stack could not be created: {error}\n{_failures(cloudformation)}") from error
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    return deployment_of(aws, stack)
+
+
+def deployment_of(aws: Emulator, stack: dict[str, Any]) -> Deployment:
+    """What a stack that stands says of itself."""
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     return Deployment(
         webhook_url=aws.function_url(outputs["WebhookUrl"]),

@@ -71,6 +71,7 @@ def _environment(port: int, scratch: Path) -> dict[str, str]:
         "MINISTACK_REGION": REGION,
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AUTH": "true",
+        "CLOUDTRAIL_RECORDING": "1",
         **ROOT_KEY,
         # Where there is a Docker engine it would pull and start the real runner image. It shall not find it.
         "DOCKER_HOST": f"unix://{scratch}/no-docker-here.sock",

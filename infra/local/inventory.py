@@ -230,6 +230,7 @@ def _monitoring(aws: Emulator, words: dict[str, str]) -> Inventory:
             "StateValue",
         )
         kept = {key: value for key, value in _filled(alarm).items() if key not in left_out}
+        kept["Dimensions"] = sorted(kept["Dimensions"], key=lambda dimension: dimension["Name"])  # a set, to CloudWatch
         found[f"alarm {alarm['AlarmName']}"] = kept
     for entry in cloudwatch.list_dashboards().get("DashboardEntries", []):
         body = cloudwatch.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]

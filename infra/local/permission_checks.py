@@ -6,6 +6,7 @@ from typing import Any
 from checkout import ROOT
 from checks import Checks
 from inventory import Inventory
+from stack import Stack
 
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
@@ -39,10 +40,19 @@ NEEDS = {
 }
 """What each role is for. Whoever adds a call adds it here, to template.yaml and to infra/terraform."""
 
+LAUNCHING = {"ecs:TagResource"}
+"""What `RunTask` with tags asks for besides."""
+
+OF_A_ROLE = "ASIA"
+"""What the keys of a role's sessions begin with."""
+
 NOT_TO_BE_NARROWED = {"ecs:ListTasks"}
 """Actions for which AWS knows no resource that would do; a condition narrows them instead."""
 
-SERVICES = {"sqs": "sqs", "ecs": "ecs", "secretsmanager": "secretsmanager"}
+TOLD_ELSEWHERE = {
+    ("cleaner", "ecs:UntagResource"): ("tests/tests/heal.rs", "a_registration_that_a_list_skips_is_not_gone"),
+}
+"""What a function may do and the demo does not show: by function and action, the file and the story that does."""
 
 
 def check(found: Inventory, checks: Checks) -> None:
@@ -68,6 +78,40 @@ def check(found: Inventory, checks: Checks) -> None:
         called == needed,
         {"called, not allowed": sorted(called - needed), "allowed, not called": sorted(needed - called)},
     )
+
+
+def used(stack: Stack, checks: Checks) -> None:
+    """After jobs have run and differences were healed: what each function is allowed, it has done, as the emulator's
+    record of all calls has it. (What it is not allowed is refused.)"""
+    trail = stack.aws.client("cloudtrail")
+
+    def keys_that(action: str) -> set[str]:
+        name = {"AttributeKey": "EventName", "AttributeValue": action.split(":")[1]}
+        found = {event["AccessKeyId"] for event in trail.lookup_events(LookupAttributes=[name])["Events"]}
+        return {key for key in found if key.startswith(OF_A_ROLE)}
+
+    def does(key: str, action: str) -> bool:
+        service, name = action.split(":")
+        wanted = {"EventName": name, "AccessKeyId": key, "EventSource": f"{service}.amazonaws.com"}
+        attributes = [{"AttributeKey": each, "AttributeValue": value} for each, value in wanted.items()]
+        return bool(trail.lookup_events(LookupAttributes=attributes)["Events"])
+
+    # The record has no roles, but keys, and each function has its own: known by what it alone does.
+    worker = keys_that("ecs:RunTask")
+    cleaner = keys_that("ecs:TagResource") | keys_that("sqs:GetQueueAttributes")
+    webhook = keys_that("sqs:SendMessage") - worker - cleaner
+    for function, keys in (("webhook", webhook), ("worker", worker), ("cleaner", cleaner)):
+        allowed = NEEDS[function] - IN_OUR_NAME - (LAUNCHING if function == "worker" else set())
+        allowed |= POLLING & {"sqs:GetQueueAttributes"} if function == "cleaner" else set()
+        unused = {action for action in allowed if not any(does(key, action) for key in keys)}
+        excused = {action for of, action in TOLD_ELSEWHERE if of == function}
+        checks.that(
+            f"{function} has used all that it may do, but {len(excused)} that stories tell of",
+            unused == excused,
+            unused,
+        )
+    for (_, action), (file, story) in TOLD_ELSEWHERE.items():
+        checks.that(f"{action} is told of in {file}", f"fn {story}(" in (ROOT / file).read_text(), story)
 
 
 def _narrow(statement: dict[str, Any]) -> bool:

@@ -44,7 +44,7 @@ EXTRA_POLICY = "cluster-as-the-emulator-asks"
 def adapt(aws: Emulator, cluster: str) -> None:
     """Applies every workaround to a deployment that was just made."""
     for role in aws.client("iam").list_roles()["Roles"]:
-        _restate_cluster_condition(aws, role["RoleName"], cluster)
+        _restate_resources(aws, role["RoleName"], cluster)
     for mapping in aws.client("lambda").list_event_source_mappings()["EventSourceMappings"]:
         _restate_maximum_concurrency(aws, mapping["UUID"])
 
@@ -57,26 +57,34 @@ def undo(aws: Emulator) -> None:
             iam.delete_role_policy(RoleName=role["RoleName"], PolicyName=EXTRA_POLICY)
 
 
-def _restate_cluster_condition(aws: Emulator, role: str, cluster: str) -> None:
+def _restate_resources(aws: Emulator, role: str, cluster: str) -> None:
     """AWS authorises ECS calls on tasks and task definitions, with the cluster as the condition key `ecs:cluster`.
-    The emulator knows no such key, and takes the cluster for the resource. So each statement with that condition is
-    said a second time: the same actions, on the cluster."""
+    The emulator knows no such key, and takes the cluster for the resource; and for the tags of a task, which no cluster
+    comes with, it knows no resource at all. So each such statement is said a second time: the same actions, on the
+    cluster, or on anything."""
     iam = aws.client("iam")
     [description] = aws.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
-    actions: list[str] = []
+    on_cluster: list[str] = []
+    on_tags: list[str] = []
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-        actions += [
-            statement["Action"] if isinstance(statement["Action"], str) else statement["Action"][0]
-            for statement in document["Statement"]
-            if "ecs:cluster" in statement.get("Condition", {}).get("ArnEquals", {})
-        ]
-    if actions:
-        statement = {"Effect": "Allow", "Action": actions, "Resource": description["clusterArn"]}
+        for statement in document["Statement"]:
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            condition = statement.get("Condition", {})
+            if "ecs:cluster" in condition.get("ArnEquals", {}):
+                on_cluster += actions
+            elif not condition:
+                on_tags += [action for action in actions if action in ("ecs:TagResource", "ecs:UntagResource")]
+    statements = [
+        {"Effect": "Allow", "Action": actions, "Resource": resource}
+        for actions, resource in ((on_cluster, description["clusterArn"]), (on_tags, "*"))
+        if actions
+    ]
+    if statements:
         iam.put_role_policy(
             RoleName=role,
             PolicyName=EXTRA_POLICY,
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
         )
 
 

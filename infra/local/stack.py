@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import deployment
 import emulator
 import inventory
+import newcomer
 import quirks
 import standin
 import terraform
@@ -22,6 +23,7 @@ from checkout import LOGS, STATE
 from deployment import Deployment
 from emulator import Emulator
 from inventory import Inventory
+from newcomer import Newcomer
 from processes import chosen_port
 from standin import App, StandIn
 from terminal import say
@@ -42,6 +44,7 @@ class Stack:
     made_secret: str
     found: Inventory
     applied: Applied | None
+    newcomer: Newcomer | None
     ending: ExitStack
 
     def leave_running(self) -> None:
@@ -50,16 +53,20 @@ class Stack:
 
 
 @contextmanager
-def stack(binaries: dict[str, Path], name: str, by: Terraform | None = None) -> Iterator[Stack]:
-    """The stack for as long as the block runs, deployed by the template, or by Terraform. The name keeps the logs of
-    stacks apart that run at once."""
+def stack(
+    binaries: dict[str, Path], name: str, by: Terraform | None = None, as_newcomer: bool = False
+) -> Iterator[Stack]:
+    """The stack for as long as the block runs: deployed by the template, at once or as the README has it, or by
+    Terraform. The name keeps the logs of stacks apart that run at once."""
     emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
     with ExitStack() as ending:
         scratch = _scratch_folder(ending)
         aws = emulator.start(ending, emulator_port, scratch, LOGS / name / "emulator.log")
         say(f"  the AWS emulator listens on {aws.url}")
-        parameters, applied = _parameters(aws, f"http://127.0.0.1:{github_port}"), None
-        if by is None:
+        parameters, applied, new = _parameters(aws, f"http://127.0.0.1:{github_port}"), None, None
+        if as_newcomer:
+            deployed, new = newcomer.deploy(aws, binaries, parameters, scratch)
+        elif by is None:
             deployed = deployment.deploy(aws, binaries, parameters)
         else:
             deployed, applied = terraform.apply(by, aws, binaries, parameters, scratch)
@@ -67,12 +74,12 @@ def stack(binaries: dict[str, Path], name: str, by: Terraform | None = None) -> 
         quirks.adapt(aws, deployed.cluster)
         what = "infra/terraform" if by else "template.yaml"
         say(f"  {what} is deployed; its Function URL is {deployed.webhook_url}")
-        app = _fill_secret(aws, deployed, scratch)
+        app = _fill_secret(aws, deployed, scratch, new)
         say("  the secret is filled in: a GitHub App's id and key, and a webhook secret")
         binary, log = binaries["standin"], LOGS / name / "standin.log"
         github = standin.start(ending, binary, github_port, app, aws, deployed, log)
         say(f"  the GitHub stand-in listens on {github.url}")
-        yield Stack(aws, deployed, github, app, made_secret, found, applied, ending)
+        yield Stack(aws, deployed, github, app, made_secret, found, applied, new, ending)
 
 
 def _scratch_folder(ending: ExitStack) -> Path:
@@ -103,17 +110,17 @@ def _webhook_secret(aws: Emulator, deployed: Deployment) -> str:
     return json.loads(value)["webhook_secret"]
 
 
-def _fill_secret(aws: Emulator, deployed: Deployment, scratch: Path) -> App:
+def _fill_secret(aws: Emulator, deployed: Deployment, scratch: Path, new: Newcomer | None) -> App:
     """Puts in what the stack cannot know, as its user would; the key is made for this stack alone."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public_key_file = scratch / "app-public-key.pem"
     public_key_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    app = App(
-        app_id="123456",
-        private_key=key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode(),
-        public_key_file=public_key_file,
-        webhook_secret=secrets.token_hex(32),
-    )
+    private_key = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    if new is not None:
+        newcomer.fill_secret(new, private_key)
+        value = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=deployed.secret_arn)["SecretString"])
+        return App(value["app_id"], value["private_key"], public_key_file, value["webhook_secret"])
+    app = App(newcomer.APP_ID, private_key, public_key_file, secrets.token_hex(32))
     value = {"app_id": app.app_id, "private_key": app.private_key, "webhook_secret": app.webhook_secret}
     aws.client("secretsmanager").put_secret_value(SecretId=deployed.secret_arn, SecretString=json.dumps(value))
     return app

@@ -50,9 +50,14 @@ class StandIn:
     url: str
     pid: int
 
-    def queue_job(self, name: str, labels: list[str], example: int) -> dict[str, Any]:
-        """A job is created, and GitHub delivers `queued`: the job's id, and what the webhook answered."""
-        return self._post("jobs", {"name": name, "labels": labels, "example": example})
+    def queue_job(self, name: str, labels: list[str], example: int, **trouble: Any) -> dict[str, Any]:
+        """A job is created, and GitHub delivers `queued`: the job's id, and what the webhook answered. What may go
+        wrong is said in `tests/src/bin/standin/control.rs`."""
+        return self._post("jobs", {"name": name, "labels": labels, "example": example, **trouble})
+
+    def cancel_job(self, job: int) -> None:
+        """Somebody cancels a job, and GitHub delivers `completed`."""
+        self._post("cancellations", {"job_id": job})
 
     def register_runner(self, name: str, labels: list[str]) -> None:
         """A registration appears whose runner was there and is gone."""

@@ -109,7 +109,7 @@ def find() -> Terraform | None:
         probe, "init", "-backend=false", "-input=false", "-no-color", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if done.returncode != 0:
-        if wish == "required":
+        if wish == "required" or "AWS_PROVIDER" in os.environ:
             raise Problem(f"Terraform could not be set up:\n{done.stdout.decode()}")
         return _without("Terraform's AWS provider is out of reach")
     return terraform
@@ -131,12 +131,19 @@ def check(terraform: Terraform) -> None:
 
 
 def copy_module(folder: Path) -> None:
-    """A copy, so that neither providers nor states come to lie in the checkout."""
+    """A copy, so that neither providers nor states come to lie in the checkout; with the provider's version, where
+    `AWS_PROVIDER` says one."""
     data = folder / ".terraform"
     for entry in folder.iterdir() if folder.exists() else []:
         if entry != data:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     shutil.copytree(MODULE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+    version = os.environ.get("AWS_PROVIDER")
+    if version:
+        wanted = f'{{ source = "hashicorp/aws", version = {json.dumps(version)} }}'
+        override = f"terraform {{\n  required_providers {{\n    aws = {wanted}\n  }}\n}}\n"
+        for part in (folder, *(folder / "examples").iterdir()):
+            (part / "provider_override.tf").write_text(override)
 
 
 @dataclass(frozen=True)

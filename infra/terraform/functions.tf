@@ -13,10 +13,11 @@ locals {
   worker_timeout = 60
 
   every_function = {
-    RUST_LOG         = var.log_level
-    JOB_QUEUE_URL    = aws_sqs_queue.jobs.url
-    GITHUB_SECRET_ID = local.github_secret_arn
-    RUNNER_CLASSES   = local.runner_classes
+    RUST_LOG           = var.log_level
+    JOB_QUEUE_URL      = aws_sqs_queue.jobs.url
+    GITHUB_SECRET_ID   = local.github_secret_arn
+    RUNNER_CLASSES     = var.runner_classes_layer_arn == null ? local.runner_classes : "file:/opt/runner-classes.json"
+    RUNNER_NAME_PREFIX = var.runner_name_prefix
   }
 
   # Those that work on the fleet.
@@ -24,10 +25,15 @@ locals {
     DEAD_LETTER_QUEUE_URL    = aws_sqs_queue.dead_letter.url
     ECS_CLUSTER              = aws_ecs_cluster.runners.name
     GITHUB_API_URL           = var.github_api_url
+    GITHUB_CA_FILE           = var.github_ca_layer_arn == null ? "" : "/opt/ca.pem"
+    GITHUB_ENTERPRISE        = var.github_enterprise == null ? "" : var.github_enterprise
     GITHUB_POINTS_PER_MINUTE = tostring(var.github_points_per_minute)
-    RUNNER_NAME_PREFIX       = var.runner_name_prefix
     RUNNER_SCOPE             = var.runner_scope
   }
+
+  # For more classes than fit the variables, and for a GitHub whose certificate is of a private authority.
+  classes_layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
+  layers         = concat(var.github_ca_layer_arn == null ? [] : [var.github_ca_layer_arn], local.classes_layers)
 
   tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${aws_ecs_cluster.runners.name}/*"
 }

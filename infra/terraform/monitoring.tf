@@ -1,6 +1,5 @@
-# What tells you that something is wrong, and where to look. The namespace `jitgate` is shared by all deployments of an
-# account and region: their metrics add up, so an alarm on one of them may speak of another deployment. Those of queues
-# and functions are the deployment's own.
+# What tells you that something is wrong, and where to look. Metrics of the namespace `jitgate` are told apart by
+# `runner_name_prefix`: two deployments in one account and region that share a prefix add up in each other's alarms.
 
 locals {
   alarm_actions = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
@@ -26,7 +25,7 @@ locals {
       description = "An installation has less than 500 calls left of this hour. At 0, launches wait until the next."
       namespace   = "jitgate"
       metric      = "GitHubBudgetRemaining"
-      dimensions  = { function = "worker" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
       statistic   = "Minimum", percentile = null
       comparison  = "LessThanThreshold", threshold = 500, periods = 1, missing = "notBreaching"
     }
@@ -34,7 +33,7 @@ locals {
       description = "One job in ten waits more than five minutes for its task to start: no capacity, or GitHub's limits."
       namespace   = "jitgate"
       metric      = "QueueToLaunch"
-      dimensions  = { function = "worker" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
       statistic   = null, percentile = "p90"
       comparison  = "GreaterThanThreshold", threshold = 300, periods = 3, missing = "notBreaching"
     }
@@ -42,7 +41,7 @@ locals {
       description = "For a quarter of an hour, each clean-up had steps that failed. The cleaner's log says which."
       namespace   = "jitgate"
       metric      = "StepsFailed"
-      dimensions  = { function = "cleaner" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
       statistic   = "Sum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
     }
@@ -98,7 +97,7 @@ locals {
       description = "Jobs wait for somebody to mend something: a permission, the secret, a role. The worker's log says what."
       namespace   = "jitgate"
       metric      = "JobsDenied"
-      dimensions  = { function = "worker" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
       statistic   = "Sum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
@@ -106,7 +105,7 @@ locals {
       description = "GitHub will soon turn away the runner version of this image. Raise RunnerImage."
       namespace   = "jitgate"
       metric      = "RunnerVersionsEnding"
-      dimensions  = { function = "cleaner" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
       statistic   = "Sum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching", period = 3600
     }
@@ -114,7 +113,7 @@ locals {
       description = "The cleaner deleted more than 20 registrations within an hour. Why do runners not end by themselves?"
       namespace   = "jitgate"
       metric      = "RegistrationsDeleted"
-      dimensions  = { function = "cleaner" }
+      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
       statistic   = "Sum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 20, periods = 1, missing = "notBreaching", period = 3600
     }
@@ -201,35 +200,35 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
     {
       x = 12, y = 0, title = "Why? (what became of each try to launch)", stat = "Sum"
       metrics = [
-        ["jitgate", "JobsLaunched", "function", "worker", { label = "launched" }],
-        ["jitgate", "JobsDeferred", "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
-        ["jitgate", "JobsDenied", "function", "worker", { label = "denied: somebody has to mend something" }],
-        ["jitgate", "JobsGivenUp", "function", "worker", { label = "given up", color = "#d62728" }],
-        ["jitgate", "JobsExpired", "function", "worker", { label = "too old" }],
+        ["jitgate", "JobsLaunched", "deployment", var.runner_name_prefix, "function", "worker", { label = "launched" }],
+        ["jitgate", "JobsDeferred", "deployment", var.runner_name_prefix, "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
+        ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to mend something" }],
+        ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "worker", { label = "given up", color = "#d62728" }],
+        ["jitgate", "JobsExpired", "deployment", var.runner_name_prefix, "function", "worker", { label = "too old" }],
       ]
     },
     {
       x = 0, y = 6, title = "Seconds from delivery to task", stat = "p50"
       metrics = [
-        ["jitgate", "QueueToLaunch", "function", "worker", { label = "half of the jobs" }],
-        ["jitgate", "QueueToLaunch", "function", "worker", { label = "nine of ten", stat = "p90" }],
+        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "half of the jobs" }],
+        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "nine of ten", stat = "p90" }],
       ]
     },
     {
       x = 12, y = 6, title = "GitHub calls left of the hour", stat = "Minimum"
       metrics = [
-        ["jitgate", "GitHubBudgetRemaining", "function", "worker", { label = "seen by the worker" }],
-        ["jitgate", "GitHubBudgetRemaining", "function", "cleaner", { label = "seen by the cleaner" }],
+        ["jitgate", "GitHubBudgetRemaining", "deployment", var.runner_name_prefix, "function", "worker", { label = "seen by the worker" }],
+        ["jitgate", "GitHubBudgetRemaining", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "seen by the cleaner" }],
       ]
     },
     {
       x = 0, y = 12, title = "What the cleaner mended", stat = "Sum"
       metrics = [
-        ["jitgate", "RegistrationsDeleted", "function", "cleaner", { label = "registrations deleted" }],
-        ["jitgate", "TasksStopped", "function", "cleaner", { label = "tasks stopped" }],
-        ["jitgate", "JobsRelaunched", "function", "cleaner", { label = "jobs launched again" }],
-        ["jitgate", "DeliveriesRepeated", "function", "cleaner", { label = "deliveries repeated" }],
-        ["jitgate", "StepsFailed", "function", "cleaner", { label = "steps that failed", color = "#d62728" }],
+        ["jitgate", "RegistrationsDeleted", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "registrations deleted" }],
+        ["jitgate", "TasksStopped", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "tasks stopped" }],
+        ["jitgate", "JobsRelaunched", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "jobs launched again" }],
+        ["jitgate", "DeliveriesRepeated", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "deliveries repeated" }],
+        ["jitgate", "StepsFailed", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "steps that failed", color = "#d62728" }],
       ]
     },
     {

@@ -18,6 +18,11 @@ output "task_definition_arns" {
   value       = { for class, definition in aws_ecs_task_definition.runner : class => definition.arn }
 }
 
+output "runner_classes" {
+  description = "The functions' RUNNER_CLASSES, for a layer of your own (`runner_classes_layer_arn`)."
+  value       = local.runner_classes
+}
+
 output "job_queue_url" {
   description = "Jobs that wait for their runner."
   value       = aws_sqs_queue.jobs.url

@@ -8,28 +8,46 @@ locals {
     container       = "runner"
     task_definition = null, image = null, architecture = null, cpu = null, memory = null, storage = null
     capacity        = null, runner_group_id = null, subnet_ids = null, security_group_ids = null, assign_public_ip = null
-    idle_minutes    = null, lifetime_minutes = null, fallback = null
+    idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
+    sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
+    self_hosted     = null, public_repositories = null, fork_pull_requests = null, compatible = null
+    ignored_labels  = null
   }]
 
-  # What the task definitions that are made here are made of. `default` is called as the template's, without its name.
-  made = { for class in local.given : class.name => {
-    family       = class.name == "default" ? "${var.name}-runner" : "${var.name}-runner-${class.name}"
+  # The architecture of jobs that ask for none, and all that a class has.
+  usual = { for class in local.given : class.name => coalesce(class.architecture, var.runner_architecture) }
+  every = { for class in local.given : class.name => class.architectures == null ? [local.usual[class.name]] : class.architectures }
+
+  # What the task definitions that are made here are made of, by class, or by class and architecture where it is not the
+  # usual one. `default` is called as the template's, without its name.
+  made = { for each in flatten([for class in local.given : [for architecture in local.every[class.name] : {
+    key          = architecture == local.usual[class.name] ? class.name : "${class.name}/${architecture}"
+    suffixes     = [class.name == "default" ? "" : class.name, architecture == local.usual[class.name] ? "" : lower(replace(architecture, "_", "-"))]
     container    = class.container
     image        = coalesce(class.image, var.runner_image)
-    architecture = coalesce(class.architecture, var.runner_architecture)
+    architecture = architecture
     cpu          = coalesce(class.cpu, var.runner_cpu)
     memory       = coalesce(class.memory, var.runner_memory)
     storage      = coalesce(class.storage, var.runner_storage)
-  } if class.task_definition == null }
+  } if class.task_definition == null]]) : each.key => merge(each, { family = join("-", compact(concat([var.name, "runner"], each.suffixes))) }) }
 
   made_security_groups = aws_security_group.runners[*].id
 
   # The functions' RUNNER_CLASSES. What is null is left out, so that the functions' own defaults hold.
   runner_classes = jsonencode([for class in local.given : { for key, value in {
-    name             = class.name
-    labels           = class.labels
-    runner_group_id  = class.runner_group_id == null ? var.runner_group_id : class.runner_group_id
-    task_definition  = class.task_definition == null ? aws_ecs_task_definition.runner[class.name].arn : class.task_definition
+    name            = class.name
+    labels          = class.labels
+    runner_group    = class.runner_group
+    runner_group_id = class.runner_group != null ? null : class.runner_group_id == null ? var.runner_group_id : class.runner_group_id
+    # One is a string, so that the template's classes and these are the same; two are an object.
+    task_definition = jsondecode(
+      class.task_definition != null ? jsonencode(class.task_definition) :
+      length(local.every[class.name]) == 1 ? jsonencode(aws_ecs_task_definition.runner[class.name].arn) :
+      jsonencode({ for architecture in local.every[class.name] : lower(architecture) => aws_ecs_task_definition.runner[
+        architecture == local.usual[class.name] ? class.name : "${class.name}/${architecture}"
+      ].arn })
+    )
+    architecture     = lower(local.usual[class.name])
     container        = class.container
     subnets          = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
     security_groups  = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
@@ -38,6 +56,19 @@ locals {
     idle_minutes     = class.idle_minutes
     lifetime_minutes = class.lifetime_minutes
     fallback         = class.fallback
+    # What a job that chooses its processors alone gets of memory, and the other way round.
+    cpu                 = class.sizes == null || class.task_definition != null ? null : coalesce(class.cpu, var.runner_cpu) / 1024
+    memory              = class.sizes == null || class.task_definition != null ? null : coalesce(class.memory, var.runner_memory) / 1024
+    sizes               = class.sizes == null ? null : { for key, value in class.sizes : key => value if value != null }
+    max_runners         = class.max_runners
+    environment         = class.environment
+    tags                = class.tags
+    repositories        = class.repositories
+    public_repositories = class.public_repositories
+    fork_pull_requests  = class.fork_pull_requests
+    self_hosted         = class.self_hosted
+    compatible          = class.compatible
+    ignored_labels      = class.ignored_labels
   } : key => value if value != null }])
 
   # Fargate's sizes: for each number of CPU units the smallest and the largest memory and its steps, in MiB.
@@ -109,7 +140,8 @@ resource "aws_ecs_task_definition" "runner" {
       condition = try(
         each.value.memory >= local.fargate_sizes[each.value.cpu].from &&
         each.value.memory <= local.fargate_sizes[each.value.cpu].to &&
-        each.value.memory % local.fargate_sizes[each.value.cpu].step == 0, false
+        each.value.memory % local.fargate_sizes[each.value.cpu].step == 0 &&
+        !(each.value.cpu == 256 && each.value.memory == 1536), false
       )
       error_message = "Class ${each.key}: Fargate has no task of ${each.value.cpu} CPU units and ${each.value.memory} MiB."
     }

@@ -65,6 +65,17 @@ variable "worker_concurrency" {
   }
 }
 
+variable "max_runners" {
+  type        = number
+  default     = 0
+  description = "At most this many runners live at once; further jobs wait. 0 sets no limit. Workers that look at the same moment may overshoot it, see the README."
+
+  validation {
+    condition     = var.max_runners >= 0 && floor(var.max_runners) == var.max_runners
+    error_message = "max_runners must be 0 or a whole number above."
+  }
+}
+
 variable "reconcile_repositories" {
   type        = list(string)
   default     = []
@@ -120,11 +131,33 @@ variable "log_retention" {
 variable "runner_scope" {
   type        = string
   default     = "org"
-  description = "Where runners are registered: `org`, with the organisation that owns the job's repository, or `repo`, with the repository itself (personal accounts have only that)."
+  description = "Where runners are registered: `org`, with the organisation that owns the job's repository, `repo`, with the repository itself (personal accounts have only that), or `enterprise`, with an enterprise, for all of its organisations. The last needs a classic personal access token in place of an App."
 
   validation {
-    condition     = contains(["org", "repo"], var.runner_scope)
-    error_message = "runner_scope must be org or repo."
+    condition     = contains(["org", "repo", "enterprise"], var.runner_scope)
+    error_message = "runner_scope must be org, repo or enterprise."
+  }
+}
+
+variable "github_enterprise" {
+  type        = string
+  default     = null
+  description = "The enterprise's slug, as in `github.com/enterprises/SLUG`, if `runner_scope` is `enterprise`."
+
+  validation {
+    condition     = var.github_enterprise == null || can(regex("^[A-Za-z0-9_-]+$", var.github_enterprise))
+    error_message = "github_enterprise must be an enterprise's slug: letters, digits, dashes and underscores."
+  }
+}
+
+variable "allowed_installations" {
+  type        = list(string)
+  default     = []
+  description = "Whose jobs are taken: logins of organisations and users, or ids of the App's installations. Empty: everybody's whose deliveries are signed."
+
+  validation {
+    condition     = alltrue([for entry in var.allowed_installations : can(regex("^[A-Za-z0-9_-]+$", entry))])
+    error_message = "allowed_installations must be logins, or ids of installations."
   }
 }
 
@@ -136,6 +169,17 @@ variable "github_api_url" {
   validation {
     condition     = can(regex("^(https://[^\\s/]+(/api/v3)?|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.github_api_url))
     error_message = "github_api_url must be an https URL without a trailing slash; plain http is taken on loopback only."
+  }
+}
+
+variable "github_ca_layer_arn" {
+  type        = string
+  default     = null
+  description = "For a GitHub whose certificate is of a private authority: the ARN of a version of a Lambda layer with the file `ca.pem` at its top, which holds the authority's certificate."
+
+  validation {
+    condition     = var.github_ca_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:.+:[0-9]+$", var.github_ca_layer_arn))
+    error_message = "github_ca_layer_arn must be the ARN of a version of a Lambda layer, or null."
   }
 }
 
@@ -322,9 +366,28 @@ variable "runner_classes" {
     fallback           = optional(list(string))
     task_definition    = optional(string)
     container          = optional(string, "runner")
+    runner_group       = optional(string)
+    architectures      = optional(list(string))
+    sizes = optional(object({
+      cpu    = optional(number)
+      memory = optional(number)
+      disk   = optional(number)
+      arch   = optional(bool)
+      spot   = optional(bool)
+      run    = optional(bool)
+    }))
+    max_runners         = optional(number)
+    environment         = optional(map(string))
+    tags                = optional(map(string))
+    repositories        = optional(list(string))
+    public_repositories = optional(bool)
+    fork_pull_requests  = optional(bool)
+    self_hosted         = optional(bool)
+    compatible          = optional(list(string))
+    ignored_labels      = optional(list(string))
   }))
   default     = []
-  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles)."
+  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles). `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's table of runner classes."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)
@@ -351,12 +414,31 @@ variable "runner_classes" {
     error_message = "A class's architecture must be X86_64 or ARM64."
   }
   validation {
+    condition     = alltrue([for class in var.runner_classes : length(setsubtract(coalesce(class.architectures, []), ["X86_64", "ARM64"])) == 0 && (class.architectures == null || contains(coalesce(class.architectures, []), coalesce(class.architecture, var.runner_architecture)))])
+    error_message = "A class's architectures must be X86_64, ARM64 or both, and its usual one among them."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : class.runner_group == null || class.runner_group_id == null])
+    error_message = "A class must have either runner_group or runner_group_id."
+  }
+  validation {
     condition     = alltrue([for class in var.runner_classes : coalesce(class.idle_minutes, 10) >= 2 && coalesce(class.idle_minutes, 10) <= 1440 && coalesce(class.lifetime_minutes, 1) >= 1])
     error_message = "A class's idle_minutes must be 2 to 1440, its lifetime_minutes 1 or more."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : coalesce(class.storage, 20) >= 20 && coalesce(class.storage, 20) <= 200])
     error_message = "A class's storage must be 20 to 200."
+  }
+}
+
+variable "runner_classes_layer_arn" {
+  type        = string
+  default     = null
+  description = "For more classes than fit a function's 4 KB of variables: the ARN of a layer's version that holds the output `runner_classes` as `runner-classes.json`. The functions read it from there."
+
+  validation {
+    condition     = var.runner_classes_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+$", var.runner_classes_layer_arn))
+    error_message = "runner_classes_layer_arn must be the ARN of a version of a layer, or null."
   }
 }
 

@@ -16,8 +16,10 @@ resource "aws_lambda_function" "webhook" {
   s3_bucket        = local.code.webhook.s3_bucket
   s3_key           = local.code.webhook.s3_key
 
+  layers = local.classes_layers
+
   environment {
-    variables = local.every_function
+    variables = merge(local.every_function, { ALLOWED_INSTALLATIONS = join(",", var.allowed_installations) })
   }
 
   logging_config {
@@ -29,8 +31,8 @@ resource "aws_lambda_function" "webhook" {
 
   lifecycle {
     precondition {
-      condition     = length(local.runner_classes) <= 3000
-      error_message = "The classes make more than 3,000 characters of RUNNER_CLASSES. Lambda gives a function 4 KB for all its variables together: use fewer classes, shorter labels or fewer subnets."
+      condition     = length(local.runner_classes) <= 3000 || var.runner_classes_layer_arn != null
+      error_message = "The classes make ${length(local.runner_classes)} characters of RUNNER_CLASSES, of which 3,000 are possible: Lambda gives a function 4 KB for all its variables together. Put the output runner_classes into a layer and set runner_classes_layer_arn, or use fewer classes, shorter labels or fewer subnets."
     }
   }
 }

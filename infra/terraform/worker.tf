@@ -9,6 +9,7 @@ resource "aws_lambda_function" "worker" {
   architectures = [var.function_architecture]
   memory_size   = 256
   timeout       = local.worker_timeout
+  layers        = local.layers
 
   filename         = local.code.worker.filename
   source_code_hash = local.code.worker.hash
@@ -16,7 +17,7 @@ resource "aws_lambda_function" "worker" {
   s3_key           = local.code.worker.s3_key
 
   environment {
-    variables = merge(local.every_function, local.fleet)
+    variables = merge(local.every_function, local.fleet, { MAX_RUNNERS = tostring(var.max_runners) })
   }
 
   logging_config {

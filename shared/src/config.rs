@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
+use std::num::NonZeroU32;
 
-use reqwest::Url;
-use serde::Deserialize;
+use reqwest::{Certificate, Url};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
+use crate::admission::AllowList;
 use crate::classes::RunnerClasses;
 use crate::github::RunnerVersion;
 use crate::globs::RepositoryGlob;
@@ -22,6 +23,10 @@ pub const GITHUB_API_URL: &str = "https://api.github.com";
 /// GitHub's published secondary limit, in points a minute and installation.
 /// Source: GitHub's "Rate limits for the REST API".
 pub const GITHUB_POINTS_PER_MINUTE: u32 = 900;
+
+/// Lambda gives a function this much for all its variables together, in bytes.
+/// Source: "Lambda quotas", environment variables.
+pub const ENVIRONMENT_SIZE: usize = 4096;
 
 /// What is wrong with one variable.
 #[derive(thiserror::Error, PartialEq, Eq)]
@@ -66,6 +71,27 @@ impl Environment {
             let levels = value.parse().ok().filter(|_| are_levels);
             levels.ok_or_else(|| "error, warn, info, debug or trace, or levels by module".to_owned())
         })
+    }
+
+    /// `RUNNER_CLASSES`: the classes themselves, or `file:PATH` of where they are, shipped with the function or below
+    /// `/opt` in a layer.
+    pub fn runner_classes(&self) -> Result<RunnerClasses, ConfigError> {
+        const EXPECTED: &str = "a JSON list of runner classes";
+        let value = self.required("RUNNER_CLASSES", EXPECTED)?;
+        let outcome = match value.strip_prefix("file:") {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| error.to_string())
+                .and_then(|json| RunnerClasses::parse(&json))
+                .map_err(|problem| format!("{EXPECTED} in that file: {problem}")),
+            None => RunnerClasses::parse(&value).map_err(|problem| {
+                let size = value.len();
+                format!(
+                    "{EXPECTED}: {problem} ({size} bytes; a function has {ENVIRONMENT_SIZE} for all its variables, and a \
+                     longer list may be in a file: RUNNER_CLASSES=file:PATH)"
+                )
+            }),
+        };
+        outcome.map_err(|expected| malformed("RUNNER_CLASSES", &value, expected))
     }
 
     fn required(&self, variable: &'static str, expected: &str) -> Result<String, ConfigError> {
@@ -118,6 +144,10 @@ pub struct WebhookConfig {
     pub github_secret_id: String,
     /// `RUNNER_CLASSES`
     pub classes: RunnerClasses,
+    /// `ALLOWED_INSTALLATIONS`: whose jobs are taken.
+    pub allowed: AllowList,
+    /// `RUNNER_NAME_PREFIX`: which deployment the metrics are of.
+    pub name_prefix: NamePrefix,
 }
 
 impl WebhookConfig {
@@ -126,7 +156,9 @@ impl WebhookConfig {
         Ok(Self {
             job_queue_url: queue_url(environment)?,
             github_secret_id: secret_id(environment)?,
-            classes: runner_classes(environment)?,
+            classes: environment.runner_classes()?,
+            allowed: allow_list(environment)?,
+            name_prefix: name_prefix(environment)?,
         })
     }
 }
@@ -141,10 +173,14 @@ pub struct FleetConfig {
     pub dead_letter_queue_url: Option<String>,
     /// `GITHUB_SECRET_ID`
     pub github_secret_id: String,
-    /// `GITHUB_API_URL`, `RUNNER_SCOPE`, `GITHUB_POINTS_PER_MINUTE`
+    /// `GITHUB_API_URL`, `GITHUB_CA_FILE`, `RUNNER_SCOPE`, `GITHUB_ENTERPRISE`, `GITHUB_POINTS_PER_MINUTE`
     pub github: GitHubConfig,
     /// `RUNNER_CLASSES`
     pub classes: RunnerClasses,
+    /// `ALLOWED_INSTALLATIONS`: whose accounts the cleaner looks after.
+    pub allowed: AllowList,
+    /// `MAX_RUNNERS`: how many runners of all classes may live at once.
+    pub max_runners: Option<NonZeroU32>,
     /// `ECS_CLUSTER`: name or ARN.
     pub cluster: String,
     /// `RUNNER_NAME_PREFIX`
@@ -170,9 +206,14 @@ impl FleetConfig {
                 .transpose()?,
             github_secret_id: secret_id(environment)?,
             github: GitHubConfig::from_environment(environment)?,
-            classes: runner_classes(environment)?,
+            classes: environment.runner_classes()?,
+            allowed: allow_list(environment)?,
+            max_runners: environment.parsed("MAX_RUNNERS", None, |value| match value.parse() {
+                Ok(number) => Ok(NonZeroU32::new(number)),
+                Err(_) => Err("a whole number of runners, 0 for no limit".to_owned()),
+            })?,
             cluster: environment.required("ECS_CLUSTER", "the name or ARN of the ECS cluster")?,
-            name_prefix: environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)?,
+            name_prefix: name_prefix(environment)?,
             dry_run: environment
                 .parsed("DRY_RUN", false, |value| value.parse().map_err(|_| "true or false".to_owned()))?,
             reconcile: environment.parsed("RECONCILE_REPOSITORIES", Vec::new(), |value| {
@@ -192,6 +233,9 @@ impl FleetConfig {
 pub struct GitHubConfig {
     /// `GITHUB_API_URL`, without a trailing slash.
     pub api_url: String,
+    /// `GITHUB_CA_FILE`: roots that are trusted besides those of the system, for hosts with a certificate of a private
+    /// authority.
+    pub authorities: Vec<Certificate>,
     /// `RUNNER_SCOPE`
     pub scope: ScopeKind,
     /// `GITHUB_POINTS_PER_MINUTE`; 0 switches pacing off.
@@ -202,11 +246,15 @@ impl GitHubConfig {
     fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             api_url: environment.parsed("GITHUB_API_URL", GITHUB_API_URL.to_owned(), api_url)?,
-            scope: environment.parsed("RUNNER_SCOPE", ScopeKind::Org, |value| match value {
-                "org" => Ok(ScopeKind::Org),
-                "repo" => Ok(ScopeKind::Repo),
-                _ => Err("\"org\" or \"repo\"".to_owned()),
-            })?,
+            authorities: environment.parsed("GITHUB_CA_FILE", Vec::new(), certificates)?,
+            scope: match environment.get("RUNNER_SCOPE") {
+                None | Some("org") => ScopeKind::Org,
+                Some("repo") => ScopeKind::Repo,
+                Some("enterprise") => ScopeKind::Enterprise(enterprise(environment)?),
+                Some(other) => {
+                    return Err(malformed("RUNNER_SCOPE", other, "\"org\", \"repo\" or \"enterprise\""));
+                }
+            },
             points_per_minute: environment.parsed("GITHUB_POINTS_PER_MINUTE", GITHUB_POINTS_PER_MINUTE, |value| {
                 value.parse().map_err(|_| "a whole number of points a minute, 0 for no pacing".to_owned())
             })?,
@@ -215,13 +263,28 @@ impl GitHubConfig {
 }
 
 /// At which level runners are registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScopeKind {
     /// With the organisation that owns the job's repository.
     Org,
     /// With the job's repository itself; the only one that personal accounts have.
     Repo,
+    /// With the enterprise of that slug (`GITHUB_ENTERPRISE`), for all of its organisations.
+    Enterprise(String),
+}
+
+fn enterprise(environment: &Environment) -> Result<String, ConfigError> {
+    const EXPECTED: &str = "the enterprise's slug, as in github.com/enterprises/SLUG: letters, digits, '-' and '_'";
+    let slug = environment.required("GITHUB_ENTERPRISE", EXPECTED)?;
+    if slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        Ok(slug)
+    } else {
+        Err(malformed("GITHUB_ENTERPRISE", &slug, EXPECTED))
+    }
+}
+
+fn allow_list(environment: &Environment) -> Result<AllowList, ConfigError> {
+    environment.parsed("ALLOWED_INSTALLATIONS", AllowList::default(), str::parse)
 }
 
 fn queue_url(environment: &Environment) -> Result<String, ConfigError> {
@@ -236,14 +299,25 @@ fn http_url(variable: &'static str, value: &str) -> Result<String, ConfigError> 
     }
 }
 
+fn name_prefix(environment: &Environment) -> Result<NamePrefix, ConfigError> {
+    environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)
+}
+
 fn secret_id(environment: &Environment) -> Result<String, ConfigError> {
     environment.required("GITHUB_SECRET_ID", "the name or ARN of the Secrets Manager secret")
 }
 
-fn runner_classes(environment: &Environment) -> Result<RunnerClasses, ConfigError> {
-    let value = environment.required("RUNNER_CLASSES", "a JSON list of runner classes")?;
-    RunnerClasses::parse(&value)
-        .map_err(|error| malformed("RUNNER_CLASSES", &value, format_args!("a JSON list of runner classes: {error}")))
+/// The file is read once, at the start, so that one that is missing or damaged stops the function and not a job.
+fn certificates(path: &str) -> Result<Vec<Certificate>, String> {
+    const EXPECTED: &str = "a file with one or more certificates in PEM";
+    let pem = std::fs::read(path).map_err(|error| format!("{EXPECTED}: {error}"))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|_| EXPECTED.to_owned())?;
+    // Only a client looks into them.
+    let client = reqwest::Client::builder().tls_certs_merge(found.clone()).build();
+    match client {
+        Ok(_) if !found.is_empty() => Ok(found),
+        _ => Err(EXPECTED.to_owned()),
+    }
 }
 
 /// Plain HTTP would show tokens to the network, so it is for loopback only.
@@ -300,9 +374,13 @@ mod tests {
             ("JOB_QUEUE_URL", "jobs", "the URL of an SQS queue"),
             ("GITHUB_SECRET_ID", "", "Secrets Manager"),
             ("ECS_CLUSTER", "", "ECS cluster"),
-            ("RUNNER_SCOPE", "team", "\"org\" or \"repo\""),
+            ("RUNNER_SCOPE", "team", "\"org\", \"repo\" or \"enterprise\""),
+            ("MAX_RUNNERS", "-1", "a whole number of runners"),
+            ("ALLOWED_INSTALLATIONS", "octo org", "logins"),
             ("RUNNER_NAME_PREFIX", "a prefix", "1 to 12"),
             ("RUNNER_CLASSES", "{}", "a JSON list of runner classes"),
+            ("RUNNER_CLASSES", "[]", "2 bytes; a function has 4096"),
+            ("RUNNER_CLASSES", "file:/no/such/file.json", "in that file: No such file"),
             ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
             ("GITHUB_API_URL", "api.github.com", "an https URL"),
             ("DRY_RUN", "yes", "true or false"),
@@ -313,6 +391,34 @@ mod tests {
             let error = fleet(&[(variable, value)]).expect_err(value);
             assert_eq!(error.variable, variable);
             assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_certificates_has_certificates() {
+        let folder = std::env::temp_dir().join(format!("jitgate-config-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, content) in [
+            ("empty.pem", ""),
+            ("words.pem", "no certificate"),
+            ("damaged.pem", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"),
+        ] {
+            let path = folder.join(name);
+            std::fs::write(&path, content).expect("a file");
+            let error = fleet(&[("GITHUB_CA_FILE", path.to_str().expect("text"))]).expect_err(name);
+            assert!(error.to_string().contains("in PEM"), "{error}");
+        }
+        let error = fleet(&[("GITHUB_CA_FILE", "/nowhere/ca.pem")]).expect_err("no such file");
+        assert!(error.to_string().contains("No such file"), "{error}");
+        std::fs::remove_dir_all(&folder).expect("the folder");
+    }
+
+    #[test]
+    fn enterprise_scope_needs_the_enterprise() {
+        let with = |slug| fleet(&[("RUNNER_SCOPE", "enterprise"), ("GITHUB_ENTERPRISE", slug)]);
+        assert_eq!(with("octo-corp").unwrap().github.scope, ScopeKind::Enterprise("octo-corp".to_owned()));
+        for slug in ["", "a/b", "a b"] {
+            assert_eq!(with(slug).expect_err(slug).variable, "GITHUB_ENTERPRISE");
         }
     }
 

@@ -44,7 +44,7 @@ impl FromStr for RepositoryGlob {
 }
 
 /// Between two stars, the first place where a piece fits is as good as any later one.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let mut pieces: Vec<&str> = rest.split('*').collect();

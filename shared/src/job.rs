@@ -3,7 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+
+use crate::admission::Provenance;
 
 /// The version of [`JobMessage`]'s JSON that this code writes and reads.
 pub const MESSAGE_VERSION: u8 = 1;
@@ -47,6 +50,24 @@ id!(
     RunnerId
 );
 
+/// GitHub's ids are JSON numbers that JavaScript reads, and so below 2^53. From here on they are ours.
+const FIRST_WARM_ID: u64 = 10_000_000_000_000_000;
+
+impl JobId {
+    /// What stands for a job's id where a runner is kept ready for whichever job comes: of a class, a scope and a slot
+    /// there. It has 17 digits, so that names and tokens have room for it.
+    pub fn of_warm(class: &str, scope: &str, slot: usize) -> Self {
+        let digest = Sha256::digest(format!("{class}\n{scope}\n{slot}"));
+        let bytes = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        Self(FIRST_WARM_ID + bytes % (9 * FIRST_WARM_ID))
+    }
+
+    /// Whether it stands for a runner that is kept ready, and not for a job.
+    pub fn is_warm(self) -> bool {
+        self.0 >= FIRST_WARM_ID
+    }
+}
+
 /// How many times we have launched a runner for a job, this one included; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -78,6 +99,8 @@ pub enum Purpose {
     Launch,
     /// The job ended without a runner: whatever was started for it is of no use.
     Release,
+    /// There is no job: a runner is to be kept ready. Whoever wants it asks again, so it never waits.
+    Warm,
 }
 
 impl Purpose {
@@ -115,6 +138,12 @@ pub struct JobMessage {
     /// Login of the organisation; absent for personal accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
+    /// Whether anybody may see the repository, and so fork it. Messages of old do not say.
+    #[serde(default, rename = "public", skip_serializing_if = "std::ops::Not::not")]
+    pub is_public: bool,
+    /// Whether the run's code comes from another repository, once that has been asked for.
+    #[serde(default, rename = "fork", skip_serializing_if = "Option::is_none")]
+    pub is_from_fork: Option<bool>,
     /// The App's installation that sent the delivery; absent for organisation and repository hooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<InstallationId>,
@@ -204,8 +233,90 @@ impl JobMessage {
         }
     }
 
+    /// Where its code comes from, as far as is known.
+    pub fn provenance(&self) -> Provenance {
+        Provenance { is_public: self.is_public, is_from_fork: self.is_from_fork }
+    }
+
     /// `owner/name`
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.repository)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A second launch, with all that a message may carry.
+    pub(crate) fn message() -> JobMessage {
+        let at = time::macros::datetime!(2026-11-01 11:00 UTC);
+        JobMessage {
+            version: MESSAGE_VERSION,
+            purpose: Purpose::Release,
+            job_id: JobId(4711),
+            run_id: RunId(815),
+            run_attempt: 3,
+            owner: "octo-org".to_owned(),
+            owner_id: OwnerId(1),
+            repository: "octo-repo".to_owned(),
+            organization: Some("octo-org".to_owned()),
+            installation_id: Some(InstallationId(2)),
+            labels: vec!["fargate".to_owned(), "ü\"\\".to_owned()],
+            class: "default".to_owned(),
+            created_at: at - time::Duration::milliseconds(1500),
+            html_url: Some("https://github.com/octo-org/octo-repo/actions/runs/815/job/4711".to_owned()),
+            delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
+            attempt: Attempt(2),
+            queued_at: at,
+            born_at: at,
+            deferrals: 4,
+            backoff: 2,
+            not_before: Some(at),
+            unsettled: true,
+            doubts: 1,
+            seen_idle_at: Some(at),
+            is_public: true,
+            is_from_fork: Some(false),
+        }
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_written() {
+        let full = message();
+        assert_eq!(JobMessage::parse(&full.to_body()).unwrap(), full);
+        let least = JobMessage {
+            organization: None,
+            installation_id: None,
+            html_url: None,
+            ..full.for_launch(Attempt::FIRST, time::macros::datetime!(2026-11-01 12:00 UTC))
+        };
+        let body = least.to_body();
+        assert_eq!(JobMessage::parse(&body).unwrap(), least);
+        for left_out in ["purpose", "deferrals", "backoff", "not_before", "unsettled", "doubts", "seen_idle_at", "null"]
+        {
+            assert!(!body.contains(left_out), "{left_out} takes room in {body}");
+        }
+    }
+
+    #[test]
+    fn a_further_launch_begins_anew_and_keeps_what_the_job_is() {
+        let now = time::macros::datetime!(2026-11-01 12:00 UTC);
+        let again = message().for_launch(Attempt(3), now);
+        assert_eq!((again.attempt, again.born_at, again.purpose), (Attempt(3), now, Purpose::Launch));
+        assert_eq!((again.deferrals, again.backoff, again.doubts, again.unsettled), (0, 0, 0, false));
+        assert_eq!((again.not_before, again.seen_idle_at), (None, None));
+        assert_eq!((again.job_id, again.queued_at, again.labels), (JobId(4711), message().queued_at, message().labels));
+        assert_eq!(Attempt(u16::MAX).next(), Attempt(u16::MAX));
+    }
+
+    #[test]
+    fn a_message_that_nobody_can_read_says_why() {
+        let later = message().to_body().replacen("\"v\":1", "\"v\":2", 1);
+        assert!(matches!(JobMessage::parse(&later), Err(UnreadableMessage::Version(2))));
+        let without = message().to_body().replacen("\"job_id\"", "\"id\"", 1);
+        let error = JobMessage::parse(&without).expect_err("a field is missing");
+        assert!(error.to_string().contains("missing field `job_id`"), "{error}");
+        assert!(matches!(JobMessage::parse("jobs"), Err(UnreadableMessage::Malformed(_))));
     }
 }

@@ -1,5 +1,6 @@
 //! What the three jitgate functions have in common: configuration, the job and its names, GitHub, ECS and SQS.
 
+pub mod admission;
 pub mod aws;
 pub mod classes;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod globs;
 pub mod job;
 pub mod metrics;
 pub mod names;
+pub mod prices;
 pub mod queue;
 pub mod secret;
 pub mod telemetry;

@@ -1,12 +1,14 @@
 //! Metrics, in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics, without a call.
 //!
-//! All are in the namespace `jitgate`, without dimensions but the function's name: what is broken down further is in
-//! the log lines, where it costs nothing.
+//! All are in the namespace `jitgate`, by deployment and function: what is broken down further is in the log lines, where
+//! it costs nothing. A deployment is called by its name prefix, so that two in one account and region are told apart.
 
 use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+
+use crate::names::NamePrefix;
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "jitgate";
@@ -31,15 +33,16 @@ impl Unit {
 
 /// Metrics of one invocation, written as one line.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct Metrics<'a> {
+    deployment: &'a NamePrefix,
     function: &'static str,
     values: Vec<(&'static str, Unit, Value)>,
 }
 
-impl Metrics {
-    /// For a function.
-    pub fn new(function: &'static str) -> Self {
-        Self { function, values: Vec::new() }
+impl<'a> Metrics<'a> {
+    /// For a function of a deployment.
+    pub fn new(deployment: &'a NamePrefix, function: &'static str) -> Self {
+        Self { deployment, function, values: Vec::new() }
     }
 
     /// One value.
@@ -63,8 +66,10 @@ impl Metrics {
             self.values.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit.as_str() })).collect();
         let mut line: Map<String, Value> =
             self.values.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())).collect();
+        line.insert("deployment".to_owned(), self.deployment.as_str().into());
         line.insert("function".to_owned(), self.function.into());
-        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics });
+        let dimensions = [["deployment", "function"]];
+        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
         let milliseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
         line.insert("_aws".to_owned(), json!({ "Timestamp": milliseconds, "CloudWatchMetrics": [directive] }));
         Some(Value::Object(line).to_string())
@@ -85,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_line_is_what_cloudwatch_reads() {
-        let mut metrics = Metrics::new("worker");
+        let deployment = "jit-eu".parse().unwrap();
+        let mut metrics = Metrics::new(&deployment, "worker");
         let now = OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(1234);
         assert_eq!(metrics.line(now), None);
         metrics.count("JobsDeferred", 0);
@@ -99,13 +105,14 @@ mod tests {
                     "Timestamp": 1234,
                     "CloudWatchMetrics": [{
                         "Namespace": "jitgate",
-                        "Dimensions": [["function"]],
+                        "Dimensions": [["deployment", "function"]],
                         "Metrics": [
                             { "Name": "JobsLaunched", "Unit": "Count" },
                             { "Name": "QueueToLaunch", "Unit": "Seconds" },
                         ],
                     }],
                 },
+                "deployment": "jit-eu",
                 "function": "worker",
                 "JobsLaunched": 2,
                 "QueueToLaunch": [1, 3],

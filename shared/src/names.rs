@@ -146,3 +146,84 @@ impl fmt::Display for LaunchToken {
 fn digits<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::message;
+
+    fn prefix(text: &str) -> NamePrefix {
+        text.parse().expect("a prefix")
+    }
+
+    #[test]
+    fn a_prefix_is_short_lower_case_and_has_no_dash_at_its_ends() {
+        for fine in ["a", "jit", "jit-eu", "a1-b2-c3-d4e", "0"] {
+            assert_eq!(fine.parse::<NamePrefix>().map(|prefix| prefix.as_str().to_owned()).as_deref(), Ok(fine));
+        }
+        for wrong in ["", "-a", "a-", "A", "a_b", "a b", "ä", "abcdefghijklm"] {
+            assert!(wrong.parse::<NamePrefix>().is_err(), "{wrong}");
+        }
+        assert_eq!(NamePrefix::default(), prefix("jit"));
+    }
+
+    #[test]
+    fn a_name_says_what_its_runner_is_for() {
+        for (text, job, attempt, spare) in
+            [("jit", 4711, 1, 0), ("a-1", 1, 7, 3), ("a1-b2-c3-d4e", u64::MAX, u16::MAX, MOST_SPARES), ("0", 0, 1, 1)]
+        {
+            for class in ["default", "a-1-2", "1", "n-23-4-56789-_8901234567"] {
+                let mut message = message();
+                (message.job_id, message.attempt, message.class) = (JobId(job), Attempt(attempt), class.to_owned());
+                let name = RunnerName::derive(&prefix(text), &message, spare);
+                assert!(name.as_str().len() <= LONGEST_RUNNER_NAME, "{name}");
+                let origin = RunnerOrigin::parse(&prefix(text), name.as_str()).expect("one of ours");
+                assert_eq!((origin.job_id, origin.attempt), (message.job_id, message.attempt), "{name}");
+                assert_eq!(origin.born_at, message.born_at, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_spare_of_a_launch_has_a_name_of_its_own() {
+        let (prefix, message) = (prefix("jit"), message());
+        let names: std::collections::BTreeSet<_> =
+            (0..=MOST_SPARES).map(|spare| RunnerName::derive(&prefix, &message, spare)).collect();
+        assert_eq!(names.len(), usize::from(MOST_SPARES) + 1);
+        assert_eq!(RunnerName::derive(&prefix, &message, 0).as_str(), "jit-default-4711-2-1793530800");
+        assert_eq!(RunnerName::derive(&prefix, &message, 1).as_str(), "jit-default-4711-2-1793530800b");
+    }
+
+    #[test]
+    fn a_name_that_this_deployment_cannot_have_made_is_none_of_ours() {
+        for name in [
+            "",
+            "jit",
+            "jit-",
+            "jit-4711-1-1793530800",
+            "jit2-default-4711-1-1793530800",
+            "other-default-4711-1-1793530800",
+            "jit-default-4711-1-now",
+            "jit-default-4711-1-1793530800bb",
+            "jit-default-4711-70000-1793530800",
+            "jit-default-+4711-1-1793530800",
+            "jit-default-4711-1-99999999999999999999",
+        ] {
+            assert_eq!(RunnerOrigin::parse(&prefix("jit"), name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_token_fits_started_by_and_leads_back_to_its_launch() {
+        for (text, job, attempt) in
+            [("jit", 4711, 1), ("a-1", 1, 12), ("a1-b2-c3-d4", 999_999_999_999_999_999, u16::MAX)]
+        {
+            let token = LaunchToken::derive(&prefix(text), JobId(job), Attempt(attempt));
+            assert!(token.as_str().len() <= LONGEST_STARTED_BY, "{token}");
+            assert_eq!(LaunchToken::parse(&prefix(text), token.as_str()), Some((JobId(job), Attempt(attempt))));
+        }
+        for other in ["", "jit", "jit-1", "jit-1-2-3", "jit-x-1", "ecs-svc/123", "jit--1"] {
+            assert_eq!(LaunchToken::parse(&prefix("jit"), other), None, "{other}");
+        }
+    }
+}

@@ -44,8 +44,21 @@ pub struct Verdict {
     pub launches: Vec<OffsetDateTime>,
     /// How much of GitHub's limits each identity has used.
     pub meters: BTreeMap<String, Meter>,
+    /// How long each job waited, in the order in which they came.
+    pub waits: Vec<Wait>,
     /// What does not hold, each with what had happened to the job.
     pub complaints: Vec<String>,
+}
+
+/// A job's way to its runner.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// When GitHub queued it.
+    pub queued_at: OffsetDateTime,
+    /// When ECS took its task; absent for one that never had any.
+    pub launched_at: Option<OffsetDateTime>,
+    /// When a runner took it, its own or another's; absent for one that was cancelled before.
+    pub started_at: Option<OffsetDateTime>,
 }
 
 /// Runs a seed.
@@ -59,7 +72,18 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     };
     tell(seed, &driver);
     let complaints = driver.judge.complaints().iter().map(complaint).collect();
-    Verdict { complaints, launches: driver.launches, meters: driver.world.github.meters(), report: driver.report }
+    let waits = driver.jobs.iter().filter_map(|id| driver.world.github.job(*id)).map(|job| Wait {
+        queued_at: job.created_at,
+        launched_at: driver.launched.get(&job.id).copied(),
+        started_at: job.started_at,
+    });
+    Verdict {
+        complaints,
+        waits: waits.collect(),
+        launches: driver.launches,
+        meters: driver.world.github.meters(),
+        report: driver.report,
+    }
 }
 
 /// Tells what somebody wants to know besides what went wrong.

@@ -1,7 +1,7 @@
 //! A large fleet in the middle of its work, for what depends on size.
 
 use futures::{StreamExt, stream};
-use jitgate::classes::{Capacity, RunnerClasses};
+use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::ecs::{Launch, Tasks};
 use jitgate::github::JitConfig;
 use jitgate::job::{Attempt, JobId, JobMessage};
@@ -64,10 +64,10 @@ async fn start_task(tasks: &Tasks, world: &World, job: JobId) {
     let classes = RunnerClasses::parse(&runner_classes().to_string()).expect("the world's own classes");
     let jit = JitConfig { runner_id: id, encoded: world.github.config_of(id).expect("registered above").into() };
     let token = LaunchToken::derive(&prefix, job, Attempt::FIRST);
+    let fit = classes.fit(&Asked::from(&message)).expect("labels of the world's own class");
     let launch = Launch {
         message: &message,
-        class: classes.named("default").expect("the world's own class"),
-        capacity: Capacity::OnDemand,
+        placement: classes.placements(&fit)[0],
         token: &token,
         runner_name: &runner_name,
         jit: &jit,

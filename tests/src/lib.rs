@@ -8,5 +8,6 @@ pub mod lambda;
 pub mod openapi;
 pub mod payloads;
 pub mod runner;
+pub mod tls;
 pub mod wire;
 pub mod world;

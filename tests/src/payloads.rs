@@ -65,9 +65,9 @@ impl WorkflowJobEvent {
         Self(examples[number % examples.len()].clone())
     }
 
-    /// A job that has just been queued and has no runner yet, as an App hears of it.
+    /// A job of a private repository that has just been queued and has no runner yet, as an App hears of it.
     pub fn queued() -> Self {
-        Self::first_with("queued").without_runner()
+        Self::first_with("queued").without_runner().public(false)
     }
 
     /// A job that a runner has taken.
@@ -204,6 +204,14 @@ impl WorkflowJobEvent {
         if self.0["organization"].is_object() {
             self.0["organization"]["login"] = json!(owner);
         }
+        self
+    }
+
+    /// Whether anybody may see the repository. Most of GitHub's examples are of public ones.
+    #[must_use]
+    pub fn public(mut self, is_public: bool) -> Self {
+        self.0["repository"]["private"] = json!(!is_public);
+        self.0["repository"]["visibility"] = json!(if is_public { "public" } else { "private" });
         self
     }
 

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// A request with its whole body.
 pub type Request = http::Request<Bytes>;
@@ -155,6 +156,7 @@ impl Calls {
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
+    scheme: &'static str,
     /// What is to go wrong.
     pub faults: Arc<Faults>,
     /// What came in.
@@ -163,9 +165,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https://…`
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
@@ -180,8 +182,23 @@ pub async fn serve(service: Arc<dyn Service>) -> Endpoint {
     serve_on(service, SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port on loopback")
 }
 
+/// Serves on a free loopback port, over TLS.
+pub async fn serve_tls(service: Arc<dyn Service>, acceptor: TlsAcceptor) -> Endpoint {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    serve_with(service, address, Some(acceptor)).await.expect("a free port on loopback")
+}
+
 /// Serves on a given address; an error if it is taken.
 pub async fn serve_on(service: Arc<dyn Service>, address: SocketAddr) -> io::Result<Endpoint> {
+    serve_with(service, address, None).await
+}
+
+async fn serve_with(
+    service: Arc<dyn Service>,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+) -> io::Result<Endpoint> {
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let faults = Arc::new(Faults::default());
@@ -194,13 +211,23 @@ pub async fn serve_on(service: Arc<dyn Service>, address: SocketAddr) -> io::Res
             while connections.try_join_next().is_some() {}
             let _ = stream.set_nodelay(true);
             let (service, faults, calls) = (Arc::clone(&service), Arc::clone(&the_faults), Arc::clone(&the_calls));
+            let acceptor = acceptor.clone();
             connections.spawn(async move {
                 let each = service_fn(|request| handle(&*service, &faults, &calls, request));
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), each).await;
+                match acceptor {
+                    None => {
+                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), each).await;
+                    }
+                    Some(acceptor) => {
+                        // Whoever does not trust us ends it here.
+                        let Ok(stream) = acceptor.accept(stream).await else { return };
+                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), each).await;
+                    }
+                }
             });
         }
     });
-    Ok(Endpoint { address, faults, calls, listener })
+    Ok(Endpoint { address, scheme, faults, calls, listener })
 }
 
 /// Has a service answer, with what goes wrong meanwhile.

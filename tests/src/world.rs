@@ -141,6 +141,12 @@ impl World {
         self.settings.iter().cloned().collect()
     }
 
+    /// From now on, new processes have this variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(own, _)| own != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The same as pairs, for processes.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.settings.iter().cloned().chain(self.aws.environment()).collect()

@@ -3,14 +3,19 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
 use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
+use jitgate_tests::tls::PrivateAuthority;
 use jitgate_tests::world::START;
 use time::{Duration, OffsetDateTime};
-use worker::verdict::{FIRST_DELAY, LONGEST_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, Verdict, decide};
+use worker::verdict::{
+    FIRST_DELAY, LONGEST_DELAY, LONGEST_ROOM_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, SHORTEST_ROOM_DELAY,
+    Verdict, decide,
+};
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -82,7 +87,7 @@ paths! {
     LaunchError::Queue(_) => "LaunchError::Queue",
     LaunchError::Unsure { .. } => "LaunchError::Unsure",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
-    LaunchError::StopsAtOnce { .. } => "LaunchError::StopsAtOnce",
+    LaunchError::OverLimit { .. } => "LaunchError::OverLimit",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
@@ -113,7 +118,9 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         QueueError::new(&words()).into(),
         LaunchError::Unsure { task: words() },
         LaunchError::NamesTaken,
-        LaunchError::StopsAtOnce { attempts: 5, reason: words() },
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::ZERO },
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::minutes(10) },
+        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::hours(20) },
     ]
 }
 
@@ -131,6 +138,18 @@ fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
         ("RUNNER_CLASSES", r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"]}]"#),
     ]);
     environment.insert(variable, value);
+    let authority;
+    match (variable, value) {
+        ("GITHUB_ENTERPRISE", _) => {
+            environment.insert("RUNNER_SCOPE", "enterprise");
+        }
+        // A file that is there, in place of the example's.
+        ("GITHUB_CA_FILE", example) if !example.is_empty() => {
+            authority = PrivateAuthority::new();
+            environment.insert(variable, authority.file());
+        }
+        _ => {}
+    }
     let environment: Environment = environment.into_iter().collect();
     let webhook = WebhookConfig::from_environment(&environment)?;
     Ok(format!("{webhook:?} {:?}", FleetConfig::from_environment(&environment)?))
@@ -145,7 +164,7 @@ fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
         let with_example = settings(variable, example).unwrap_or_else(|error| panic!("{error}"));
         let absent = settings(variable, "");
         match default.as_str() {
-            "required" => assert_eq!(absent.expect_err(variable).variable, variable),
+            default if default.starts_with("required") => assert_eq!(absent.expect_err(variable).variable, variable),
             "none" => assert!(absent.unwrap().contains("None"), "{variable}"),
             default => {
                 assert_eq!(absent.unwrap(), settings(variable, default.trim_matches('`')).unwrap(), "{variable}");
@@ -168,29 +187,43 @@ fn the_table_of_verdicts_is_what_is_decided() {
     assert_eq!(documented, PATHS.iter().copied().collect(), "the same errors");
     assert_eq!(rows.len(), PATHS.len(), "each of them once");
     for row in &rows {
-        let error = errors.iter().find(|error| path(error) == row[0].trim_matches('`')).expect("checked above");
-        let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
-        let (verdict, delay) = (row[1].as_str(), row[2].as_str());
-        assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
-        for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
-            match decide(error, backoff, START, chance) {
-                Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
-                Verdict::Defer { until: moment, grows } => {
-                    assert!(verdict.ends_with("deferred"), "{}", path(error));
-                    assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
-                    let waits = moment - START;
-                    let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
-                    let spread = [Duration::seconds(3), Duration::seconds(5)];
-                    let (least, most) = match delay {
-                        "exactly" => (until - START, until - START),
-                        "until" => (until - START + spread[0], until - START + spread[1]),
-                        "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
-                        "settling" => (SETTLING_DELAY, SETTLING_DELAY),
-                        "growing" => (grown * 3 / 4, grown * 5 / 4),
-                        other => panic!("{}: what is {other:?}?", path(error)),
-                    };
-                    assert_within(error, waits, least, most);
-                }
+        for error in errors.iter().filter(|error| path(error) == row[0].trim_matches('`')) {
+            assert_row(row, error, until);
+        }
+    }
+}
+
+fn assert_row(row: &[String], error: &LaunchError, until: OffsetDateTime) {
+    let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
+    let (verdict, delay) = (row[1].as_str(), row[2].as_str());
+    assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
+    for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
+        match decide(error, backoff, START, chance) {
+            Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
+            Verdict::Defer { until: moment, grows } => {
+                assert!(verdict.ends_with("deferred"), "{}", path(error));
+                assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
+                let waits = moment - START;
+                let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
+                let spread = [Duration::seconds(3), Duration::seconds(5)];
+                let (least, most) = match delay {
+                    "exactly" => (until - START, until - START),
+                    "until" => (until - START + spread[0], until - START + spread[1]),
+                    "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
+                    "settling" => (SETTLING_DELAY, SETTLING_DELAY),
+                    "growing" => (grown * 3 / 4, grown * 5 / 4),
+                    "room" => {
+                        let LaunchError::OverLimit { waited, .. } = error else { panic!("{}", path(error)) };
+                        let usual = match waited.whole_minutes() {
+                            0 => LONGEST_ROOM_DELAY,
+                            10 => Duration::seconds(45),
+                            _ => SHORTEST_ROOM_DELAY,
+                        };
+                        (usual * 3 / 4, usual * 5 / 4)
+                    }
+                    other => panic!("{}: what is {other:?}?", path(error)),
+                };
+                assert_within(error, waits, least, most);
             }
         }
     }
@@ -200,8 +233,43 @@ fn the_table_of_verdicts_is_what_is_decided() {
 fn the_readme_names_every_key_of_a_class() {
     let readme = file("README.md");
     let table = between(&readme, "### Runner classes", "A job fits a class when");
-    let named: BTreeSet<String> = rows(table).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
-    let error = jitgate::classes::RunnerClasses::parse(r#"[{"no such key":1}]"#).expect_err("an unknown key");
+    let keys = rows(table).into_iter().map(|row| row[0].clone());
+    let named: BTreeSet<String> = keys
+        .flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>())
+        .collect();
+    let error = RunnerClasses::parse(r#"[{"no such key":1}]"#).expect_err("an unknown key");
     let known: BTreeSet<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
     assert_eq!(named, known, "{error}");
+}
+
+/// What a job gets, in the words of the table.
+fn verdict(classes: &RunnerClasses, repository: &str, labels: &[String]) -> (String, String) {
+    let fit = match classes.fit(&Asked { owner: "octo-org", repository, labels }) {
+        Ok(fit) => fit,
+        Err(misfit) => return ("none".to_owned(), misfit.to_string()),
+    };
+    let placements = classes.placements(&fit);
+    let first = placements.first().expect("a placement");
+    let size = first.size.map_or("the task definition's size".to_owned(), |size| size.to_string());
+    let disk = first.disk.map_or(String::new(), |disk| format!(", {disk} of disk"));
+    let capacities: Vec<_> = placements.iter().map(|each| each.capacity.to_string()).collect();
+    let runner = format!("{size}{disk}, {}, {}", first.architecture, capacities.join(" then "));
+    (fit.class.name.clone(), runner)
+}
+
+#[test]
+fn the_truth_table_of_labels_is_what_is_done() {
+    let page = file("docs/LABELS.md");
+    let json = between(between(&page, "<!-- classes -->", "and the repository is"), "```json", "```");
+    let classes = RunnerClasses::parse(json).unwrap();
+    let rows = rows(between(&page, "<!-- truth -->", "<!-- /truth -->"));
+    assert!(rows.len() > 40, "{}", rows.len());
+    let named: BTreeSet<_> = rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(named, classes.iter().map(|class| class.name.as_str()).chain(["none"]).collect(), "each class occurs");
+    for row in &rows {
+        let [asked, class, says] = &row[..] else { panic!("three columns: {row:?}") };
+        let repository = if asked.contains("secret-tools") { "secret-tools" } else { "octo-repo" };
+        let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!((class.clone(), says.clone()), verdict(&classes, repository, &labels), "{asked}");
+    }
 }

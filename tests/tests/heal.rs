@@ -275,6 +275,8 @@ async fn a_registration_that_a_list_skips_is_not_gone() {
         stand_still(&world, PASS);
     }
     assert_eq!((world.live_tasks(), world.aws.calls().count("StopTask")), (1, 0));
+    world.clean().await.unwrap();
+    assert_eq!(world.aws.calls().count("UntagResource"), 1, "what was noted is taken back");
 }
 
 #[tokio::test]

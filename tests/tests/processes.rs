@@ -12,7 +12,7 @@ use jitgate_tests::lambda::http_event::{Front, HttpAnswer, scheduled};
 use jitgate_tests::lambda::{Function, FunctionError};
 use jitgate_tests::payloads::sign;
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{DEAD_LETTER_QUEUE, Delivery, JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World};
+use jitgate_tests::world::{DEAD_LETTER_QUEUE, Delivery, JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World, runner_classes};
 use serde_json::{Value, json};
 
 const PERSONAL_TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
@@ -116,6 +116,9 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&EVERY, "RUNNER_CLASSES", "", "found nothing", "a JSON list of runner classes"),
         (&EVERY, "RUNNER_CLASSES", "default", "found \"default\"", "a JSON list of runner classes"),
         (&EVERY, "RUNNER_CLASSES", "[]", "found \"[]\"", "at least one class"),
+        (&EVERY, "RUNNER_CLASSES", "[]", "found \"[]\"", "2 bytes; a function has 4096 for all its variables"),
+        (&EVERY, "RUNNER_CLASSES", "file:/no/such", "found \"file:/no/such\"", "in that file: No such file"),
+        (&EVERY, "RUNNER_CLASSES", "file:/dev/null", "found \"file:/dev/null\"", "in that file: EOF"),
         (&EVERY, "RUNNER_CLASSES", class_with(r#""colour":"red""#), "found ", "unknown field `colour`"),
         (&EVERY, "RUNNER_CLASSES", class_with(r#""capacity":["reserved"]"#), "found ", "`on-demand` or `spot`"),
         (&EVERY, "RUST_LOG", "very=loud=indeed", "found \"very=loud=indeed\"", "error, warn, info, debug or trace"),
@@ -124,8 +127,12 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_API_URL", "http://github.example", "found \"http://github.example\"", "an https URL"),
         (&FLEET, "GITHUB_API_URL", "api.github.com", "found \"api.github.com\"", "an https URL"),
         (&FLEET, "GITHUB_POINTS_PER_MINUTE", "many", "found \"many\"", "a whole number of points a minute"),
-        (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\" or \"repo\""),
-        (&FLEET, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&FLEET, "RUNNER_SCOPE", "team", "found \"team\"", "\"org\", \"repo\" or \"enterprise\""),
+        (&FLEET, "GITHUB_ENTERPRISE", "octo corp", "found \"octo corp\"", "the enterprise's slug"),
+        (&FLEET, "GITHUB_CA_FILE", "/no/such.pem", "found \"/no/such.pem\"", "PEM"),
+        (&["webhook", "cleaner"], "ALLOWED_INSTALLATIONS", "octo org", "found \"octo org\"", "logins"),
+        (&["worker"], "MAX_RUNNERS", "-1", "found \"-1\"", "a whole number of runners"),
+        (&EVERY, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
         (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
         (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),
@@ -138,6 +145,9 @@ async fn stopped_by(world: &World, function: &str, variable: &str, value: &str) 
     let mut variables = world.variables();
     variables.retain(|(name, _)| name != variable);
     variables.push((variable.to_owned(), value.to_owned()));
+    if variable == "GITHUB_ENTERPRISE" {
+        variables.push(("RUNNER_SCOPE".to_owned(), "enterprise".to_owned()));
+    }
     let stopped = Function::start(function, variables).await;
     match stopped.ready().await {
         Err(error @ FunctionError::Exited { .. }) => error.to_string(),
@@ -158,6 +168,49 @@ async fn a_malformed_variable_stops_each_function_that_reads_it_and_is_named() {
         }
     }
     assert!(world.aws.calls().all().is_empty() && world.api.calls.all().is_empty(), "nothing was called");
+}
+
+#[tokio::test]
+async fn more_classes_than_fit_a_function_s_variables_are_read_from_a_file() {
+    let mut classes = Vec::new();
+    for number in 0..60 {
+        let mut class = runner_classes()[0].clone();
+        (class["name"], class["labels"]) = (format!("class-{number}").into(), json!([format!("label-{number}")]));
+        classes.push(class);
+    }
+    let json = Value::from(classes).to_string();
+    assert!(json.len() > 4096);
+    let path = std::env::temp_dir().join(format!("jitgate-classes-{}.json", std::process::id()));
+    std::fs::write(&path, json).expect("a directory for temporary files that can be written");
+    let world = World::on(Clock::system(), &[("RUNNER_CLASSES", &format!("file:{}", path.display()))]).await;
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    let job = world.github.queue_job(JobSpec::labels(["label-59"]));
+    let event = Delivery::signed("workflow_job", world.github.event(job, "queued").bytes()).event();
+    assert_eq!(deliver(&webhook, &event.to_event(Front::FunctionUrl)).await, 202);
+    work(&worker, &world).await.1.expect("an answer");
+    std::fs::remove_file(&path).expect("it was there");
+    assert_eq!(world.aws.ecs.live_tasks()[0].tags["jitgate:class"], "class-59");
+}
+
+#[tokio::test]
+async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
+    let mut classes = runner_classes();
+    classes[0]["sizes"] = json!({ "cpu": 4 });
+    let world = World::on(Clock::system(), &[("RUNNER_CLASSES", &classes.to_string())]).await;
+    let webhook = start(&world, "webhook").await;
+    let job = world.github.queue_job(JobSpec::labels(["fargate", "cpu=8"]));
+    let event = world.github.event(job, "queued");
+    let delivery = |event: &[u8]| Delivery::signed("workflow_job", event).event().to_event(Front::FunctionUrl);
+    assert_eq!(deliver(&webhook, &delivery(&event.bytes())).await, 200);
+    world.github.cancel_job(job);
+    let ended = world.github.event(job, "completed");
+    assert_eq!(deliver(&webhook, &delivery(&ended.bytes())).await, 200, "its end is refused nothing");
+    let lines: Vec<Value> = webhook.lines().iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+    let refused: Vec<_> = lines.iter().filter(|line| line["message"] == "job refused").collect();
+    assert_eq!((refused.len(), &refused[0]["level"]), (1, &json!("WARN")), "{lines:?}");
+    assert_eq!((&refused[0]["job.id"], &refused[0]["repository"]), (&json!(job.0), &json!("octo-org/octo-repo")));
+    assert!(refused[0]["reason"].as_str().unwrap().contains("too large: 4 vCPU at most"), "{refused:?}");
+    assert_eq!(lines.iter().filter(|line| line["JobsRefused"] == 1).count(), 1, "{lines:?}");
 }
 
 #[tokio::test]

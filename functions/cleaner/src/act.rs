@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JobState, Place};
-use jitgate::job::RunnerId;
+use jitgate::job::{Purpose, RunnerId};
 
 use crate::clean::{Cleaner, Pass};
 use crate::plan::{Action, Seen};
@@ -131,7 +131,8 @@ impl Cleaner {
     /// says.
     async fn has_its_own_job(&self, seen: Seen<'_>, id: RunnerId, arn: &TaskArn) -> Result<bool, GitHubError> {
         let task: Option<&TaskView> = seen.live.iter().find(|task| task.arn == *arn);
-        let Some(message) = task.and_then(|task| task.message.as_ref()) else { return Ok(false) };
+        let message = task.and_then(|task| task.message.as_ref());
+        let Some(message) = message.filter(|message| message.purpose == Purpose::Launch) else { return Ok(false) };
         let (owner, repository) = (&message.owner, &message.repository);
         let job = self.github.job(&Account::from(message), owner, repository, message.job_id).await?;
         Ok(job.is_some_and(|job| job.state == JobState::InProgress && job.runner_id == Some(id)))

@@ -18,8 +18,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::plan::{
-    Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, ended_by_itself, needs_second_look, plan_cleanup, question_of,
-    questions, without_queued,
+    Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, ended_by_itself, needs_second_look, plan_cleanup, plan_warm,
+    question_of, questions, without_queued,
 };
 use crate::tally::{Done, Tally};
 
@@ -158,6 +158,7 @@ impl Cleaner {
         let live_later = self.second_look(pass, seen, looked.at, &mut tally).await;
         let seen = Seen { live_later: live_later.as_deref(), ..seen };
         self.act_on(pass, seen, &mut tally).await;
+        self.keep_warm(pass, seen, &mut tally).await;
         self.close(&tally, looked.live.len());
         if tally.failed > 0 { Err(CleanError::Incomplete(tally.failed)) } else { Ok(()) }
     }
@@ -215,6 +216,29 @@ impl Cleaner {
         tally.add(acted.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
     }
 
+    /// Asks the worker for the runners that are missing from those that classes keep ready.
+    async fn keep_warm(&self, pass: Pass, seen: Seen<'_>, tally: &mut Tally) {
+        for message in plan_warm(self.clock.now(), self.settings(), seen) {
+            let (class, owner) = (&message.class, &message.owner);
+            if self.config.dry_run {
+                tracing::info!(class, owner, "a warm runner would be launched");
+            } else if pass.is_over(self.clock.now()) {
+                tally.left += 1;
+            } else if let Err(error) = self.queue.send(&message, Duration::ZERO).await {
+                tally.failed += 1;
+                tracing::error!(class, owner, error = %error, "warm runner not asked for");
+            } else {
+                tracing::info!(
+                    class,
+                    owner,
+                    slot = message.job_id.0,
+                    attempt = message.attempt.0,
+                    "warm runner asked for"
+                );
+            }
+        }
+    }
+
     /// A task has stopped: if its job still waits, it is launched again; and the registration of a runner that never
     /// came is deleted. The schedule would do the same within minutes. An ordinary end is left to the schedule: it is
     /// one for each job, and would cost a call each.
@@ -249,7 +273,7 @@ impl Cleaner {
 
     fn close(&self, tally: &Tally, tasks: usize) {
         tracing::info!(tally = ?tally, tasks, "clean-up done");
-        let mut metrics = Metrics::new("cleaner");
+        let mut metrics = Metrics::new(&self.config.name_prefix, "cleaner");
         tally.measure(&mut metrics);
         if let Some(remaining) = self.github.take_budget() {
             metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, stream};
 use jitgate::ecs::{EcsError, TaskView};
 use jitgate::github::{Account, GitHubError, Place, Runner};
-use jitgate::job::JobMessage;
+use jitgate::job::{JobMessage, Purpose};
 use jitgate::names::RunnerOrigin;
 use time::OffsetDateTime;
 
@@ -30,11 +30,12 @@ impl Cleaner {
         pass: Pass,
         tally: &mut Tally,
     ) -> Result<(Looked, Vec<JobMessage>), EcsError> {
-        let accounts = self.github.accounts().await.unwrap_or_else(|error| {
+        let mut accounts = self.github.accounts().await.unwrap_or_else(|error| {
             tally.failed += 1;
             tracing::error!(error = %error, "accounts not listed");
             Vec::new()
         });
+        accounts.retain(|account| self.config.allowed.includes(&account.login, account.installation));
         let places = self.places(&accounts, tally).await;
         let mut places = self.list(pass, places, false, tally).await;
         let live = self.tasks.live(&self.config.name_prefix).await?;
@@ -54,7 +55,7 @@ impl Cleaner {
 
     async fn places(&self, accounts: &[Account], tally: &mut Tally) -> Vec<Place> {
         let found = stream::iter(accounts).map(async |account| (account, self.github.places_of(account).await));
-        let mut places = Vec::new();
+        let mut places: Vec<_> = self.github.enterprise().into_iter().collect();
         for (account, found) in found.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
             match found {
                 Ok(found) => places.extend(found),
@@ -109,6 +110,6 @@ impl Cleaner {
 
 fn repositories<'a>(tasks: impl Iterator<Item = &'a TaskView>) -> Vec<JobMessage> {
     let mut known = HashSet::new();
-    let messages = tasks.filter_map(|task| task.message.as_ref());
+    let messages = tasks.filter_map(|task| task.message.as_ref()).filter(|message| message.purpose == Purpose::Launch);
     messages.filter(|message| known.insert(message.full_name().to_lowercase())).cloned().collect()
 }

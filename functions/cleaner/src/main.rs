@@ -1,5 +1,6 @@
 //! The cleaner function: a schedule and ECS's events in front, GitHub, ECS and the job queue behind.
 
+use cleaner::plan::check_time_zones;
 use cleaner::{Cleaner, Event};
 use jitgate::aws::sdk_config;
 use jitgate::clock::Clock;
@@ -13,6 +14,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     start_logging(&environment)?;
     let config = FleetConfig::from_environment(&environment)?;
+    check_time_zones(&config.classes)?;
     let cleaner = Cleaner::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let until = OffsetDateTime::from(event.context.deadline());

@@ -9,6 +9,7 @@ mod registrations;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ pub use jobs::{
 };
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use tasks::{BETWEEN_LOOKS, GONE_FOR, NEVER_CAME};
+pub use warm::{RENEWED_AFTER, check_time_zones, plan_warm};
 
 /// The settings that planning depends on.
 #[derive(Clone, Copy, Debug)]
@@ -139,11 +141,18 @@ pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>)
 }
 
 /// Finds places by what tasks say.
-struct Places(HashMap<String, usize>);
+struct Places {
+    by_key: HashMap<String, usize>,
+    /// Where all organisations' runners are registered.
+    enterprise: Option<usize>,
+}
 
 impl Places {
     fn of(places: &[SeenPlace]) -> Self {
-        Self(places.iter().enumerate().map(|(index, seen)| (key(&seen.place.scope), index)).collect())
+        let of_enterprise = |seen: &SeenPlace| matches!(seen.place.scope, Scope::Enterprise(_));
+        let keys = places.iter().enumerate();
+        let keys = keys.filter_map(|(index, seen)| Some((key(&seen.place.scope)?, index)));
+        Self { by_key: keys.collect(), enterprise: places.iter().position(of_enterprise) }
     }
 
     /// The index of the place where a task's runner is registered; `None` if it is not known or could not be listed.
@@ -151,13 +160,16 @@ impl Places {
         let of_message = task.message.as_ref().map(JobMessage::full_name);
         let repository = task.repository.clone().or(of_message)?.to_lowercase();
         let owner = repository.split_once('/')?.0;
-        self.0.get(owner).or_else(|| self.0.get(&repository)).copied()
+        let of_organization = task.message.as_ref().is_some_and(|message| message.organization.is_some());
+        let enterprise = self.enterprise.filter(|_| of_organization);
+        self.by_key.get(owner).or_else(|| self.by_key.get(&repository)).copied().or(enterprise)
     }
 }
 
-fn key(scope: &Scope) -> String {
+fn key(scope: &Scope) -> Option<String> {
     match scope {
-        Scope::Organization(login) => login.to_lowercase(),
-        Scope::Repository { owner, name } => format!("{owner}/{name}").to_lowercase(),
+        Scope::Enterprise(_) => None,
+        Scope::Organization(login) => Some(login.to_lowercase()),
+        Scope::Repository { owner, name } => Some(format!("{owner}/{name}").to_lowercase()),
     }
 }

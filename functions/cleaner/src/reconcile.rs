@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
 use jitgate::job::{Attempt, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, Purpose};
 
@@ -105,6 +106,7 @@ impl Cleaner {
                 }
             }
         }
+        repositories.retain(|each| self.config.allowed.includes(&each.owner, each.account.installation));
         repositories.retain(|each| known.insert(format!("{}/{}", each.owner, each.name).to_lowercase()));
         (repositories, failed)
     }
@@ -165,11 +167,16 @@ impl Cleaner {
         }
     }
 
-    /// As the webhook would have made it; `None` for a job that fits none of our classes.
+    /// As the webhook would have made it; `None` for a job that fits none of our classes, or that its class does not
+    /// take: it would only be refused again.
     fn message_of(&self, account: &Account, run: &Run, job: Job) -> Option<JobMessage> {
         let now = self.clock.now();
-        let class = self.config.classes.fit(&job.labels).ok()?.name.clone();
         let owner = &run.repository.owner;
+        let asked = Asked { owner: &owner.login, repository: &run.repository.name, labels: &job.labels };
+        let class = self.config.classes.fit(&asked).ok()?.class;
+        let provenance = run.provenance();
+        provenance.check(class).ok()?;
+        let class = class.name.clone();
         let created_at = job.created_at.unwrap_or(run.created_at);
         Some(JobMessage {
             version: MESSAGE_VERSION,
@@ -181,6 +188,8 @@ impl Cleaner {
             owner_id: owner.id,
             repository: run.repository.name.clone(),
             organization: (owner.kind.as_deref() == Some("Organization")).then(|| owner.login.clone()),
+            is_public: provenance.is_public,
+            is_from_fork: provenance.is_from_fork,
             installation_id: account.installation,
             labels: job.labels,
             class,

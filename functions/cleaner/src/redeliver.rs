@@ -35,6 +35,7 @@ impl Cleaner {
         let organizations = self.github.accounts().await.unwrap_or_default();
         let of_organizations = organizations
             .into_iter()
+            .filter(|account| self.config.allowed.includes(&account.login, account.installation))
             .map(|account| Place { scope: jitgate::github::Scope::Organization(account.login.clone()), account });
         let of_repositories = recent.iter().map(|message| Place {
             account: Account::from(message),

@@ -62,7 +62,7 @@ impl Cleaner {
         let name = job.runner_name.as_deref().unwrap_or_default();
         matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
             && RunnerOrigin::parse(&self.config.name_prefix, name)
-                .is_some_and(|origin| origin.job_id != question.message.job_id)
+                .is_some_and(|origin| origin.job_id != question.message.job_id && !origin.job_id.is_warm())
     }
 
     /// The worker looks after the other one, when it finds that this job waits no longer. It asks only about a job that

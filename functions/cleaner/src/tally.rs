@@ -67,7 +67,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn measure(&self, metrics: &mut Metrics) {
+    pub(crate) fn measure(&self, metrics: &mut Metrics<'_>) {
         metrics.count("RegistrationsDeleted", self.deleted);
         metrics.count("TasksStopped", self.stopped);
         metrics.count("RunnersLeftBusy", self.busy);

@@ -1,6 +1,8 @@
 //! GitHub's payloads, turned into what they mean for us.
 
-use jitgate::classes::{Misfit, RunnerClasses};
+use jitgate::admission::{Provenance, Unwelcome};
+use jitgate::classes::{Asked, Misfit};
+use jitgate::config::WebhookConfig;
 use jitgate::job::{
     Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
 };
@@ -19,6 +21,15 @@ pub enum Delivery {
     Ping,
     /// A job needs a runner of ours, or needs none any more.
     Job(Box<JobMessage>),
+    /// A job means one of our classes and asks for what none of them may give.
+    Refused {
+        /// The job.
+        job_id: JobId,
+        /// `owner/name`
+        repository: String,
+        /// What is wrong, and what would be permitted.
+        reason: String,
+    },
     /// Nothing to do, and why.
     Ignored(String),
 }
@@ -67,6 +78,19 @@ struct WorkflowJobJson<'a> {
 struct RepositoryJson {
     name: String,
     owner: OwnerJson,
+    private: Option<bool>,
+    /// `internal` repositories are private, too.
+    visibility: Option<String>,
+}
+
+impl RepositoryJson {
+    /// One that says neither may be public.
+    fn is_public(&self) -> bool {
+        match (self.visibility.as_deref(), self.private) {
+            (Some(visibility), _) => visibility == "public",
+            (None, private) => !private.unwrap_or(false),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -159,7 +183,7 @@ pub fn read(
     event: &str,
     delivery_id: &str,
     body: &[u8],
-    classes: &RunnerClasses,
+    config: &WebhookConfig,
     now: OffsetDateTime,
 ) -> Result<Delivery, Malformed> {
     match event {
@@ -189,10 +213,25 @@ pub fn read(
             return Err(Malformed(format!("{field}: is empty")));
         }
     }
-    let class = match classes.fit(&job.labels) {
-        Ok(class) => class.name.clone(),
+    let installation_id = installation.map(|installation| installation.id);
+    if !config.allowed.includes(&repository.owner.login, installation_id) {
+        return Ok(Delivery::Ignored(Unwelcome::Account(repository.owner.login).to_string()));
+    }
+    let is_public = repository.is_public();
+    let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
+    let class = match config.classes.fit(&asked) {
+        Ok(fit) => {
+            if let Err(unwelcome) = (Provenance { is_public, is_from_fork: None }).check(fit.class) {
+                return Ok(Delivery::Ignored(unwelcome.to_string()));
+            }
+            fit.class.name.clone()
+        }
         // Some `completed` come without labels; what is released is found by the job's id alone.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
+        Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
+            let repository = format!("{}/{}", repository.owner.login, repository.name);
+            return Ok(Delivery::Refused { job_id: job.id, repository, reason: misfit.to_string() });
+        }
         Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
     };
     Ok(Delivery::Job(Box::new(JobMessage {
@@ -205,7 +244,9 @@ pub fn read(
         owner_id: repository.owner.id,
         repository: repository.name,
         organization,
-        installation_id: installation.map(|installation| installation.id),
+        is_public,
+        is_from_fork: None,
+        installation_id,
         labels: job.labels,
         class,
         created_at: job.created_at.unwrap_or(now),

@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use jitgate::clock::Clock;
 use jitgate::config::WebhookConfig;
 use jitgate::job::{JobMessage, Purpose};
+use jitgate::metrics::Metrics;
 use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
 
@@ -73,10 +74,17 @@ impl Webhook {
         let Some(event) = request.header("x-github-event") else {
             return HttpResponse::new(400, "refused", "X-GitHub-Event is missing");
         };
-        match delivery::read(event, delivery_id, body, &self.config.classes, self.clock.now()) {
+        match delivery::read(event, delivery_id, body, &self.config, self.clock.now()) {
             Ok(Delivery::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
             Ok(Delivery::Ignored(reason)) => {
                 tracing::info!(delivery.id = delivery_id, event, reason, "delivery ignored");
+                HttpResponse::new(200, "ignored", &reason)
+            }
+            Ok(Delivery::Refused { job_id, repository, reason }) => {
+                tracing::warn!(job.id = job_id.0, repository, delivery.id = delivery_id, reason, "job refused");
+                let mut metrics = Metrics::new(&self.config.name_prefix, "webhook");
+                metrics.count("JobsRefused", 1);
+                metrics.write(self.clock.now());
                 HttpResponse::new(200, "ignored", &reason)
             }
             Ok(Delivery::Job(message)) => self.enqueue(&message).await,
@@ -101,7 +109,7 @@ impl Webhook {
                 );
                 let reason = match message.purpose {
                     Purpose::Launch => format!("job {} gets a {} runner", message.job_id, message.class),
-                    Purpose::Release => format!("job {} ended without a runner", message.job_id),
+                    Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job_id),
                 };
                 HttpResponse::new(202, "queued", &reason)
             }

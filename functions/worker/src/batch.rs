@@ -1,21 +1,25 @@
 //! From a batch of messages to the list of those that must come again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use futures::future::join_all;
+use jitgate::classes::{Asked, Demand, Fit, Misfit};
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate::ecs::Tasks;
 use jitgate::github::{GitHub, GitHubError};
 use jitgate::job::{JobMessage, Purpose};
 use jitgate::metrics::{Metrics, Unit};
+use jitgate::names::LaunchToken;
 use jitgate::queue::{JobQueue, LONGEST_DELAY};
 use jitgate::secret::SecretReader;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::launch::Launched;
+use crate::limits::{Limits, Started, Wanted, admit};
 use crate::release::Released;
 use crate::room::Room;
 use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
@@ -77,6 +81,7 @@ pub struct Worker {
     pub(crate) tasks: Tasks,
     pub(crate) clock: Clock,
     pub(crate) room: Room,
+    pub(crate) started: Started,
     queue: JobQueue,
 }
 
@@ -88,13 +93,19 @@ struct MustReturn;
 enum Outcome {
     /// A task was started, this many seconds after the job had come in.
     Launched(i64),
+    /// A task was started that is kept ready.
+    Warmed,
     /// There was nothing to start.
     Nothing,
     /// Tasks without a job were stopped.
     Stopped(usize),
     /// The job's time was over.
     Expired,
+    /// Its class does not take such jobs.
+    Refused,
     Deferred,
+    /// Deferred, since as many runners live as may.
+    OverLimit,
     /// Deferred, but it will not help unless somebody mends something.
     Denied,
     GivenUp,
@@ -109,6 +120,7 @@ impl Worker {
             tasks: Tasks::new(sdk, config.cluster.clone()),
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),
             room: Room::default(),
+            started: Started::default(),
             config,
             clock,
         }
@@ -116,7 +128,9 @@ impl Worker {
 
     /// Works on all messages of a batch at the same time.
     pub async fn handle(&self, event: SqsEvent) -> BatchResponse {
-        let outcomes = join_all(event.records.iter().map(|record| self.work(record))).await;
+        let over = self.over_limits(&event.records).await;
+        let work = event.records.iter().map(|record| self.work(record, over.get(record.message_id.as_str())));
+        let outcomes = join_all(work).await;
         self.measure(&outcomes);
         let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
         let returned = returned.map(|(record, _)| BatchItemFailure { item_identifier: record.message_id });
@@ -125,7 +139,7 @@ impl Worker {
 
     fn measure(&self, outcomes: &[Result<Outcome, MustReturn>]) {
         let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
-        let mut metrics = Metrics::new("worker");
+        let mut metrics = Metrics::new(&self.config.name_prefix, "worker");
         let waits: Vec<_> = outcomes
             .iter()
             .flatten()
@@ -135,9 +149,13 @@ impl Worker {
         if !waits.is_empty() {
             metrics.put("QueueToLaunch", Unit::Seconds, waits);
         }
-        metrics.count("JobsDeferred", count(|outcome| *outcome == Outcome::Deferred));
+        let deferred = count(|outcome| matches!(outcome, Outcome::Deferred | Outcome::OverLimit));
+        metrics.count("JobsDeferred", deferred);
+        metrics.count("JobsOverLimit", count(|outcome| *outcome == Outcome::OverLimit));
         metrics.count("JobsDenied", count(|outcome| *outcome == Outcome::Denied));
         metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
+        metrics.count("WarmRunnersLaunched", count(|outcome| *outcome == Outcome::Warmed));
+        metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
         metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
         let stopped =
             outcomes.iter().flatten().map(|outcome| if let Outcome::Stopped(tasks) = outcome { *tasks } else { 0 });
@@ -149,7 +167,40 @@ impl Worker {
         metrics.write(self.clock.now());
     }
 
-    async fn work(&self, record: &Record) -> Result<Outcome, MustReturn> {
+    /// Which messages' launches have to wait, since as many runners live as may, by the messages' ids. ECS is asked once
+    /// for all of them; if it does not answer, nobody knows of any room.
+    async fn over_limits<'a>(&self, records: &'a [Record]) -> HashMap<&'a str, LaunchError> {
+        let limits = Limits { fleet: self.config.max_runners, classes: &self.config.classes };
+        let now = self.clock.now();
+        let launch_of = |record: &'a Record| {
+            let message = JobMessage::parse(&record.body).ok()?;
+            let fit = self.fit_of(&message).ok()?;
+            let class = fit.class.name.clone();
+            let is_due = message.purpose != Purpose::Release
+                && message.not_before.is_none_or(|moment| moment <= now)
+                && now - message.queued_at <= LONGEST_WAIT;
+            let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+            let wanted = Wanted { token, class, since: message.queued_at };
+            (is_due && limits.concern(&wanted.class)).then_some((record.message_id.as_str(), wanted))
+        };
+        let (ids, wanted): (Vec<_>, Vec<_>) = records.iter().filter_map(launch_of).unzip();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let live = match self.tasks.live(&self.config.name_prefix).await {
+            Ok(live) => live,
+            Err(error) => return ids.into_iter().map(|id| (id, error.clone().into())).collect(),
+        };
+        let answers = admit(limits, self.started.running(&live, now), &wanted);
+        let over = ids.into_iter().zip(&wanted).zip(answers).filter_map(|((id, wanted), reached)| {
+            let reached = reached?;
+            let (of, limit, age) = (reached.of, reached.limit, now - wanted.since);
+            Some((id, LaunchError::OverLimit { of, limit, waited: age }))
+        });
+        over.collect()
+    }
+
+    async fn work(&self, record: &Record, over: Option<&LaunchError>) -> Result<Outcome, MustReturn> {
         let mut message = match JobMessage::parse(&record.body) {
             Ok(message) => message,
             Err(error) => {
@@ -157,7 +208,7 @@ impl Worker {
                 return self.give_up(&record.body, &error.to_string()).await;
             }
         };
-        if !record.is_new() && message.purpose == Purpose::Launch {
+        if !record.is_new() && message.purpose != Purpose::Release {
             // Whoever had it before may have died anywhere, and left anything.
             message.unsettled = true;
         }
@@ -179,7 +230,9 @@ impl Worker {
             return self.send(&message, time::Duration::ZERO).await;
         }
         match message.purpose {
-            Purpose::Launch => self.work_on_launch(&mut message, now).await,
+            // It has lain in the queue for so long that another has been asked for.
+            Purpose::Warm if !message.unsettled && now - message.born_at > STALE_NAME => Ok(Outcome::Nothing),
+            Purpose::Launch | Purpose::Warm => self.work_on_launch(&mut message, over, now).await,
             Purpose::Release => self.work_on_release(&mut message, now).await,
         }
     }
@@ -205,27 +258,47 @@ impl Worker {
         }
     }
 
-    async fn work_on_launch(&self, message: &mut JobMessage, now: OffsetDateTime) -> Result<Outcome, MustReturn> {
-        // A class may have been renamed while the message waited.
-        let class = match self.config.classes.named(&message.class) {
-            Some(class) => class,
-            None => match self.config.classes.fit(&message.labels) {
-                Ok(class) => class,
-                Err(misfit) => {
-                    tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
-                    return self.give_up(&message.to_body(), &misfit.to_string()).await;
-                }
-            },
+    /// The class may have been renamed while the message waited. A runner that is kept ready is of its class whatever the
+    /// class asks of jobs.
+    fn fit_of(&self, message: &JobMessage) -> Result<Fit<'_>, Misfit> {
+        let classes = &self.config.classes;
+        match classes.named(&message.class).filter(|_| message.purpose == Purpose::Warm) {
+            Some(class) => Ok(Fit { class, demand: Demand::default() }),
+            None => classes.fit_again(&message.class, &Asked::from(message)),
+        }
+    }
+
+    async fn work_on_launch(
+        &self,
+        message: &mut JobMessage,
+        over: Option<&LaunchError>,
+        now: OffsetDateTime,
+    ) -> Result<Outcome, MustReturn> {
+        let fit = match self.fit_of(message) {
+            Ok(fit) => fit,
+            Err(misfit) if message.purpose == Purpose::Warm => {
+                tracing::warn!(class = message.class, reason = %misfit, "warm runner not launched");
+                return Ok(Outcome::Nothing);
+            }
+            Err(misfit) => {
+                tracing::error!(job.id = message.job_id.0, class = message.class, reason = %misfit, "job given up");
+                return self.give_up(&message.to_body(), &misfit.to_string()).await;
+            }
         };
-        let outcome = match self.launch(message, class).await {
+        if let Some(error) = over {
+            return self.settle(message, error, now).await;
+        }
+        let outcome = match self.launch(message, &fit).await {
             Ok(Launched::Started { task, runner_id, runner_name }) => {
+                let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+                self.started.note(&task, &token, &fit.class.name, self.clock.now());
                 let waited = (self.clock.now() - message.queued_at).whole_seconds();
                 tracing::info!(
                     job.id = message.job_id.0,
                     job.attempt = message.attempt.0,
                     run.id = message.run_id.0,
                     repository = message.full_name(),
-                    class = class.name,
+                    class = fit.class.name,
                     delivery.id = message.delivery_id,
                     runner.id = runner_id.0,
                     runner.name = %runner_name,
@@ -233,15 +306,36 @@ impl Worker {
                     waited_seconds = waited,
                     "runner launched"
                 );
-                Outcome::Launched(waited)
+                if message.purpose == Purpose::Warm { Outcome::Warmed } else { Outcome::Launched(waited) }
             }
             Ok(Launched::AlreadyRunning { task }) => {
                 tracing::info!(job.id = message.job_id.0, task.arn = %task, "job has its runner already");
                 Outcome::Nothing
             }
+            Ok(Launched::Next { attempt, reason }) => {
+                tracing::info!(
+                    job.id = message.job_id.0,
+                    job.attempt = attempt.0,
+                    repository = message.full_name(),
+                    reason,
+                    "job goes on under its next attempt"
+                );
+                Outcome::Nothing
+            }
             Ok(Launched::JobGone) => {
                 tracing::info!(job.id = message.job_id.0, repository = message.full_name(), "job waits no longer");
                 Outcome::Nothing
+            }
+            Ok(Launched::Refused(unwelcome)) => {
+                tracing::warn!(
+                    job.id = message.job_id.0,
+                    run.id = message.run_id.0,
+                    repository = message.full_name(),
+                    class = fit.class.name,
+                    reason = %unwelcome,
+                    "job refused"
+                );
+                return Ok(Outcome::Refused);
             }
             Err(error) => return self.settle(message, &error, now).await,
         };
@@ -260,7 +354,11 @@ impl Worker {
         error: &LaunchError,
         now: OffsetDateTime,
     ) -> Result<Outcome, MustReturn> {
-        match decide(error, message.backoff, now, self.clock.chance()) {
+        let verdict = decide(error, message.backoff, now, self.clock.chance());
+        if message.purpose == Purpose::Warm && (!message.unsettled || verdict == Verdict::GiveUp) {
+            return self.leave_cold(message, error).await;
+        }
+        match verdict {
             Verdict::Defer { until, grows } => {
                 tracing::warn!(
                     job.id = message.job_id.0,
@@ -287,7 +385,11 @@ impl Worker {
                     message.born_at = until;
                 }
                 let sent = self.send(message, until - now).await?;
-                Ok(if needs_a_person(error) { Outcome::Denied } else { sent })
+                Ok(match error {
+                    _ if needs_a_person(error) => Outcome::Denied,
+                    LaunchError::OverLimit { .. } => Outcome::OverLimit,
+                    _ => sent,
+                })
             }
             Verdict::GiveUp => {
                 tracing::error!(
@@ -304,6 +406,15 @@ impl Worker {
                 self.give_up(&message.to_body(), &error.to_string()).await
             }
         }
+    }
+
+    /// Nobody waits for a runner that is kept ready, so neither does its message: the cleaner's next pass asks for another.
+    async fn leave_cold(&self, message: &JobMessage, error: &LaunchError) -> Result<Outcome, MustReturn> {
+        tracing::warn!(class = message.class, owner = message.owner, error = %error, "warm runner not launched");
+        if message.unsettled {
+            self.sweep(&self.place_of(message), message, None).await;
+        }
+        Ok(Outcome::Nothing)
     }
 
     async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<Outcome, MustReturn> {

@@ -14,14 +14,15 @@
 
 use std::cell::Cell;
 
-use jitgate::classes::RunnerClass;
+use jitgate::admission::Unwelcome;
+use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
-use jitgate::job::{JobId, JobMessage, RunnerId};
+use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, SETTLING_DELAY, is_passing};
+use crate::verdict::{LaunchError, is_passing};
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
@@ -29,9 +30,6 @@ const MOST_DOUBTS: u32 = 2;
 /// So many free names in a row mean that no try has taken a later one. A name becomes free again when its registration is
 /// taken back, or its runner has done a job.
 const FREE_IN_A_ROW: usize = 3;
-
-/// How many launches of one job one invocation tries when their tasks turn out to have stopped.
-const MOST_LAUNCHES: u16 = 5;
 
 /// A job this old may have ended meanwhile, however late its delivery. Not asked earlier: right after its delivery GitHub
 /// may not know yet that a job is queued.
@@ -61,8 +59,17 @@ pub enum Launched {
         /// The task.
         task: TaskArn,
     },
+    /// The attempt is over and the job still waits: a message for this one is on the queue.
+    Next {
+        /// Which one.
+        attempt: Attempt,
+        /// ECS's words, or ours, about the one that is over.
+        reason: String,
+    },
     /// The job waits no longer.
     JobGone,
+    /// The class does not take such jobs.
+    Refused(Unwelcome),
 }
 
 /// What became of a registration that must not be there.
@@ -86,8 +93,20 @@ enum Attempted {
 impl Worker {
     /// Gives the job a runner. The message's attempt and whether it is settled are kept up to date, so that it can be
     /// sent anew whatever happens; also after a success, as long as it is not settled.
-    pub(crate) async fn launch(&self, message: &mut JobMessage, class: &RunnerClass) -> Result<Launched, LaunchError> {
+    pub(crate) async fn launch(&self, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
+        if message.purpose == Purpose::Warm {
+            return self.launch_warm(&place, message, fit).await;
+        }
+        if message.provenance().depends_on_run(fit.class) {
+            let find =
+                async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
+            let run = quickly(&self.clock, find).await?;
+            message.is_from_fork = run.provenance().is_from_fork;
+        }
+        if let Err(unwelcome) = message.provenance().check(fit.class) {
+            return Ok(Launched::Refused(unwelcome));
+        }
         let has_waited = message.backoff > 0
             || message.unsettled
             || message.queued_at - message.created_at > LATE
@@ -100,28 +119,31 @@ impl Worker {
             }
             return Ok(Launched::JobGone);
         }
-        self.room.check(&class.name, self.clock.now())?;
-        let mut last_reason = String::new();
-        for _ in 0..MOST_LAUNCHES {
-            match self.attempt(&place, message, class).await? {
-                Attempted::Done(launched) => return Ok(launched),
-                Attempted::Over { reason } => last_reason = reason,
+        self.room.check(&fit.kind(), self.clock.now())?;
+        match self.attempt(&place, message, fit).await? {
+            Attempted::Done(launched) => Ok(launched),
+            Attempted::Over { reason } if self.still_waits(&place, message).await? => {
+                // By a message of its own: what is registered for an attempt can be found again from its message alone.
+                let next = message.clone().for_launch(message.attempt.next(), self.clock.now());
+                self.send_again(&next, time::Duration::ZERO).await?;
+                Ok(Launched::Next { attempt: next.attempt, reason })
             }
-            if !self.still_waits(&place, message).await? {
-                return Ok(Launched::JobGone);
-            }
-            if message.unsettled {
-                // What this attempt has left is looked after by a message of its own.
-                let mut later = message.clone();
-                later.not_before = Some(self.clock.now() + SETTLING_DELAY);
-                later.deferrals += 1;
-                later.backoff += 1;
-                self.send_again(&later, SETTLING_DELAY).await?;
-            }
-            message.attempt = message.attempt.next();
-            message.unsettled = false;
+            Attempted::Over { .. } => Ok(Launched::JobGone),
         }
-        Err(LaunchError::StopsAtOnce { attempts: MOST_LAUNCHES, reason: last_reason })
+    }
+
+    /// There is no job to ask about. If this launch's task is over, whoever keeps runners ready asks for the next one.
+    async fn launch_warm(
+        &self,
+        place: &Place,
+        message: &mut JobMessage,
+        fit: &Fit<'_>,
+    ) -> Result<Launched, LaunchError> {
+        self.room.check(&fit.kind(), self.clock.now())?;
+        match self.attempt(place, message, fit).await? {
+            Attempted::Done(launched) => Ok(launched),
+            Attempted::Over { .. } => Ok(Launched::JobGone),
+        }
     }
 
     /// Where the job's runner is registered.
@@ -132,6 +154,9 @@ impl Worker {
     /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait. If another job's
     /// runner has it, that job is looked after.
     async fn still_waits(&self, place: &Place, message: &JobMessage) -> Result<bool, LaunchError> {
+        if message.purpose == Purpose::Warm {
+            return Ok(false);
+        }
         match self.job(place, message, message.job_id).await? {
             Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
                 self.look_after_robbed(place, message, job).await?;
@@ -146,12 +171,7 @@ impl Worker {
             .await
     }
 
-    async fn attempt(
-        &self,
-        place: &Place,
-        message: &mut JobMessage,
-        class: &RunnerClass,
-    ) -> Result<Attempted, LaunchError> {
+    async fn attempt(&self, place: &Place, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Attempted, LaunchError> {
         let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
         let mut names_taken = Vec::new();
         let (runner_name, jit) = loop {
@@ -160,7 +180,7 @@ impl Worker {
                 message,
                 u8::try_from(names_taken.len()).unwrap_or(u8::MAX),
             );
-            match self.register(place, class, message, &name).await {
+            match self.register(place, fit.class, message, &name).await {
                 Ok(jit) => break (name, jit),
                 Err(GitHubError::NameTaken) => {
                     message.unsettled = true;
@@ -176,7 +196,7 @@ impl Worker {
                 Err(error) => return Err(error.into()),
             }
         };
-        match self.run(message, class, &token, &runner_name, &jit).await {
+        match self.run(message, fit, &token, &runner_name, &jit).await {
             Ok(task) => {
                 message.unsettled = !self.delete_by_name(place, &names_taken).await;
                 Ok(Attempted::Done(Launched::Started { task, runner_id: jit.runner_id, runner_name }))
@@ -196,32 +216,32 @@ impl Worker {
         }
     }
 
-    /// Where there is no capacity, the class's next choice is tried, under the same token: should an earlier one have
+    /// Where there is no capacity, the next placement is tried, under the same token: should an earlier one have
     /// been accepted after all, the conflict says so.
     async fn run(
         &self,
         message: &JobMessage,
-        class: &RunnerClass,
+        fit: &Fit<'_>,
         token: &LaunchToken,
         runner_name: &RunnerName,
         jit: &JitConfig,
     ) -> Result<TaskArn, RunError> {
         let mut reasons = Vec::new();
-        for (choice, capacity) in self.config.classes.choices(class) {
-            match self.tasks.run(Launch { message, class: choice, capacity, token, runner_name, jit }).await {
+        for placement in self.config.classes.placements(fit) {
+            match self.tasks.run(Launch { message, placement, token, runner_name, jit }).await {
                 Err(RunError::NoCapacity { reason }) => {
-                    reasons.push(format!("{} on {capacity:?}: {reason}", choice.name));
+                    reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));
                 }
                 outcome => {
                     if outcome.is_ok() {
-                        self.room.found(&class.name);
+                        self.room.found(&fit.kind());
                     }
                     return outcome;
                 }
             }
         }
         let reason = reasons.join("; ");
-        self.room.missing(&class.name, &reason, self.clock.now());
+        self.room.missing(&fit.kind(), &reason, self.clock.now());
         Err(RunError::NoCapacity { reason })
     }
 
@@ -232,9 +252,10 @@ impl Worker {
         message: &mut JobMessage,
         name: &RunnerName,
     ) -> Result<JitConfig, GitHubError> {
+        let group = async || self.github.runner_group(&place.account, &place.scope, &class.runner_group).await;
         let request = JitRequest {
             name,
-            runner_group_id: class.runner_group_id,
+            runner_group_id: quickly(&self.clock, group).await?,
             labels: &message.labels,
             has_waited: message.not_before.is_some(),
         };
@@ -245,6 +266,9 @@ impl Worker {
             outcome
         });
         let outcome = outcome.await;
+        if matches!(outcome, Err(GitHubError::NotFound { .. })) {
+            self.github.forget_runner_group(&place.scope, &class.runner_group);
+        }
         // It may have been done all the same, or may still be, whatever became of the repeats.
         message.unsettled |= is_doubtful.get();
         outcome

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod launch;
+pub mod limits;
 pub mod release;
 mod robbed;
 mod room;

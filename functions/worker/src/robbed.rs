@@ -28,7 +28,8 @@ impl Worker {
         for _ in 0..LONGEST_CHAIN {
             let name = job.runner_name.as_deref().unwrap_or_default();
             let Some(origin) = RunnerOrigin::parse(&self.config.name_prefix, name) else { return Ok(()) };
-            if origin.job_id == id {
+            // A runner that was kept ready was made for whichever job comes.
+            if origin.job_id == id || origin.job_id.is_warm() {
                 return Ok(());
             }
             let token = LaunchToken::derive(&self.config.name_prefix, origin.job_id, origin.attempt);

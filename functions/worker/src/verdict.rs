@@ -25,6 +25,16 @@ pub const MENDING_DELAY: Duration = Duration::minutes(5);
 /// ECS's reads lag behind its writes by seconds.
 pub const SETTLING_DELAY: Duration = Duration::seconds(30);
 
+/// How soon a job that came when as many runners lived as may is looked at again. One that has waited longer comes back
+/// sooner, so that room goes to it rather than to newcomers, as far as a queue without an order permits.
+pub const LONGEST_ROOM_DELAY: Duration = Duration::seconds(60);
+
+/// Likewise after it has waited for [`LONG_WAIT`].
+pub const SHORTEST_ROOM_DELAY: Duration = Duration::seconds(15);
+
+/// From then on a job that waits for room comes back as often as it may.
+pub const LONG_WAIT: Duration = Duration::minutes(30);
+
 /// Why a launch did not come to its end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -49,13 +59,15 @@ pub enum LaunchError {
     /// Neighbours or crashes have left too many registrations for one launch.
     #[error("all names for this launch are taken")]
     NamesTaken,
-    /// Every task that was started for the job has stopped, and the job still waits.
-    #[error("{attempts} launches in a row have stopped without taking the job, the last because: {reason}")]
-    StopsAtOnce {
-        /// How many were tried.
-        attempts: u16,
-        /// ECS's words about the last.
-        reason: String,
+    /// As many runners live as may.
+    #[error("{of} has the {limit} runners that it may have")]
+    OverLimit {
+        /// Whose limit it is, in words.
+        of: String,
+        /// How many it allows.
+        limit: u32,
+        /// How long the job has waited.
+        waited: Duration,
     },
 }
 
@@ -122,13 +134,19 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f6
             | RunError::Unavailable { .. }
             | RunError::Silent { .. } => growing(),
         },
-        LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
-        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken | LaunchError::StopsAtOnce { .. } => {
-            growing()
+        LaunchError::OverLimit { waited, .. } => {
+            Verdict::Defer { until: now + spread(room_delay(*waited)), grows: false }
         }
+        LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
+        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken => growing(),
     }
 }
 
 fn growing_delay(backoff: u32) -> Duration {
     (FIRST_DELAY * 2_i32.pow(backoff.min(16))).min(LONGEST_DELAY)
+}
+
+fn room_delay(waited: Duration) -> Duration {
+    let share = (waited / LONG_WAIT).clamp(0.0, 1.0);
+    LONGEST_ROOM_DELAY - (LONGEST_ROOM_DELAY - SHORTEST_ROOM_DELAY) * share
 }

@@ -49,6 +49,7 @@ run "the_variables_alone_make_one_class" {
       labels           = ["fargate"]
       runner_group_id  = 1
       task_definition  = "arn:aws:ecs:eu-west-1:123456789012:task-definition/mock:1"
+      architecture     = "x86_64"
       container        = "runner"
       subnets          = ["subnet-1", "subnet-2"]
       security_groups  = ["sg-0123"]
@@ -109,11 +110,87 @@ run "a_size_fargate_does_not_have_is_refused" {
   expect_failures = [aws_ecs_task_definition.runner]
 }
 
+run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
+  variables {
+    runner_cpu = 2048
+    runner_classes = [{
+      name          = "sized"
+      labels        = ["sized"]
+      runner_group  = "Large"
+      architectures = ["X86_64", "ARM64"]
+      memory        = 5120
+      sizes         = { cpu = 8, spot = true }
+      max_runners   = 10
+      environment   = { HTTPS_PROXY = "http://proxy.example" }
+      tags          = { team = "build" }
+      repositories  = ["octo-org/*"]
+      self_hosted   = true
+      compatible    = ["runs-on"]
+    }]
+  }
+  assert {
+    condition     = join(",", sort([for definition in aws_ecs_task_definition.runner : "${definition.family} ${definition.runtime_platform[0].cpu_architecture}"])) == "jitgate-runner-sized X86_64,jitgate-runner-sized-arm64 ARM64"
+    error_message = "There are other task definitions than one for each architecture."
+  }
+  assert {
+    condition = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) == [{
+      name         = "sized"
+      labels       = ["sized"]
+      runner_group = "Large"
+      task_definition = {
+        x86_64 = "arn:aws:ecs:eu-west-1:123456789012:task-definition/mock:1"
+        arm64  = "arn:aws:ecs:eu-west-1:123456789012:task-definition/mock:1"
+      }
+      architecture     = "x86_64"
+      container        = "runner"
+      subnets          = ["subnet-1", "subnet-2"]
+      security_groups  = ["sg-0123"]
+      assign_public_ip = true
+      capacity         = ["on-demand"]
+      cpu              = 2
+      memory           = 5
+      sizes            = { cpu = 8, spot = true }
+      max_runners      = 10
+      environment      = { HTTPS_PROXY = "http://proxy.example" }
+      tags             = { team = "build" }
+      repositories     = ["octo-org/*"]
+      self_hosted      = true
+      compatible       = ["runs-on"]
+    }]
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+}
+
+run "a_usual_architecture_that_a_class_does_not_have_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "a", labels = ["a"], architectures = ["ARM64"] }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
 run "too_many_classes_for_a_function_s_variables_are_refused" {
   variables {
     runner_classes = [for number in range(20) : { name = "class-${number}", labels = ["label-${number}"] }]
   }
   expect_failures = [aws_lambda_function.webhook]
+}
+
+run "a_layer_takes_more_classes_than_the_variables" {
+  variables {
+    runner_classes           = [for number in range(20) : { name = "class-${number}", labels = ["label-${number}"] }]
+    runner_classes_layer_arn = "arn:aws:lambda:eu-west-1:123456789012:layer:runner-classes:1"
+  }
+  assert {
+    condition = alltrue([for function in [aws_lambda_function.webhook, aws_lambda_function.worker, aws_lambda_function.cleaner] :
+      function.environment[0].variables.RUNNER_CLASSES == "file:/opt/runner-classes.json" && function.layers == tolist(["arn:aws:lambda:eu-west-1:123456789012:layer:runner-classes:1"])
+    ])
+    error_message = "The functions do not read the layer's file."
+  }
+  assert {
+    condition     = length(jsondecode(output.runner_classes)) == 20
+    error_message = "The output has other classes than the variable."
+  }
 }
 
 run "a_fallback_nobody_is_called_is_refused" {

@@ -78,9 +78,19 @@ impl GitHub {
         Ok(accounts)
     }
 
-    /// The places where an account's runners are registered. For repository scope those are all repositories that the
+    /// The enterprise where the runners of all organisations are registered, if that is how it is configured.
+    pub fn enterprise(&self) -> Option<Place> {
+        let ScopeKind::Enterprise(slug) = &self.config.scope else { return None };
+        let account = Account { login: slug.clone(), is_organization: true, repository: None, installation: None };
+        Some(Place { account, scope: Scope::Enterprise(slug.clone()) })
+    }
+
+    /// The places where an account's own runners are registered, an enterprise's aside. For repository scope those are all repositories that the
     /// installation covers.
     pub async fn places_of(&self, account: &Account) -> Result<Vec<Place>, GitHubError> {
+        if matches!(self.config.scope, ScopeKind::Enterprise(_)) && account.is_organization {
+            return Ok(Vec::new());
+        }
         if self.config.scope == ScopeKind::Org && account.is_organization {
             return Ok(vec![Place { account: account.clone(), scope: Scope::Organization(account.login.clone()) }]);
         }

@@ -205,6 +205,7 @@ impl GitHub {
 
 fn of_place(scope: &Scope) -> Vec<&str> {
     match scope {
+        Scope::Enterprise(slug) => vec!["enterprises", slug],
         Scope::Organization(login) => vec!["orgs", login],
         Scope::Repository { owner, name } => vec!["repos", owner, name],
     }

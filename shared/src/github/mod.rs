@@ -9,6 +9,7 @@ mod app;
 mod deliveries;
 mod error;
 mod gate;
+mod groups;
 mod pace;
 mod repeat;
 mod runners;
@@ -33,7 +34,7 @@ pub use error::GitHubError;
 pub use gate::DENIED_PAUSE;
 pub use repeat::quickly;
 pub use runners::{Deletion, JitConfig, JitRequest, Runner, RunnerStatus};
-pub use runs::{Job, JobState, Page, Run, RunOwner, RunRepository, RunState};
+pub use runs::{HeadRepository, Job, JobState, Page, Run, RunOwner, RunRepository, RunState};
 pub use versions::{EndOfLife, RunnerVersion};
 
 use crate::aws::causes;
@@ -43,6 +44,7 @@ use crate::job::{InstallationId, JobMessage};
 use crate::secret::{SecretReader, expose};
 use error::{Refusal, classify};
 use gate::Gate;
+use groups::Groups;
 use pace::{Pacer, READ_POINTS, WRITE_POINTS};
 use sign_in::SignIn;
 
@@ -93,6 +95,8 @@ impl From<&JobMessage> for Account {
 /// Where a runner is registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
+    /// With an enterprise, by its slug: its runner groups say which organisations may use it.
+    Enterprise(String),
     /// With an organisation: its runner groups say which repositories may use it.
     Organization(String),
     /// With one repository.
@@ -105,17 +109,21 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Where the runner for a job is registered. A personal account has no runners of its own, so there it is the
-    /// repository whatever was configured.
-    pub fn of(kind: ScopeKind, message: &JobMessage) -> Self {
+    /// Where the runner for a job is registered. A personal account has no runners of its own and belongs to no
+    /// enterprise, so there it is the repository whatever was configured.
+    pub fn of(kind: &ScopeKind, message: &JobMessage) -> Self {
         match (kind, &message.organization) {
+            (ScopeKind::Enterprise(slug), Some(_)) => Self::Enterprise(slug.clone()),
             (ScopeKind::Org, Some(organization)) => Self::Organization(organization.clone()),
-            _ => Self::Repository { owner: message.owner.clone(), name: message.repository.clone() },
+            (ScopeKind::Repo, _) | (_, None) => {
+                Self::Repository { owner: message.owner.clone(), name: message.repository.clone() }
+            }
         }
     }
 
     fn path(&self) -> Vec<&str> {
         match self {
+            Self::Enterprise(slug) => vec!["enterprises", slug, "actions", "runners"],
             Self::Organization(login) => vec!["orgs", login, "actions", "runners"],
             Self::Repository { owner, name } => vec!["repos", owner, name, "actions", "runners"],
         }
@@ -124,6 +132,7 @@ impl Scope {
     /// What the credential needs in order to manage runners here, in the words of GitHub's settings.
     fn permission(&self) -> &'static str {
         match self {
+            Self::Enterprise(_) => "a classic personal access token with manage_runners:enterprise",
             Self::Organization(_) => {
                 "the App's organization permission \"Self-hosted runners: Read and write\" (or a token with admin:org)"
             }
@@ -137,6 +146,7 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Enterprise(slug) => write!(formatter, "enterprise {slug}"),
             Self::Organization(login) => write!(formatter, "organization {login}"),
             Self::Repository { owner, name } => write!(formatter, "repository {owner}/{name}"),
         }
@@ -153,6 +163,7 @@ pub struct GitHub {
     /// What is left of each credential's hour, by the last answer.
     budgets: Mutex<HashMap<CredentialKey, u64>>,
     sign_in: SignIn,
+    groups: Groups,
 }
 
 /// One call, before it is signed.
@@ -253,8 +264,9 @@ impl GitHub {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT)
             .https_only(config.api_url.starts_with("https:"))
+            .tls_certs_merge(config.authorities.clone())
             .build()
-            .expect("static settings that the client accepts");
+            .expect("static settings, and certificates that were tried when the configuration was read");
         Self {
             http,
             pacer: Pacer::new(config.points_per_minute),
@@ -262,13 +274,14 @@ impl GitHub {
             gate: Gate::default(),
             budgets: Mutex::default(),
             sign_in: SignIn::new(secret, clock.clone()),
+            groups: Groups::default(),
             clock,
         }
     }
 
     /// Where the runner for a job is registered.
     pub fn scope_of(&self, message: &JobMessage) -> Scope {
-        Scope::of(self.config.scope, message)
+        Scope::of(&self.config.scope, message)
     }
 
     /// Calls that are left of the hour to the credential that has the least, by the answers since the last question.
@@ -277,11 +290,12 @@ impl GitHub {
         std::mem::take(&mut *budgets).into_values().min()
     }
 
-    /// What a denial is remembered for: an organisation, or one repository where runners are registered there. A
-    /// repository that is archived or not selected for the App says nothing about its neighbours.
+    /// What a denial is remembered for: an enterprise, an organisation, or one repository where runners are registered
+    /// there. A repository that is archived or not selected for the App says nothing about its neighbours.
     fn subject(&self, account: &Account) -> String {
-        match &account.repository {
-            Some(repository) if self.config.scope == ScopeKind::Repo || !account.is_organization => {
+        match (&self.config.scope, &account.repository) {
+            (ScopeKind::Enterprise(slug), _) if account.is_organization => format!("enterprise {slug}"),
+            (kind, Some(repository)) if *kind == ScopeKind::Repo || !account.is_organization => {
                 format!("{}/{repository}", account.login)
             }
             _ => account.login.clone(),

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::accounts::page_of;
 use super::{Account, Call, GitHub, GitHubError};
+use crate::admission::Provenance;
 use crate::job::{JobId, OwnerId, RunId, RunnerId};
 
 /// Most items of a page. Source: GitHub's OpenAPI description.
@@ -53,13 +54,42 @@ pub struct Run {
     /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// What set it off, in GitHub's words; a fork that is gone can be told by nothing else.
+    #[serde(default)]
+    pub event: Option<String>,
     /// Its repository.
     pub repository: RunRepository,
+    /// Where its code comes from; absent where that is gone.
+    #[serde(default)]
+    pub head_repository: Option<HeadRepository>,
+}
+
+impl Run {
+    /// Who may have had a hand in what its jobs run.
+    pub fn provenance(&self) -> Provenance {
+        let is_from_fork = match &self.head_repository {
+            Some(head) => head.id != self.repository.id,
+            None => self.event.as_deref().is_none_or(|event| event.starts_with("pull_request")),
+        };
+        Provenance { is_public: !self.repository.private.unwrap_or(false), is_from_fork: Some(is_from_fork) }
+    }
+}
+
+/// The repository of a run's code.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HeadRepository {
+    /// Its id.
+    pub id: u64,
 }
 
 /// A run's repository.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RunRepository {
+    /// Its id.
+    pub id: u64,
+    /// Whether only some may see it; `internal` repositories are private, too.
+    #[serde(default)]
+    pub private: Option<bool>,
     /// Its name, without its owner.
     pub name: String,
     /// Whose it is.
@@ -179,6 +209,13 @@ impl GitHub {
             Err(GitHubError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// One run.
+    pub async fn run(&self, account: &Account, owner: &str, repository: &str, run: RunId) -> Result<Run, GitHubError> {
+        let id = run.to_string();
+        let call = Call::get(vec!["repos", owner, repository, "actions", "runs", &id], ACTIONS_READ);
+        self.call(account, call.about_jobs(owner, repository)).await
     }
 
     /// Whether a run has ended. GitHub was seen to leave jobs queued in runs that had.

@@ -30,6 +30,11 @@ const TOKEN_MARGIN: Duration = Duration::minutes(2);
 /// one, and each would find the same. Shorter than the pause before a quick repeat.
 const FAILURE_LIFETIME: Duration = Duration::milliseconds(50);
 
+/// Source: the enterprise routes in GitHub's OpenAPI description have `enabledForGitHubApps: false`.
+const NO_APP_FOR_ENTERPRISES: &str = "GitHub lets no App register an enterprise's runners: token must be a classic \
+                                      personal access token with manage_runners:enterprise and repo, in place of \
+                                      app_id and private_key";
+
 /// Keeps what has been signed in.
 pub(super) struct SignIn {
     secret: SecretReader,
@@ -143,6 +148,9 @@ impl GitHub {
         let identity = self.sign_in.identity().await?;
         let signer = match &*identity {
             Identity::Token(token) => return Ok((CredentialKey::Token, token.clone())),
+            Identity::App(_) if matches!(self.config.scope, ScopeKind::Enterprise(_)) => {
+                return Err(self.sign_in.secret.unusable(NO_APP_FOR_ENTERPRISES).into());
+            }
             Identity::App(signer) => signer,
         };
         let installation = match self.sign_in.known_installation(account).or(account.installation) {
@@ -239,11 +247,14 @@ impl GitHub {
 
     /// What a token is narrowed down to, whatever else the App may do.
     fn permissions(&self, account: &Account) -> serde_json::Value {
-        match self.config.scope {
+        match &self.config.scope {
             ScopeKind::Org if account.is_organization => {
                 serde_json::json!({ "organization_self_hosted_runners": "write", "actions": "read" })
             }
-            ScopeKind::Org | ScopeKind::Repo => serde_json::json!({ "administration": "write", "actions": "read" }),
+            // An enterprise's runners are beyond any App, which is told before a token is asked for.
+            ScopeKind::Org | ScopeKind::Repo | ScopeKind::Enterprise(_) => {
+                serde_json::json!({ "administration": "write", "actions": "read" })
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use cleaner::plan::{Seen, SeenPlace, Settings, plan_cleanup};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use jitgate::classes::RunnerClasses;
+use jitgate::classes::{Asked, RunnerClasses};
+use jitgate::config::WebhookConfig;
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Account, Place, Runner, RunnerStatus, Scope};
 use jitgate::job::RunnerId;
@@ -31,7 +32,9 @@ fn deliveries(criterion: &mut Criterion) {
     let missing = (12 * 1024_usize).saturating_sub(event.bytes().len());
     let body = event.with("/repository/description", json!("~".repeat(missing))).bytes();
     let signature = sign(WEBHOOK_SECRET, &body);
-    let classes = classes();
+    let (classes, queue) = (runner_classes().to_string(), "https://sqs.eu-central-1.amazonaws.com/1/jobs");
+    let variables = [("JOB_QUEUE_URL", queue), ("GITHUB_SECRET_ID", "jitgate/github"), ("RUNNER_CLASSES", &classes)];
+    let config = WebhookConfig::from_environment(&variables.into_iter().collect()).expect("a complete environment");
     let mut group = criterion.benchmark_group("delivery of 12 KB");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("verify", |bencher| {
@@ -41,7 +44,7 @@ fn deliveries(criterion: &mut Criterion) {
         });
     });
     group.bench_function("read", |bencher| {
-        bencher.iter(|| delivery::read("workflow_job", "id", black_box(&body), &classes, NOW));
+        bencher.iter(|| delivery::read("workflow_job", "id", black_box(&body), &config, NOW));
     });
     group.finish();
 }
@@ -59,7 +62,10 @@ fn fitting(criterion: &mut Criterion) {
     let [first, last, none] = ["size-0", "size-49", "size-50"].map(|size| ["linux".to_owned(), size.to_owned()]);
     let mut group = criterion.benchmark_group("labels among 50 classes");
     for (name, labels) in [("first", first), ("last", last), ("none", none)] {
-        group.bench_function(name, |bencher| bencher.iter(|| classes.fit(black_box(&labels)).is_ok()));
+        group.bench_function(name, |bencher| {
+            let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+            bencher.iter(|| classes.fit(black_box(&asked)).is_ok());
+        });
     }
     group.finish();
 }

@@ -30,7 +30,7 @@ mod tests;
 
 pub use events::{Started, TaskChange};
 pub use limits::{Limit, Rate};
-pub use task::{Provider, Status, StopCode, Task, TaskDefinition};
+pub use task::{Provider, Resources, Status, StopCode, Task, TaskDefinition};
 
 use refusal::Refusal;
 use state::State;

@@ -16,6 +16,10 @@ pub struct Knobs {
     pub workers: Option<usize>,
     /// The jobs come within this time; absent for whatever the seed says, from a burst to a trickle.
     pub within: Option<Duration>,
+    /// When the jobs come, if nothing of it is left to the seed; they are all alike then.
+    pub arrivals: Vec<Duration>,
+    /// The account's quota for Fargate On-Demand, in vCPUs of which a job needs one; absent for none.
+    pub vcpus: Option<u32>,
     /// How long a job works, in seconds.
     pub work: RangeInclusive<u64>,
     /// The share of jobs that belong to a second organisation.
@@ -52,6 +56,8 @@ impl Knobs {
             jobs,
             workers: None,
             within: None,
+            arrivals: Vec::new(),
+            vcpus: None,
             work: 30..=600,
             elsewhere: 0.2,
             alike: 0.4,
@@ -72,6 +78,8 @@ impl Knobs {
             jobs,
             workers: None,
             within: None,
+            arrivals: Vec::new(),
+            vcpus: None,
             work: 30..=600,
             elsewhere: 0.0,
             alike: 0.0,
@@ -136,6 +144,19 @@ pub(super) struct PlannedJob {
     pub(super) cancelled_after: Option<Duration>,
 }
 
+impl PlannedJob {
+    fn ordinary(at: Duration) -> Self {
+        Self {
+            at,
+            owner: crate::github::ORGANIZATION,
+            repository: "monorepo".to_owned(),
+            labels: vec![COMMON_LABEL.to_owned()],
+            told_again_after: None,
+            cancelled_after: None,
+        }
+    }
+}
+
 /// For a while no more than so many tasks are to be had.
 #[derive(Clone, Debug)]
 pub(super) struct Shortage {
@@ -152,6 +173,8 @@ pub(super) struct Plan {
     pub(super) shortages: Vec<Shortage>,
     /// The most tasks of each kind of capacity at any time; absent for no limit.
     pub(super) most_tasks: Option<u32>,
+    /// The most runners of the class; absent for no limit.
+    pub(super) max_runners: Option<u32>,
     pub(super) repository_scope: bool,
     pub(super) spot_first: bool,
     /// Whether the workers' SDK repeats what fails, as it does in production.
@@ -184,15 +207,12 @@ impl Plan {
         let within = [10, 60 + number, 600 + 6 * number, 1800 + 10 * number];
         let within = Duration::from_secs(within[usize::try_from(chance.below(4)).expect("few")]);
         let within = knobs.within.unwrap_or(within);
-        let mut sets = label_sets();
-        chance.shuffle(&mut sets);
-        assert!(knobs.jobs <= sets.len(), "no more than {} jobs have labels of their own", sets.len());
-        let mut jobs: Vec<_> = sets
-            .into_iter()
-            .take(knobs.jobs)
-            .map(|labels| Self::draw_job(&mut chance, knobs, within, labels))
-            .collect();
-        jobs.sort_by_key(|job| job.at);
+        let is_drawn = knobs.arrivals.is_empty();
+        let jobs = if is_drawn {
+            Self::draw_jobs(&mut chance, knobs, within)
+        } else {
+            knobs.arrivals.iter().map(|at| PlannedJob::ordinary(*at)).collect()
+        };
         let most_tasks = u32::try_from(number / 3 + 2).expect("not that many");
         let mut shortages = Vec::new();
         if knobs.weather {
@@ -209,11 +229,28 @@ impl Plan {
             workers: knobs.workers.unwrap_or(workers),
             shortages,
             most_tasks: (knobs.weather && chance.happens(0.7)).then_some(most_tasks),
-            repository_scope: chance.happens(0.3),
-            spot_first: chance.happens(0.5),
-            sdk_retries: chance.happens(0.5),
+            max_runners: Self::draw_limit(seed, knobs),
+            repository_scope: is_drawn && chance.happens(0.3),
+            spot_first: is_drawn && chance.happens(0.5),
+            sdk_retries: !is_drawn || chance.happens(0.5),
             appear: if knobs.weather { chance.seconds(0, 8) } else { Duration::ZERO },
         }
+    }
+
+    fn draw_jobs(chance: &mut Chance, knobs: &Knobs, within: Duration) -> Vec<PlannedJob> {
+        let mut sets = label_sets();
+        chance.shuffle(&mut sets);
+        assert!(knobs.jobs <= sets.len(), "no more than {} jobs have labels of their own", sets.len());
+        let sets = sets.into_iter().take(knobs.jobs);
+        let mut jobs: Vec<_> = sets.map(|labels| Self::draw_job(chance, knobs, within, labels)).collect();
+        jobs.sort_by_key(|job| job.at);
+        jobs
+    }
+
+    fn draw_limit(seed: u64, knobs: &Knobs) -> Option<u32> {
+        let mut chance = Chance::new(seed, "limit");
+        let limit = u32::try_from(knobs.jobs / 4 + 3).expect("not that many");
+        (knobs.weather && chance.happens(0.4)).then_some(limit)
     }
 
     fn draw_job(chance: &mut Chance, knobs: &Knobs, within: Duration, labels: Vec<String>) -> PlannedJob {
@@ -243,4 +280,15 @@ fn label_sets() -> Vec<Vec<String>> {
         .filter(|bits| bits.count_ones() == OWN_LABELS)
         .map(|bits| (0..LABELS).filter(|number| bits & (1 << number) != 0).map(label).collect())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_of_the_usual_storms_have_a_limit_and_some_have_none() {
+        let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).max_runners).collect();
+        assert!(limits.contains(&Some(18)) && limits.contains(&None), "{limits:?}");
+    }
 }

@@ -205,7 +205,7 @@ impl State {
             event = event.owner_id(account.id);
         }
         if let Some(repository) = self.known_repository(&job.owner, &job.repository) {
-            event = event.with("/repository/id", json!(repository.id));
+            event = event.with("/repository/id", json!(repository.id)).public(repository.is_public);
         }
         event = event
             .action(action)
@@ -234,6 +234,13 @@ impl State {
     pub(super) fn take_unsent(&mut self) -> Vec<Delivery> {
         let ids = std::mem::take(&mut self.unsent);
         ids.into_iter().filter_map(|id| self.deliveries.get(&id)).filter_map(delivery).collect()
+    }
+
+    /// Takes back the delivery of a job that was made last, if nobody has taken it to send.
+    pub(super) fn withdraw_unsent(&mut self, job: JobId) -> Option<u64> {
+        let (id, _) = self.last_delivery_of(job)?;
+        let waiting = self.unsent.iter().position(|unsent| *unsent == id)?;
+        Some(self.unsent.remove(waiting))
     }
 
     pub(super) fn record_outcome(&mut self, id: u64, outcome: Outcome, now: OffsetDateTime) {

@@ -23,7 +23,9 @@ pub struct JobSpec {
     pub(super) run: Option<RunId>,
     pub(super) id: Option<JobId>,
     pub(super) waiting: bool,
+    pub(super) fork: Option<String>,
     pub(super) example: Option<usize>,
+    pub(super) queued_at: Option<OffsetDateTime>,
 }
 
 impl JobSpec {
@@ -38,7 +40,9 @@ impl JobSpec {
             run: None,
             id: None,
             waiting: false,
+            fork: None,
             example: None,
+            queued_at: None,
         }
     }
 
@@ -85,6 +89,20 @@ impl JobSpec {
         self
     }
 
+    /// Queued in the past.
+    #[must_use]
+    pub fn queued_at(mut self, moment: OffsetDateTime) -> Self {
+        self.queued_at = Some(moment);
+        self
+    }
+
+    /// Of a pull request from that account's fork.
+    #[must_use]
+    pub fn from_fork_of(mut self, owner: &str) -> Self {
+        self.fork = Some(owner.to_owned());
+        self
+    }
+
     /// Its deliveries look like this one of GitHub's examples.
     #[must_use]
     pub fn like_example(mut self, number: usize) -> Self {
@@ -95,11 +113,15 @@ impl JobSpec {
 
 impl State {
     pub(super) fn create_job(&mut self, spec: JobSpec, now: OffsetDateTime) -> JobId {
+        let now = spec.queued_at.unwrap_or(now);
         let repository = self.repository(&spec.owner, &spec.repository);
         let id = spec.id.map_or_else(|| next(&mut self.counters.job), |id| id.0);
         let run_id = spec.run.map_or_else(|| next(&mut self.counters.run), |run| run.0);
         let status = if spec.waiting { JobStatus::Waiting } else { JobStatus::Queued };
-        let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, jobs: BTreeSet::new() };
+        let event = if spec.fork.is_some() { "pull_request" } else { "push" }.to_owned();
+        let fork = spec.fork.as_ref().map(|owner| self.repository(owner, &spec.repository));
+        let jobs = BTreeSet::new();
+        let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, event, fork, jobs };
         self.runs.entry(run_id).or_insert(new).jobs.insert(id);
         let job = Job {
             id: JobId(id),

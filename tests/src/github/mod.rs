@@ -174,6 +174,15 @@ impl GitHub {
         self.state().0.repository(owner, name);
     }
 
+    /// Anybody may see the repository from now on, and fork it.
+    pub fn publish(&self, owner: &str, name: &str) {
+        let mut state = self.state().0;
+        state.repository(owner, name);
+        if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
+            repository.is_public = true;
+        }
+    }
+
     /// Installs the App on an account with all that jitgate needs; on an organisation, if there is no such account.
     pub fn install_app(&self, login: &str) -> InstallationId {
         let (mut state, now) = self.state();
@@ -223,6 +232,13 @@ impl GitHub {
     pub fn add_personal_token(&self, token: &str, scopes: &[&str]) {
         let scopes: BTreeSet<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         self.state().0.personal_tokens.insert(token.to_owned(), Arc::new(scopes));
+    }
+
+    /// Somebody deletes a runner group.
+    pub fn remove_runner_group(&self, scope: &Scope, id: u64) {
+        if let Some(groups) = self.state().0.groups.get_mut(scope) {
+            groups.remove(&id);
+        }
     }
 
     /// A runner group besides the default one, for all repositories or for some.
@@ -287,6 +303,9 @@ impl GitHub {
             state.installations.entry(id.0).or_insert(new);
         }
         let id = state.create_job(spec, now);
+        if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
+            repository.is_public = payload["repository"]["private"] == false;
+        }
         self.ring(&state);
         id
     }
@@ -466,6 +485,23 @@ impl GitHub {
     pub fn delivered(&self, id: u64, outcome: Outcome) {
         let (mut state, now) = self.state();
         state.record_outcome(id, outcome, now);
+    }
+
+    /// GitHub forgets the latest delivery of a job before anybody could send it: it is in no log, and is never made up
+    /// for. False if there was none to be sent.
+    pub fn forget_delivery(&self, job: JobId) -> bool {
+        let (mut state, _) = self.state();
+        state.withdraw_unsent(job).is_some_and(|id| state.deliveries.remove(&id).is_some())
+    }
+
+    /// The latest delivery of a job did not reach its receiver, back then. False if there was none to be sent.
+    pub fn lose_delivery(&self, job: JobId, at: OffsetDateTime) -> bool {
+        let (mut state, _) = self.state();
+        let lost = state.withdraw_unsent(job);
+        if let Some(id) = lost {
+            state.record_outcome(id, Outcome::unreachable(), at);
+        }
+        lost.is_some()
     }
 
     /// How sending a delivery went, if it has been sent.

@@ -125,7 +125,7 @@ pub(super) fn repository(repository: &Repository) -> Value {
         "name": repository.name,
         "full_name": full_name,
         "owner": account(&repository.owner),
-        "private": true,
+        "private": !repository.is_public,
         "html_url": format!("{WEB}/{full_name}"),
         "description": null,
         "fork": false,
@@ -326,7 +326,7 @@ pub(super) fn run(run: &Run, status: JobStatus, conclusion: Option<&str>) -> Val
         "display_title": "CI",
         "run_number": 1,
         "run_attempt": 1,
-        "event": "push",
+        "event": run.event,
         "status": status.as_str(),
         "conclusion": conclusion,
         "workflow_id": 1,
@@ -355,6 +355,6 @@ pub(super) fn run(run: &Run, status: JobStatus, conclusion: Option<&str>) -> Val
             "committer": { "name": "Mona", "email": "mona@github.example" },
         },
         "repository": repository_body,
-        "head_repository": repository_body,
+        "head_repository": run.fork.as_ref().map_or_else(|| repository_body.clone(), repository),
     })
 }

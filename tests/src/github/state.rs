@@ -77,6 +77,7 @@ pub(super) struct Repository {
     pub(super) id: u64,
     pub(super) owner: Account,
     pub(super) name: String,
+    pub(super) is_public: bool,
 }
 
 impl Repository {
@@ -209,6 +210,10 @@ pub(super) struct Run {
     pub(super) created_at: OffsetDateTime,
     /// GitHub calls the run completed although it has jobs that are not.
     pub(super) closed: bool,
+    /// What set it off.
+    pub(super) event: String,
+    /// The fork that its code comes from; absent for its own repository.
+    pub(super) fork: Option<Repository>,
     pub(super) jobs: BTreeSet<u64>,
 }
 
@@ -422,7 +427,7 @@ impl State {
         let owner = self.account(owner, AccountKind::Organization);
         let counter = &mut self.counters.repository;
         let key = (owner.login.to_lowercase(), name.to_lowercase());
-        let new = || Repository { id: next(counter), owner, name: name.to_owned() };
+        let new = || Repository { id: next(counter), owner, name: name.to_owned(), is_public: false };
         self.repositories.entry(key).or_insert_with(new).clone()
     }
 

@@ -1,4 +1,4 @@
-//! The functions' binaries: where they are, and how they get there.
+//! The functions' and other programs' binaries: where they are, and how they get there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,22 @@ impl Program {
     /// # Panics
     /// If it cannot be built; cargo has said why by then.
     pub fn function(name: &str) -> Self {
+        Self::built("--bin", name)
+    }
+
+    /// One of the workspace's examples, likewise.
+    ///
+    /// # Panics
+    /// If it cannot be built; cargo has said why by then.
+    pub fn example(name: &str) -> Self {
+        Self::built("--example", name)
+    }
+
+    fn built(kind: &'static str, name: &str) -> Self {
         static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
         // A test that failed to build does not keep others from trying.
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| build(name)).clone();
+        let path = built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| build(kind, name)).clone();
         Self { path, arguments: Vec::new(), name: name.to_owned() }
     }
 
@@ -37,7 +49,8 @@ impl Program {
         &self.name
     }
 
-    pub(super) fn command(&self) -> Command {
+    /// A process of it, still to be started.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments);
         command
@@ -45,7 +58,7 @@ impl Program {
 }
 
 /// Cargo knows best whether there is anything to do; it takes a moment if there isn't.
-fn build(name: &str) -> PathBuf {
+fn build(kind: &str, name: &str) -> PathBuf {
     let directory = profile_directory();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         None | Some("debug") => "dev",
@@ -56,19 +69,19 @@ fn build(name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         // Of the whole workspace, lest cargo choose fewer features and build all dependencies once more.
-        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
+        .args(["build", "--quiet", "--workspace", kind, name, "--profile", profile])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
         .arg(target)
         .output()
-        .unwrap_or_else(|cause| panic!("cannot run cargo to build the function {name}: {cause}"));
+        .unwrap_or_else(|cause| panic!("cannot run cargo to build {name}: {cause}"));
     assert!(
         output.status.success(),
-        "cargo could not build the function {name}, which this test runs:\n{}",
+        "cargo could not build {name}, which this test runs:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    directory.join(name)
+    if kind == "--example" { directory.join("examples").join(name) } else { directory.join(name) }
 }
 
 /// `target/debug`: tests run from `deps` in it, other programs from itself.

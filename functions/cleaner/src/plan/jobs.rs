@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use jitgate::ecs::TaskView;
 use jitgate::github::{JobState, Runner, RunnerStatus};
-use jitgate::job::{Attempt, JobId, JobMessage, RunnerId};
+use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 use time::{Duration, OffsetDateTime};
 
@@ -162,7 +162,8 @@ fn latest_tasks<'a>(settings: Settings<'_>, seen: Seen<'a>) -> HashMap<JobId, &'
 /// The question about the job of a task; `None` if the task does not carry its message.
 pub fn question_of(now: OffsetDateTime, settings: Settings<'_>, task: &TaskView, cause: Cause) -> Option<Question> {
     let (job, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
-    let message = task.message.clone().filter(|message| message.job_id == job)?;
+    let is_of_job = |message: &JobMessage| message.job_id == job && message.purpose == Purpose::Launch;
+    let message = task.message.clone().filter(is_of_job)?;
     let message = message.for_launch(attempt.next(), now);
     Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), thief: None })
 }

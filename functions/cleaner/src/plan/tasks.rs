@@ -7,7 +7,7 @@ use jitgate::github::{Runner, RunnerStatus};
 use jitgate::job::RunnerId;
 use time::{Duration, OffsetDateTime};
 
-use super::{Action, Places, Seen, Settings};
+use super::{Action, Places, Seen, Settings, warm};
 
 /// Two looks that shall agree are at least this far apart. `busy` was seen to lag by 25 to 60 seconds.
 pub const BETWEEN_LOOKS: Duration = Duration::seconds(90);
@@ -27,6 +27,7 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
     let places = Places::of(seen.places);
     let by_id: Vec<HashMap<RunnerId, &Runner>> =
         seen.places.iter().map(|seen| seen.runners.iter().map(|runner| (runner.id, runner)).collect()).collect();
+    let kept = warm::kept(now, settings, seen);
     let mut actions = Vec::new();
     for task in seen.live.iter().filter(|task| !task.is_over) {
         let (Some(id), Some(created_at)) = (task.runner_id, task.created_at) else { continue };
@@ -39,6 +40,7 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
         }
         let Some(place) = places.find(task) else { continue };
         let idle_limit = class.map_or(IDLE_LIMIT, |class| Duration::minutes(class.idle_minutes.into()));
+        let idle_limit = if kept.contains(&task.arn) { Duration::MAX } else { idle_limit };
         match by_id[place].get(&id) {
             None => actions.extend(without_registration(now, task, place, id, created_at)),
             Some(runner) if runner.never_connected() && now - created_at > NEVER_CAME => {

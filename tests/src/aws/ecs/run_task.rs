@@ -12,7 +12,7 @@ use super::in_millis;
 use super::reads::seconds;
 use super::refusal::{Refusal, invalid_parameter};
 use super::state::State;
-use super::task::{Provider, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
+use super::task::{Provider, Resources, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
 use crate::aws::answers;
 use crate::wire::Answer;
 
@@ -111,7 +111,7 @@ impl State {
         let overrides = Arc::new(complete_overrides(input.overrides.as_ref(), &definition));
         for _ in 0..input.count.unwrap_or(1) {
             let provider = placement.provider.index();
-            match self.limits[provider].refusal(self.used[provider], placement.cpu_units) {
+            match self.limits[provider].refusal(self.used[provider], placement.resources.cpu_units) {
                 Some(reason) => failures.push(json!({ "reason": reason })),
                 None => indexes.push(self.place(input, &cluster, &definition, &placement, &overrides)),
             }
@@ -139,7 +139,7 @@ impl State {
         if body.len() > LONGEST_OVERRIDES {
             check_length(input.overrides.as_ref())?;
         }
-        let cpu_units = check_overrides(input.overrides.as_ref(), definition)?;
+        let resources = check_overrides(input.overrides.as_ref(), definition)?;
         if let Some(started_by) = &input.started_by {
             let fits = started_by.len() <= LONGEST_STARTED_BY
                 && started_by.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-/_".contains(&byte));
@@ -151,7 +151,7 @@ impl State {
             return refuse("clientToken must be 1 to 64 visible ASCII characters.");
         }
         check_tags(&input.tags)?;
-        Ok(Placement { provider: choose(input)?, by_strategy: input.launch_type.is_none(), cpu_units })
+        Ok(Placement { provider: choose(input)?, by_strategy: input.launch_type.is_none(), resources })
     }
 
     fn check_network(&self, input: &RunTask) -> Result<(), Refusal> {
@@ -204,7 +204,7 @@ impl State {
             stopping_at: None,
             stopped_at: None,
             by_strategy: placement.by_strategy,
-            cpu_units: placement.cpu_units,
+            resources: placement.resources,
             visible_at: self.now.saturating_add(in_millis(self.pace.appear)),
             bad_start,
             version: 0,
@@ -229,7 +229,7 @@ impl State {
 struct Placement {
     provider: Provider,
     by_strategy: bool,
-    cpu_units: u32,
+    resources: Resources,
 }
 
 fn started(tasks: impl Iterator<Item = Value>, failures: &[Value]) -> Answer {
@@ -265,9 +265,10 @@ fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
     }
 }
 
-/// Answers the CPU units that the task will have.
-fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<u32, Refusal> {
-    let Some(overrides) = overrides else { return Ok(definition.cpu_units) };
+/// Answers what the task will have.
+fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<Resources, Refusal> {
+    let own = Resources { cpu_units: definition.cpu_units, memory: definition.memory, disk: 20 };
+    let Some(overrides) = overrides else { return Ok(own) };
     for container in overrides["containerOverrides"].as_array().into_iter().flatten() {
         let name = container["name"].as_str().unwrap_or_default();
         if name != definition.container {
@@ -276,9 +277,38 @@ fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Re
             )));
         }
     }
-    match overrides["cpu"].as_str() {
-        None => Ok(definition.cpu_units),
-        Some(cpu) => cpu.parse().map_err(|_| invalid_parameter("Invalid 'cpu' setting for task")),
+    let number = |key: &str, own: u32| match &overrides[key] {
+        Value::Null => Ok(own),
+        Value::String(text) => text.parse().map_err(|_| invalid_parameter(format!("Invalid '{key}' setting for task"))),
+        _ => Err(Refusal::new("SerializationException", "Expected a string.")),
+    };
+    let (cpu_units, memory) = (number("cpu", own.cpu_units)?, number("memory", own.memory)?);
+    if !has_fargate(cpu_units, memory) {
+        return Err(Refusal::new("ClientException", "No Fargate configuration exists for given values."));
+    }
+    let disk = match &overrides["ephemeralStorage"] {
+        Value::Null => own.disk,
+        storage => match storage["sizeInGiB"].as_u64() {
+            Some(size @ 21..=200) => u32::try_from(size).expect("200 at most"),
+            _ => return Err(invalid_parameter("Ephemeral storage must be between 21 and 200 GiB.")),
+        },
+    };
+    Ok(Resources { cpu_units, memory, disk })
+}
+
+/// Source: ECS's "Task size", written out apart from what is tested with it.
+fn has_fargate(cpu_units: u32, memory: u32) -> bool {
+    let gib = memory / 1024;
+    match cpu_units {
+        256 => [512, 1024, 2048].contains(&memory),
+        _ if !memory.is_multiple_of(1024) => false,
+        512 => (1..=4).contains(&gib),
+        1024 => (2..=8).contains(&gib),
+        2048 => (4..=16).contains(&gib),
+        4096 => (8..=30).contains(&gib),
+        8192 => (16..=60).contains(&gib) && gib.is_multiple_of(4),
+        16384 => (32..=120).contains(&gib) && gib.is_multiple_of(8),
+        _ => false,
     }
 }
 

@@ -87,7 +87,7 @@ impl State {
         }
         let used = &mut self.used[task.provider.index()];
         used.tasks += 1;
-        used.cpu_units += task.cpu_units;
+        used.cpu_units += task.resources.cpu_units;
         self.wanted.insert(index);
         self.tasks.push(task);
         self.record(index);
@@ -213,7 +213,7 @@ impl State {
         }
         let used = &mut self.used[task.provider.index()];
         used.tasks -= 1;
-        used.cpu_units -= task.cpu_units;
+        used.cpu_units -= task.resources.cpu_units;
         let arn = task.arn.clone();
         self.record(index);
         self.tell(&TaskChange::Stopped { task: arn });

@@ -34,6 +34,17 @@ impl TaskDefinition {
     }
 }
 
+/// What a task has: the task definition's, or what the request put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// CPU units, of which 1,024 are one vCPU.
+    pub cpu_units: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Disk in GiB.
+    pub disk: u32,
+}
+
 /// What kind of capacity a task runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
@@ -131,6 +142,8 @@ pub struct Task {
     pub definition: Arc<TaskDefinition>,
     /// What it runs on.
     pub provider: Provider,
+    /// What it has.
+    pub resources: Resources,
     /// Its subnets and security groups, as the request gave them.
     pub network: Arc<Value>,
     /// What started it, in the caller's words.
@@ -156,7 +169,6 @@ pub struct Task {
     /// When it was over.
     pub stopped_at: Option<i64>,
     pub(super) by_strategy: bool,
-    pub(super) cpu_units: u32,
     pub(super) visible_at: i64,
     pub(super) bad_start: Option<String>,
     pub(super) version: u32,
@@ -215,7 +227,7 @@ impl Task {
             "availabilityZone": format!("{REGION}a"),
             "clusterArn": cluster_arn(&self.cluster),
             "containers": [],
-            "cpu": self.cpu_units.to_string(),
+            "cpu": self.resources.cpu_units.to_string(),
             "createdAt": moment(self.created_at),
             "desiredStatus": self.desired_status(),
             "enableExecuteCommand": false,
@@ -223,7 +235,8 @@ impl Task {
             "healthStatus": "UNKNOWN",
             "lastStatus": self.status.as_str(),
             "launchType": "FARGATE",
-            "memory": self.definition.memory.to_string(),
+            "ephemeralStorage": { "sizeInGiB": self.resources.disk },
+            "memory": self.resources.memory.to_string(),
             "overrides": *self.overrides,
             "platformFamily": "Linux",
             "platformVersion": "1.4.0",

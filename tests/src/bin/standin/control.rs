@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::Method;
+use jitgate::job::JobId;
 use jitgate_tests::github::courier::Courier;
 use jitgate_tests::github::{GitHub, JobSpec, ORGANIZATION, Outcome, Scope, answers};
 use jitgate_tests::payloads::WorkflowJobEvent;
@@ -16,12 +17,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::fates::{Fate, Fates};
+
 const PREFIX: &str = "/_standin/";
 
 /// GitHub, and the control API beside it.
 pub(crate) struct Standin {
     github: GitHub,
     courier: Arc<Courier>,
+    fates: Fates,
     sent_by_hand: AtomicU64,
 }
 
@@ -33,10 +37,39 @@ struct NewJob {
     name: String,
     #[serde(default)]
     example: usize,
+    /// How long it has been queued already.
+    #[serde(default)]
+    minutes_ago: u32,
+    #[serde(default)]
+    told: Told,
+    #[serde(default)]
+    fate: Option<Fate>,
+    /// It is cancelled as soon as `queued` has been delivered, and nobody is told.
+    #[serde(default)]
+    cancelled: bool,
+}
+
+/// What becomes of the delivery of `queued`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Told {
+    #[default]
+    AtOnce,
+    /// It did not arrive when the job was queued, and stands in the hook's log as failed.
+    InVain,
+    /// GitHub forgot to make it.
+    Never,
 }
 
 fn build() -> String {
     "build".to_owned()
+}
+
+/// Somebody cancels a job, and hooks hear of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    job_id: JobId,
 }
 
 #[derive(Deserialize)]
@@ -73,8 +106,8 @@ fn workflow_job() -> String {
 }
 
 impl Standin {
-    pub(crate) fn new(github: GitHub, courier: Arc<Courier>) -> Self {
-        Self { github, courier, sent_by_hand: AtomicU64::new(0) }
+    pub(crate) fn new(github: GitHub, courier: Arc<Courier>, fates: Fates) -> Self {
+        Self { github, courier, fates, sent_by_hand: AtomicU64::new(0) }
     }
 
     async fn control(&self, what: &str, request: &Request) -> Answer {
@@ -83,6 +116,10 @@ impl Standin {
                 Ok(job) => Ok(self.queue_job(job).await),
                 Err(problem) => Err(problem),
             },
+            (&Method::POST, "cancellations") => read(request).map(|job: Cancellation| {
+                self.github.cancel_job(job.job_id);
+                wire::json(200, &json!({ "job_id": job.job_id }))
+            }),
             (&Method::POST, "runners") => read(request).map(|runner| self.add_runner(&runner)),
             (&Method::POST, "deliveries") => match read(request) {
                 Ok(delivery) => Ok(self.send(delivery).await),
@@ -95,14 +132,8 @@ impl Standin {
         done.unwrap_or_else(|problem| answers::error(400, &problem))
     }
 
-    async fn queue_job(&self, job: NewJob) -> Answer {
-        let example = WorkflowJobEvent::example(job.example);
-        let repository = example.json()["repository"]["name"].as_str().unwrap_or("octo-repo");
-        let spec = JobSpec::labels(job.labels)
-            .named(&job.name)
-            .in_repository(ORGANIZATION, repository)
-            .like_example(job.example);
-        let job = self.github.queue_job(spec);
+    async fn queue_job(&self, new: NewJob) -> Answer {
+        let job = self.create_job(&new);
         let delivery = match self.github.last_delivery_of(job) {
             None => Value::Null,
             Some((id, guid)) => {
@@ -110,7 +141,33 @@ impl Standin {
                 json!({ "id": guid, "status": outcome.status, "body": outcome.body })
             }
         };
+        if new.cancelled {
+            self.github.cancel_job(job);
+            self.github.forget_delivery(job);
+        }
         wire::json(201, &json!({ "job_id": job, "delivery": delivery }))
+    }
+
+    /// Does not await: what is said of the delivery holds before the courier could take it.
+    fn create_job(&self, job: &NewJob) -> JobId {
+        let queued_at = self.github.clock().now() - Duration::from_mins(job.minutes_ago.into());
+        let example = WorkflowJobEvent::example(job.example);
+        let repository = example.json()["repository"]["name"].as_str().unwrap_or("octo-repo");
+        let spec = JobSpec::labels(job.labels.clone())
+            .named(&job.name)
+            .in_repository(ORGANIZATION, repository)
+            .like_example(job.example)
+            .queued_at(queued_at);
+        let id = self.github.queue_job(spec);
+        match job.told {
+            Told::AtOnce => true,
+            Told::InVain => self.github.lose_delivery(id, queued_at),
+            Told::Never => self.github.forget_delivery(id),
+        };
+        if let Some(fate) = job.fate {
+            self.fates.decide(id, fate);
+        }
+        id
     }
 
     /// The courier sends it, and gives up in time.
@@ -246,7 +303,7 @@ mod tests {
             let github = GitHub::new(Clock::system());
             github.add_hook(HookTarget::App, &there.url());
             let courier = Arc::new(Courier::new(github.clone(), there.url(), None, "a secret".to_owned()));
-            let endpoint = serve(Arc::new(Standin::new(github, Arc::clone(&courier)))).await;
+            let endpoint = serve(Arc::new(Standin::new(github, Arc::clone(&courier), Fates::default()))).await;
             tokio::spawn(courier.run());
             let http = reqwest::Client::builder().no_proxy().build().unwrap();
             Self { endpoint, webhook, _webhook_endpoint: there, http }
@@ -280,6 +337,24 @@ mod tests {
         let events: Vec<&Value> = timeline["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
         assert_eq!(events, ["queued", "delivered"]);
         assert_eq!(bench.post("jobs", json!({ "label": [] })).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_can_fail_or_be_forgotten() {
+        let bench = Bench::new().await;
+        let lost = json!({ "labels": ["fargate"], "minutes_ago": 2, "told": "in-vain" });
+        assert_eq!(bench.post("jobs", lost).await.1["delivery"]["status"], 502);
+        let untold = json!({ "labels": ["fargate"], "minutes_ago": 6, "told": "never" });
+        assert_eq!(bench.post("jobs", untold).await.1["delivery"], Value::Null);
+        let cancelled = json!({ "labels": ["fargate"], "cancelled": true });
+        assert_eq!(bench.post("jobs", cancelled).await.1["delivery"]["status"], 202);
+        let jobs = bench.get("state").await["jobs"].clone();
+        let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["status"]).collect();
+        assert_eq!(states, ["queued", "queued", "completed"]);
+        assert_eq!(bench.webhook.0.lock().unwrap().len(), 1, "only the last one's `queued` was sent");
+        let first = bench.get("state").await["jobs"][0]["id"].clone();
+        assert_eq!(bench.post("cancellations", json!({ "job_id": first })).await.0, 200);
+        assert_eq!(bench.get("state").await["jobs"][0]["status"], "completed");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod args;
 mod control;
+mod fates;
 mod watcher;
 
 use std::io::{self, Write as _};
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::control::Standin;
+use crate::fates::Fates;
 use crate::watcher::Watcher;
 
 #[tokio::main(flavor = "current_thread")]
@@ -37,12 +39,13 @@ async fn run() -> Result<(), String> {
         .map_err(|error| format!("--app-public-key: not a public key in PEM: {error}"))?;
     github.add_hook(HookTarget::App, &args.webhook_url);
     let courier = Arc::new(Courier::new(github.clone(), args.webhook_url, args.webhook_host, args.webhook_secret));
-    let standin = Standin::new(github.clone(), Arc::clone(&courier));
+    let fates = Fates::default();
+    let standin = Standin::new(github.clone(), Arc::clone(&courier), fates.clone());
     let endpoint = wire::serve_on(Arc::new(standin), args.listen)
         .await
         .map_err(|error| format!("--listen: cannot listen on {}: {error}", args.listen))?;
     tokio::spawn(courier.run());
-    tokio::spawn(Watcher::new(github, &args.aws_endpoint, args.cluster, args.job_time).run());
+    tokio::spawn(Watcher::new(github, fates, &args.aws_endpoint, args.cluster, args.job_time).run());
 
     writeln!(io::stdout(), "listening on {}", endpoint.url()).map_err(|error| format!("standard output: {error}"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;

@@ -9,9 +9,11 @@ use aws_sdk_ecs::error::DisplayErrorContext;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use jitgate::job::JobId;
 use jitgate_tests::github::GitHub;
-use jitgate_tests::runner::{JIT_CONFIG_VARIABLE, Runner};
+use jitgate_tests::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::fates::{Fate, Fates};
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -31,6 +33,7 @@ struct Living {
 /// Starts a runner for each new task, and kills those whose task was stopped.
 pub(crate) struct Watcher {
     github: GitHub,
+    fates: Fates,
     ecs: Client,
     cluster: String,
     job_time: Duration,
@@ -38,7 +41,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(github: GitHub, endpoint: &str, cluster: String, job_time: Duration) -> Self {
+    pub(crate) fn new(github: GitHub, fates: Fates, endpoint: &str, cluster: String, job_time: Duration) -> Self {
         let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
         // An emulator takes any credentials, but some read the account from them.
         let credentials = Credentials::new(
@@ -54,7 +57,7 @@ impl Watcher {
             .credentials_provider(credentials)
             .endpoint_url(endpoint)
             .build();
-        Self { github, ecs: Client::from_conf(config), cluster, job_time, living: HashMap::new() }
+        Self { github, fates, ecs: Client::from_conf(config), cluster, job_time, living: HashMap::new() }
     }
 
     /// For ever: a look that fails is followed by another.
@@ -110,25 +113,39 @@ impl Watcher {
         if task.last_status() != Some("RUNNING") {
             return;
         }
-        self.github.note(self.job_of(task), "task_started", arn.rsplit('/').next().unwrap_or(arn).to_owned());
-        let runner = jit_config(task).and_then(|config| Runner::start(&self.github, config, self.job_time).ok());
+        let job = self.job_of(task);
+        self.github.note(job, "task_started", arn.rsplit('/').next().unwrap_or(arn).to_owned());
+        let fate = job.and_then(|job| self.fates.meet(job));
+        let runner = jit_config(task).filter(|_| !matches!(fate, Some(Fate::NeverStarts | Fate::Slow)));
+        let runner = runner.and_then(|config| Runner::start(&self.github, config, self.job_time).ok());
+        let reason = match fate {
+            Some(Fate::NeverStarts) => "CannotPullContainerError: the image was not found",
+            _ => "Essential container in task exited",
+        };
         let (kill, killed) = oneshot::channel();
         let (ecs, cluster, arn) = (self.ecs.clone(), self.cluster.clone(), arn.to_owned());
         let task = arn.clone();
         let life = tokio::spawn(async move {
+            // A sender that was dropped is no kill.
+            let killed = async {
+                if killed.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let mut killed = std::pin::pin!(killed);
+            if fate == Some(Fate::Slow) {
+                return killed.await;
+            }
             if let Some(runner) = runner {
-                // A sender that was dropped is no kill.
-                let killed = async {
-                    if killed.await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                runner.run(STEP, killed).await;
+                let end = runner.run(STEP, &mut killed).await;
+                if fate == Some(Fate::Hangs) && matches!(end, Step::Finished(_)) {
+                    return killed.await;
+                }
             } else {
-                tracing::warn!("task {task}: no runner can start with what its override says");
+                tracing::warn!("task {task}: no runner starts");
             }
             // Its container has exited, which an emulator cannot see.
-            let stop = ecs.stop_task().cluster(cluster).task(&task).reason("Essential container in task exited");
+            let stop = ecs.stop_task().cluster(cluster).task(&task).reason(reason);
             if let Err(error) = stop.send().await {
                 tracing::warn!("failed to stop task {task}: {}", DisplayErrorContext(error));
             }

@@ -1,0 +1,144 @@
+"""The commands that the docs tell people to type, and where each of them is run by a test.
+
+A block marked `sh` is run: word by word by the newcomer's way (`newcomer.py`), or its commands stand below. A block
+marked `sh account` needs what no test has: AWS where the emulator is not, GitHub, a published release, Docker. There is
+no third kind, and the same goes for commands within the text.
+"""
+
+import re
+from dataclasses import dataclass
+
+from checkout import ROOT
+from terminal import Problem
+
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").glob("*.md")),
+    *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "infra").glob("*/README.md")),
+]
+
+NEWCOMER = [
+    ("README.md", "1. The stack"),
+    ("README.md", "3. The secret"),
+    ("README.md", "The dead-letter queue"),
+    ("docs/OPERATIONS.md", "One function alone"),
+    ("docs/OPERATIONS.md", "Upgrading"),
+    ("docs/OPERATIONS.md", "The secret"),
+    ("docs/OPERATIONS.md", "Removing everything"),
+]
+"""Below which headings `newcomer.py` runs every block marked `sh`."""
+
+RUN_BY = {
+    "bash .ci/run": (".github/workflows/ci.yml", "bash .ci/run"),
+    "cargo clippy --workspace --all-targets -- -D warnings": (".ci/run", "clippy --locked --workspace --all-targets"),
+    "cargo run --example explain -- --labels fargate,cpu=4 --classes classes.json": (
+        "tests/tests/explain.rs",
+        "cargo run --example explain -- ",
+    ),
+    "cargo run --example explain -- --labels fargate,cpu=4,memory=16 --classes classes.json"
+    " --repository octo-org/octo-repo": ("tests/tests/explain.rs", "cargo run --example explain -- "),
+    "cargo fmt --all --check": (".ci/run", "cargo fmt --all --check"),
+    "cargo run --example explain -- --labels fargate,cpu=4 --classes classes.json": (
+        EXPLAIN := (
+            "tests/tests/explain.rs",
+            'Program::example("explain")',
+        )
+    ),
+    "cargo run --example explain -- --labels fargate,cpu=4,memory=16 --classes classes.json --repository "
+    "octo-org/octo-repo": EXPLAIN,
+    "cargo test -p jitgate-tests --test webhook": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
+    "cargo test -p worker": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
+    "make": ("infra/local/play_checks.py", '"make"'),
+    "make demo": ("infra/local/__main__.py", "demo.run(running, checks)"),
+    "make deployed": ("infra/local/__main__.py", "return _deployed(binaries)"),
+    "make down": ("infra/local/play_checks.py", '"down"'),
+    "make lint": (".ci/run", "infra/local lint"),
+    "make reference": ("infra/local/lint.py", "terraform_reference.check()"),
+    "make test": (".ci/run", 'make PYTHON="$PYTHON" test'),
+    "make up": ("infra/local/play_checks.py", '"up"'),
+    "npm ci": ("infra/local/toolchain.py", '"npm", "ci"'),
+    "python3 infra/local/release.py x86_64 release": (".github/workflows/release.yml", "infra/local/release.py"),
+    "python3 infra/local/reproducible.py": (".github/workflows/ci.yml", "infra/local/reproducible.py"),
+    'RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps': (".ci/run", "cargo doc --locked --no-deps"),
+    "sam delete --stack-name STACK": ("infra/local/newcomer.py", "sam delete --stack-name STACK"),
+    "sam validate --lint": ("infra/local/lint.py", '"validate", "--lint"'),
+    "terraform destroy": ("infra/local/terraform.py", '"destroy"'),
+}
+"""Commands, and the file that runs them, by what it says there."""
+
+TOO_LONG = {"make simulation"}
+"""Half an hour each. What they build is built by clippy."""
+
+NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
+"""Said of commands, not told to type."""
+
+ACCOUNT = {
+    "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
+    "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].stoppedReason'",
+    "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",
+    "sam build --beta-features",
+}
+"""Commands within the text that nothing runs here."""
+
+PROGRAMS = "aws|bash|cargo|curl|docker|gh|git|jq|make|npm|pip|pipx|python3|rustup|sam|terraform"
+
+OTHER_LANGUAGES = {"dockerfile", "hcl", "json", "mermaid", "rust", "text", "yaml"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block."""
+
+    document: str
+    heading: str
+    mark: str
+    text: str
+
+    def commands(self) -> list[str]:
+        """One for each line that is one; continued lines belong together."""
+        lines = re.sub(r"\\\n\s*", "", self.text).splitlines()
+        return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def blocks() -> list[Block]:
+    """All of them, in order."""
+    found = []
+    for document in DOCUMENTS:
+        heading, fence = "", None
+        for line in (ROOT / document).read_text().splitlines():
+            if fence is not None:
+                if line.strip() == "```":
+                    found.append(Block(document, heading, fence[0], "\n".join(fence[1:]) + "\n"))
+                    fence = None
+                else:
+                    fence.append(line)
+            elif line.strip().startswith("```"):
+                fence = [line.strip().removeprefix("```")]
+            elif line.startswith("#"):
+                heading = line.lstrip("#").strip()
+    return found
+
+
+def check() -> None:
+    """Complains of a command that no test runs and no mark excuses, and of a claim that is not true."""
+    problems = []
+    for block in blocks():
+        where = f"{block.document}, {block.heading}"
+        if block.mark in OTHER_LANGUAGES or block.mark == "sh account":
+            continue
+        if block.mark != "sh":
+            problems.append(f"{where}: a block is marked {block.mark!r}, which is neither `sh` nor `sh account`.")
+        elif (block.document, block.heading) not in NEWCOMER:
+            problems += [f"{where}: no test runs `{each}`." for each in block.commands() if each not in RUN_BY]
+    for document in DOCUMENTS:
+        text = re.sub(r"^```.*?^```$", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+        for command in re.findall(rf"`((?:[A-Z]+=(?:\"[^\"]*\"|\S+) )?(?:{PROGRAMS})(?: [^`\n]+)?)`", text):
+            if " " in command and command not in {*RUN_BY, *ACCOUNT, *NAMED, *TOO_LONG}:
+                problems.append(f"{document}: no test runs `{command}`.")
+    for command, (file, words) in RUN_BY.items():
+        if words not in (ROOT / file).read_text():
+            problems.append(f"{file} does not run `{command}` any more.")
+    if problems:
+        raise Problem("\n".join([*problems, "See infra/local/documents.py."]))

@@ -1,0 +1,73 @@
+"""Whether alarms and dashboard watch what the functions write."""
+
+import json
+from typing import Any
+
+from checks import Checks
+from deployment import STACK
+from stack import Stack
+
+NAMESPACE = "jitgate"
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+"""A metric and its dimensions: to CloudWatch, another dimension is another metric."""
+
+
+def check(stack: Stack, checks: Checks) -> None:
+    """After jobs have run: what was written is held against what is watched."""
+    written = _written(stack)
+    watched = _alarms(stack) | _dashboard(stack)
+    names = {name for name, _ in written}
+    unseen = {series for series in watched if series[0] in names and not _is_written(series, written)}
+    checks.that(
+        "alarms and dashboard watch metrics by the dimensions with which they are written",
+        {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted"} <= names and not unseen,
+        {"watched in vain": unseen, "written": names},
+    )
+
+
+def _is_written(series: Series, written: set[Series]) -> bool:
+    """By the same dimensions, if perhaps not by this function: each writes some metrics seldom."""
+    name, dimensions = series
+    others = {frozenset(pair for pair in of if pair[0] != "function") for is_, of in written if is_ == name}
+    return frozenset(pair for pair in dimensions if pair[0] != "function") in others
+
+
+def _written(stack: Stack) -> set[Series]:
+    logs = stack.aws.client("logs")
+    found: set[Series] = set()
+    for function in ("worker", "cleaner"):
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/jitgate/{STACK}/{function}")
+        for event in (event for page in pages for event in page["events"]):
+            if '"CloudWatchMetrics"' in event["message"]:
+                found |= _of_line(json.loads(event["message"]))
+    return found
+
+
+def _of_line(line: dict[str, Any]) -> set[Series]:
+    return {
+        (metric["Name"], frozenset((key, line[key]) for key in dimensions))
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        if directive["Namespace"] == NAMESPACE
+        for dimensions in directive["Dimensions"]
+        for metric in directive["Metrics"]
+    }
+
+
+def _alarms(stack: Stack) -> set[Series]:
+    alarms = stack.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {
+        (alarm["MetricName"], frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"]))
+        for alarm in alarms
+        if alarm["Namespace"] == NAMESPACE
+    }
+
+
+def _dashboard(stack: Stack) -> set[Series]:
+    body = json.loads(stack.aws.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"])
+    metrics = [metric[:-1] for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+    return {
+        (name, frozenset(zip(pairs[::2], pairs[1::2], strict=True)))
+        for namespace, name, *pairs in metrics
+        if namespace == NAMESPACE
+    }

@@ -1,0 +1,240 @@
+"""The docs, followed word by word: from a clone to a first job, and on to removing everything.
+
+The commands are those that stand in the documents (`documents.NEWCOMER`). What changes is what a reader changes, too:
+the words in capitals. And each program is told of the emulator: `aws` and `cargo lambda` by `--endpoint-url`, `sam` by
+the variable that it heeds.
+
+One command is not run: `sam build`, whose release builds take many minutes; a job of CI's does that. What it leaves
+behind, `.aws-sam/build`, is put there with the binaries that are at hand.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from botocore.exceptions import ClientError
+from samtranslator.yaml_helper import yaml_parse
+
+import documents
+import inventory
+import quirks
+from checkout import ROOT, TEMPLATE, VENV
+from checks import Checks
+from deployment import STACK, Deployment, deployment_of
+from emulator import REGION, ROOT_KEY, Emulator
+from terminal import Problem, paint, say
+
+APP_ID = "123456"
+
+KEY_FILE = "APP.private-key.pem"
+
+
+@dataclass
+class Newcomer:
+    """Somebody in a checkout of their own, at the emulator."""
+
+    aws: Emulator
+    folder: Path
+    words: dict[str, str] = field(default_factory=dict)
+    done: set[documents.Block] = field(default_factory=set)
+
+    def follow(self, document: str, heading: str, answers: str = "") -> str:
+        """Types every runnable block below a heading; gives back what was printed."""
+        printed = ""
+        found = [block for block in documents.blocks() if (block.document, block.heading) == (document, heading)]
+        for block in [block for block in found if block.mark == "sh"]:
+            self.words = self.words or _words(self.aws)
+            printed += self.type(block.text, answers)
+            self.done.add(block)
+        return printed
+
+    def type(self, text: str, answers: str = "") -> str:
+        """Runs what a reader makes of a block; a command that fails ends it."""
+        for line in text.splitlines():
+            if line.strip():
+                say(f"  {paint('$ ' + line, 'dim')}")
+        for word, value in self.words.items():
+            text = re.sub(rf"\b{re.escape(word)}\b", value, text)
+        script = f"set -euo pipefail\n{self._programs()}\n{text}"
+        (self.folder / "answers").write_text(answers)
+        with (self.folder / "answers").open() as stdin:
+            done = subprocess.run(
+                ["bash", "-c", script],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise Problem(f"A command of the docs failed:\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """Built from nothing: no profile of whoever runs this."""
+        return {
+            "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.aws.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+            "SAM_CLI_TELEMETRY": "0",
+            **ROOT_KEY,
+        }
+
+    def _programs(self) -> str:
+        """`aws` asks SQS elsewhere than `AWS_ENDPOINT_URL` says; cargo looks for `cargo-lambda` beside itself first."""
+        return f"""\
+aws() {{ command aws --endpoint-url {self.aws.url} "$@"; }}
+cargo() {{
+    [ "$1 $2" = "lambda deploy" ] || {{ echo "only to deploy" >&2; return 1; }}
+    cargo-lambda lambda deploy --endpoint-url {self.aws.url} --lambda-dir built "${{@:3}}"
+}}
+sam() {{ if [ "$1" = build ]; then true; else command sam "$@"; fi; }}"""
+
+
+def deploy(
+    aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str], scratch: Path
+) -> tuple[Deployment, Newcomer]:
+    """The README's first step, with its questions answered."""
+    newcomer = Newcomer(aws, _checkout(binaries, scratch))
+    newcomer.follow("README.md", "1. The stack", _answers(parameters))
+    return _deployment(aws), newcomer
+
+
+def fill_secret(newcomer: Newcomer, private_key: str) -> None:
+    """The README's third step, with the key that GitHub would have generated."""
+    (newcomer.folder / KEY_FILE).write_text(private_key)
+    newcomer.follow("README.md", "3. The secret")
+    left = [name for name in ("secret.json", KEY_FILE) if (newcomer.folder / name).exists()]
+    if left:
+        raise Problem(f"README, step 3, leaves secrets behind: {left}")
+
+
+def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
+    """The days after: looking, replacing a function, rotating the webhook secret."""
+    under_way = newcomer.follow("docs/OPERATIONS.md", "Upgrading")
+    checks.that("what is under way is told", "waiting" in under_way, under_way)
+    newcomer.follow("README.md", "The dead-letter queue")
+
+    before = _functions(newcomer.aws)
+    newcomer.follow("docs/OPERATIONS.md", "One function alone")
+    for name in ("webhook", "cleaner"):
+        [function] = [each for each in before if name.capitalize() in each]
+        newcomer.type(f"cargo lambda deploy --binary-name {name} {function}\n")
+    after = _functions(newcomer.aws)
+    changed = inventory.differences(before, after)
+    checks.that("`cargo lambda deploy` changes nothing of a function but its code", not changed, changed)
+
+    secrets = newcomer.aws.client("secretsmanager")
+    old = json.loads(secrets.get_secret_value(SecretId=deployed.secret_arn)["SecretString"])
+    newcomer.follow("docs/OPERATIONS.md", "The secret")
+    new = json.loads(secrets.get_secret_value(SecretId=deployed.secret_arn)["SecretString"])
+    checks.that(
+        "the webhook secret is another, and nothing else is",
+        new["webhook_secret"] != old["webhook_secret"]
+        and {**new, "webhook_secret": ""} == {**old, "webhook_secret": ""},
+        sorted(new),
+    )
+
+
+def remove(newcomer: Newcomer, checks: Checks) -> None:
+    """The way out, with its proof."""
+    newcomer.type(_in_the_text("docs/OPERATIONS.md", "sam delete --stack-name STACK"), "y\ny\n")
+    proof = newcomer.follow("docs/OPERATIONS.md", "Removing everything").split()
+    checks.that("after `sam delete` nothing is left, by the docs' own proof", set(proof) == {"[]"}, proof)
+    wanted = [block for block in documents.blocks() if (block.document, block.heading) in documents.NEWCOMER]
+    left = [block for block in wanted if block.mark == "sh" and block not in newcomer.done]
+    checks.that("every command that the docs call runnable was run as it stands there", not left, left)
+
+
+def _deployment(aws: Emulator) -> Deployment:
+    [stack] = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return deployment_of(aws, stack)
+
+
+def _words(aws: Emulator) -> dict[str, str]:
+    """What the words in capitals stand for, as soon as there is a stack."""
+    try:
+        deployed = _deployment(aws)
+    except ClientError:
+        return {}
+    functions = [each["FunctionName"] for each in aws.client("lambda").list_functions()["Functions"]]
+    urls = {"JOB_QUEUE": deployed.job_queue_url, "DEAD_LETTER_QUEUE": deployed.dead_letter_queue_url}
+    attributes = {
+        name: aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        for name, url in urls.items()
+    }
+    return {
+        "STACK": STACK,
+        "GITHUB_SECRET_ARN": deployed.secret_arn,
+        "SECRET": deployed.secret_arn,
+        "APP_ID": APP_ID,
+        "CLUSTER": deployed.cluster,
+        **{f"{name}_URL": url for name, url in urls.items()},
+        **{f"{name}_ARN": of_queue["QueueArn"] for name, of_queue in attributes.items()},
+        "WORKER_FUNCTION": next(name for name in functions if "Worker" in name),
+    }
+
+
+def _in_the_text(document: str, command: str) -> str:
+    """A command within the text, if it stands there."""
+    if f"`{command}`" not in (ROOT / document).read_text():
+        raise Problem(f"{document} does not say `{command}`.")
+    return f"{command}\n"
+
+
+def _checkout(binaries: dict[str, Path], scratch: Path) -> Path:
+    """A folder like a clone after `sam build` and `cargo lambda build`."""
+    folder = scratch / "clone"
+    folder.mkdir()
+    for name in ("Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "functions", "shared", "tests", "template.yaml"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("webhook", "worker", "cleaner"):
+        code = folder / "built" / name
+        code.mkdir(parents=True)
+        shutil.copy(binaries[name], code / "bootstrap")
+    template = yaml_parse(TEMPLATE.read_text())
+    for name, resource in list(template["Resources"].items()):
+        if resource["Type"] in quirks.UNKNOWN_TYPES:
+            del template["Resources"][name]
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = str(
+                folder / "built" / resource["Metadata"]["BuildProperties"]["Binary"]
+            )
+    built = folder / ".aws-sam" / "build"
+    built.mkdir(parents=True)
+    (built / "template.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(template)), sort_keys=False))
+    return folder
+
+
+def _answers(parameters: dict[str, str]) -> str:
+    """What is typed at the prompts of `sam deploy --guided`: the parameters in the template's order, else defaults."""
+    asked = yaml_parse(TEMPLATE.read_text())["Parameters"]
+    confirm_changes, create_roles, keep_on_failure = "", "", ""
+    no_authentication_is_fine = "y"
+    save, file, environment = "n", "", ""
+    lines = [STACK, REGION, *(parameters.get(name, "") for name in asked)]
+    lines += [confirm_changes, create_roles, keep_on_failure, no_authentication_is_fine, save, file, environment]
+    return "\n".join(lines) + "\n"
+
+
+def _functions(aws: Emulator) -> dict[str, dict[str, Any]]:
+    """How each function is set, without what each change of its code changes."""
+    of_code = {"CodeSha256", "CodeSize", "LastModified", "RevisionId", "Version"}
+    state = ("State", "StateReason", "StateReasonCode")
+    update = ("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode")
+    return {
+        each["FunctionName"]: {key: value for key, value in each.items() if key not in {*of_code, *state, *update}}
+        for each in aws.client("lambda").list_functions()["Functions"]
+    }

@@ -1,0 +1,88 @@
+//! Whose jobs are taken, whatever their labels.
+//!
+//! A workflow is code, and its jobs run in our network. Who may bring such code along is decided here: by account, by
+//! whether anybody may see the repository, and by whether the code comes from there at all.
+
+use std::str::FromStr;
+
+use crate::classes::RunnerClass;
+use crate::job::InstallationId;
+
+/// The accounts whose jobs are taken: by login, or by the id of the App's installation, which no renaming can move to
+/// somebody else. An empty list takes everybody whose deliveries are signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowList {
+    /// In lower case.
+    logins: Vec<String>,
+    installations: Vec<InstallationId>,
+}
+
+impl AllowList {
+    /// Whether an account's jobs are taken; `installation` is the one that told us of it, where one did.
+    pub fn includes(&self, owner: &str, installation: Option<InstallationId>) -> bool {
+        (self.logins.is_empty() && self.installations.is_empty())
+            || installation.is_some_and(|installation| self.installations.contains(&installation))
+            || self.logins.contains(&owner.to_lowercase())
+    }
+}
+
+impl FromStr for AllowList {
+    type Err = String;
+
+    /// A number is an installation's id, anything else a login.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut list = Self::default();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            if let Ok(id) = entry.parse() {
+                list.installations.push(InstallationId(id));
+            } else if entry.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+                list.logins.push(entry.to_lowercase());
+            } else {
+                return Err("logins of organisations or users, or ids of installations, separated by commas".to_owned());
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// Why a job is not taken although its labels fit a class.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwelcome {
+    /// The account is not on the list.
+    #[error("{0} is not among ALLOWED_INSTALLATIONS")]
+    Account(String),
+    /// Anybody may see the repository, fork it and open a pull request.
+    #[error("the repository is public, and class {0} does not take jobs of public repositories (public_repositories)")]
+    Public(String),
+    /// The code is that of whoever opened the pull request.
+    #[error("its run is of a fork, and class {0} does not take pull requests from forks (fork_pull_requests)")]
+    Fork(String),
+}
+
+/// What a job's repository and run are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// Whether anybody may see the repository.
+    pub is_public: bool,
+    /// Whether the run's code comes from another repository; `None` while nobody has asked.
+    pub is_from_fork: Option<bool>,
+}
+
+impl Provenance {
+    /// Whether the class takes such jobs. What is not known counts as harmless: it is asked about where it matters.
+    pub fn check(self, class: &RunnerClass) -> Result<(), Unwelcome> {
+        if self.is_public && !class.public_repositories {
+            return Err(Unwelcome::Public(class.name.clone()));
+        }
+        // A private repository can be forked only by those who may see it.
+        if self.is_public && !class.fork_pull_requests && self.is_from_fork == Some(true) {
+            return Err(Unwelcome::Fork(class.name.clone()));
+        }
+        Ok(())
+    }
+
+    /// Whether the class's answer depends on where the code comes from.
+    pub fn depends_on_run(self, class: &RunnerClass) -> bool {
+        self.is_public && class.public_repositories && !class.fork_pull_requests && self.is_from_fork.is_none()
+    }
+}

@@ -1,0 +1,285 @@
+//! Simulates days of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
+//! `docs/SIMULATION.md` and its plots.
+//!
+//! ```sh
+//! make simulation
+//! ```
+//!
+//! It is the chaos suite's engine with nothing going wrong: the real handlers over the wire, on a clock that costs no
+//! time. GitHub's stand-in has its hourly and its secondary limit, ECS's stand-in Fargate's vCPU quota and the rate of
+//! `RunTask`; calls take 20 to 600 ms, a task starts within 5 to 70 s, and a job works for 1 to 15 minutes.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jitgate_tests::chaos::{Knobs, Verdict, run};
+use plotters::prelude::{
+    BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, LineSeries, PathElement, RGBColor, SVGBackend, WHITE,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// The plots' size, in pixels.
+const SIZE: (u32, u32) = (900, 320);
+
+/// Waits are drawn for so many equal parts of the day.
+const PARTS: usize = 120;
+
+/// 900 points a minute, of which a registration costs 5.
+const PERMITTED_A_MINUTE: usize = 180;
+
+/// From this share of the permitted rate on, GitHub's secondary limit is what a burst waits for.
+const NEAR_THE_LIMIT: f64 = 0.8;
+
+const BEGIN: &str = "<!-- simulation -->";
+const END: &str = "<!-- /simulation -->";
+
+struct Scenario {
+    /// Also the plot's file.
+    name: &'static str,
+    title: &'static str,
+    arrivals: Vec<Duration>,
+    vcpus: u32,
+}
+
+/// All jobs of one matrix, at once.
+fn matrix(jobs: usize) -> Vec<Duration> {
+    let mut random = StdRng::seed_from_u64(256);
+    let mut arrivals: Vec<_> = (0..jobs).map(|_| Duration::from_millis(random.random_range(0..4_000))).collect();
+    arrivals.sort();
+    arrivals
+}
+
+/// Every repository's scheduled workflow, at the same full hour.
+fn night(repositories: usize, jobs_of_each: usize) -> Vec<Duration> {
+    let mut random = StdRng::seed_from_u64(2);
+    let mut arrivals: Vec<_> = (0..repositories)
+        .flat_map(|_| {
+            let at = Duration::from_millis(random.random_range(0..60_000));
+            vec![at; jobs_of_each]
+        })
+        .collect();
+    arrivals.sort();
+    arrivals
+}
+
+/// A working day: pushes with a few jobs each, most of them within nine hours, twelve matrices, and a storm at night.
+fn day(jobs: usize) -> Vec<Duration> {
+    const BY_HOUR: [u32; 24] = [1, 1, 1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 6, 8, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1];
+    let mut random = StdRng::seed_from_u64(24);
+    let total: u32 = BY_HOUR.iter().sum();
+    let mut arrivals = Vec::with_capacity(jobs);
+    while arrivals.len() < jobs {
+        let mut drawn = random.random_range(0..total);
+        let hour = BY_HOUR.iter().position(|weight| {
+            let is_it = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            is_it
+        });
+        let hour = u64::try_from(hour.expect("the weights make up the total")).expect("24 hours");
+        let at = Duration::from_hours(hour) + Duration::from_millis(random.random_range(0..3_600_000));
+        arrivals.extend(std::iter::repeat_n(at, random.random_range(1..=8)));
+    }
+    for hour in [9, 10, 10, 11, 11, 13, 14, 14, 15, 15, 16, 16] {
+        let at = Duration::from_hours(hour) + Duration::from_millis(random.random_range(0..3_600_000));
+        arrivals.extend(std::iter::repeat_n(at, 64));
+    }
+    arrivals.extend(night(500, 1).into_iter().map(|at| at + Duration::from_hours(2)));
+    arrivals.sort();
+    arrivals
+}
+
+fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "matrix-new-account",
+            title: "A matrix of 64 jobs in a new account, whose quota is 6 vCPUs",
+            arrivals: matrix(64),
+            vcpus: 6,
+        },
+        Scenario {
+            name: "matrix",
+            title: "A matrix of 256 jobs, quota of 300 vCPUs",
+            arrivals: matrix(256),
+            vcpus: 300,
+        },
+        Scenario {
+            name: "night",
+            title: "500 repositories with three nightly jobs each, within a minute; quota of 2,000 vCPUs",
+            arrivals: night(500, 3),
+            vcpus: 2_000,
+        },
+        Scenario {
+            name: "day-small-quota",
+            title: "A day of 500 repositories, quota of 100 vCPUs",
+            arrivals: day(6_000),
+            vcpus: 100,
+        },
+        Scenario {
+            name: "day",
+            title: "A day of 500 repositories, quota of 600 vCPUs",
+            arrivals: day(6_000),
+            vcpus: 600,
+        },
+    ]
+}
+
+/// Seconds, by job: until its task was taken, and until it had a runner.
+struct Waits {
+    until_launch: Vec<f64>,
+    until_start: Vec<f64>,
+}
+
+impl Waits {
+    fn of(verdict: &Verdict) -> Self {
+        let seconds = |until: fn(&jitgate_tests::chaos::Wait) -> Option<time::OffsetDateTime>| {
+            let waits = verdict.waits.iter();
+            waits.filter_map(|wait| Some((until(wait)? - wait.queued_at).as_seconds_f64().max(0.0))).collect()
+        };
+        Self { until_launch: seconds(|wait| wait.launched_at), until_start: seconds(|wait| wait.started_at) }
+    }
+}
+
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
+/// The most launches of any minute.
+fn most_in_a_minute(verdict: &Verdict) -> usize {
+    let minute = time::Duration::minutes(1);
+    let mut launches = verdict.launches.clone();
+    launches.sort();
+    let mut first = 0;
+    let within = launches.iter().enumerate().map(|(last, at)| {
+        while *at - launches[first] >= minute {
+            first += 1;
+        }
+        last + 1 - first
+    });
+    within.max().unwrap_or(0)
+}
+
+fn refused_by_ecs(verdict: &Verdict) -> u64 {
+    verdict.report.calls.get("RunTask").copied().unwrap_or(0).saturating_sub(verdict.report.tasks)
+}
+
+/// What the jobs waited for.
+#[expect(clippy::cast_precision_loss, reason = "hundreds")]
+fn binding(verdict: &Verdict) -> &'static str {
+    let is_near = most_in_a_minute(verdict) as f64 >= NEAR_THE_LIMIT * PERMITTED_A_MINUTE as f64;
+    match (refused_by_ecs(verdict) > 0, is_near) {
+        (true, true) => "first GitHub's 900 points a minute, then Fargate's vCPUs",
+        (true, false) => "Fargate's vCPUs",
+        (false, true) => "GitHub's 900 points a minute",
+        (false, false) => "none",
+    }
+}
+
+fn row(scenario: &Scenario, verdict: &Verdict) -> String {
+    let waits = Waits::of(verdict);
+    let of =
+        |values: &[f64]| [50, 90, 99, 100].map(|percent| format!("{:.0}", percentile(values, percent))).join(" / ");
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} |",
+        scenario.title,
+        verdict.report.jobs,
+        of(&waits.until_launch),
+        of(&waits.until_start),
+        most_in_a_minute(verdict),
+        refused_by_ecs(verdict),
+        binding(verdict)
+    )
+}
+
+/// Draws how long the jobs waited that came in each part of the scenario: half of them, nine of ten, all.
+#[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
+fn draw(scenario: &Scenario, verdict: &Verdict, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let first = verdict.waits.first().ok_or("no job came")?.queued_at;
+    let minutes = |at: time::OffsetDateTime| (at - first).as_seconds_f64() / 60.0;
+    let jobs: Vec<_> = verdict
+        .waits
+        .iter()
+        .filter_map(|wait| Some((minutes(wait.queued_at), (wait.launched_at? - wait.queued_at).as_seconds_f64())))
+        .collect();
+    let end = jobs.iter().map(|(at, _)| *at).fold(0.0, f64::max).max(0.05) * 1.001;
+    let most = jobs.iter().map(|(_, wait)| *wait).fold(1.0, f64::max) * 1.05;
+    let part = end / PARTS as f64;
+    let lines = [(50, "half of the jobs", RGBColor(31, 119, 180)), (90, "nine of ten", RGBColor(255, 127, 14))];
+    let lines = lines.into_iter().chain([(100, "all", RGBColor(150, 150, 150))]);
+
+    let path = folder.join(format!("{}.svg", scenario.name));
+    let area = SVGBackend::new(&path, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(scenario.title, ("sans-serif", 16))
+        .margin(10)
+        .x_label_area_size(35)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..end, 0.0..most)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_desc("minutes since the first job")
+        .y_desc("seconds from queued to launched")
+        .draw()?;
+    for (percent, label, colour) in lines {
+        let points = (0..PARTS).filter_map(|number| {
+            let from = number as f64 * part;
+            let waits: Vec<_> =
+                jobs.iter().filter(|(at, _)| (from..from + part).contains(at)).map(|(_, wait)| *wait).collect();
+            (!waits.is_empty()).then(|| (from + part / 2.0, percentile(&waits, percent)))
+        });
+        chart
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+            .label(label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    area.present()?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let wanted: Vec<_> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut table = String::from(
+        "| | jobs | s until launched: 50 / 90 / 99 / 100 % | s until started: 50 / 90 / 99 / 100 % | most launches a minute \
+         | refused by ECS | what they waited for |\n|---|---|---|---|---|---|---|\n",
+    );
+    for scenario in scenarios() {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == scenario.name) {
+            continue;
+        }
+        let knobs = Knobs {
+            workers: Some(5),
+            work: 60..=900,
+            cleaner: true,
+            arrivals: scenario.arrivals.clone(),
+            vcpus: Some(scenario.vcpus),
+            ..Knobs::calm(scenario.arrivals.len())
+        };
+        let began = std::time::Instant::now();
+        let verdict = runtime.block_on(Box::pin(run(1, &knobs)));
+        if !verdict.complaints.is_empty() {
+            return Err(format!("{}: {}", scenario.name, verdict.complaints.join("\n")).into());
+        }
+        let row = row(&scenario, &verdict);
+        eprintln!("{row}\n{} s\n{}", began.elapsed().as_secs(), verdict.report);
+        writeln!(table, "{row}")?;
+        draw(&scenario, &verdict, &docs.join("simulation"))?;
+    }
+    if wanted.is_empty() {
+        let page = docs.join("SIMULATION.md");
+        let text = fs::read_to_string(&page)?;
+        let (before, rest) = text.split_once(BEGIN).ok_or("the page has lost its mark")?;
+        let (_, after) = rest.split_once(END).ok_or("the page has lost its mark")?;
+        fs::write(&page, format!("{before}{BEGIN}\n{table}{END}{after}"))?;
+    }
+    Ok(())
+}

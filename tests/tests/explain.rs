@@ -1,0 +1,129 @@
+//! `explain`, as a process: what it says of a job's labels.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use jitgate_tests::lambda::Program;
+
+const CLASSES: &str = r#"[
+    {"name":"small","labels":["fargate"],"task_definition":{"x86_64":"runner","arm64":"runner-arm64"},"subnets":["s"],
+     "cpu":1,"memory":4,"sizes":{"cpu":2,"memory":8,"arch":true,"disk":50}},
+    {"name":"large","labels":["fargate"],"task_definition":"large","subnets":["s"],"capacity":["spot","on-demand"],
+     "sizes":{"cpu":16},"fallback":["small"]},
+    {"name":"own","labels":["own"],"task_definition":"own","subnets":["s"]}]"#;
+
+/// A file that goes with the test.
+struct Classes(PathBuf);
+
+impl Classes {
+    fn new(name: &str, json: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("jitgate-explain-{}-{name}.json", std::process::id()));
+        std::fs::write(&path, json).expect("a directory for temporary files that can be written");
+        Self(path)
+    }
+}
+
+impl Drop for Classes {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn explain(arguments: &[&str], classes: Option<&str>) -> Output {
+    let mut command = Program::example("explain").command();
+    command.args(arguments).env_remove("RUNNER_CLASSES");
+    if let Some(classes) = classes {
+        command.env("RUNNER_CLASSES", classes);
+    }
+    command.output().expect("it runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_job_is_told_its_class_size_architecture_capacity_and_price_and_why() {
+    let file = Classes::new("story", CLASSES);
+    let path = file.0.to_str().expect("a path in UTF-8");
+    let output = explain(&["--labels", "fargate, cpu=2,arch=arm64,disk=40", "--classes", path], None);
+    let told = text(&output).replace(path, "FILE");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    // 2 vCPU and 4 GiB on ARM, and 20 GiB of disk beyond those that come with the task, for a minute.
+    let price = (2.0 * 0.03238 + 4.0 * 0.00356 + 20.0 * 0.000_111) / 60.0;
+    assert!(told.contains(&format!("${price:.5} a minute")), "{told}");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_commands_of_the_docs_explain_their_own_classes() {
+    let page = |path: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect("a page")
+    };
+    let labels = page("docs/LABELS.md");
+    let json = labels.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
+    let file = Classes::new("docs", json);
+    let pages = [page("README.md"), labels.clone()].concat();
+    let commands: Vec<_> =
+        pages.lines().filter_map(|line| line.strip_prefix("cargo run --example explain -- ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        let arguments = command.replace("classes.json", file.0.to_str().expect("a path in UTF-8"));
+        let mut arguments: Vec<_> = arguments.split(' ').collect();
+        if !command.contains("--repository") {
+            // The table's classes want it.
+            arguments.extend(["--repository", "octo-org/octo-repo"]);
+        }
+        let output = explain(&arguments, None);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output));
+        assert!(text(&output).contains("class         small"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn each_choice_has_its_own_price_and_fallbacks_are_named() {
+    let output = explain(&["--labels", "fargate/cpu=16"], Some(CLASSES));
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let on_demand = (16.0 * 0.04048 + 32.0 * 0.004_445) / 60.0;
+    for part in [
+        format!("about ${:.5} a minute", on_demand * 0.3),
+        format!(", ${on_demand:.5} a minute"),
+        "on-demand as class small".to_owned(),
+        "does not fit: cpu=16".to_owned(),
+        format!("{} of the 4096 bytes", CLASSES.len()),
+    ] {
+        assert!(told.contains(&part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
+    let output = explain(&["--labels", "fargate,cpu=32"], Some(CLASSES));
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("cpu=32 is too large: Fargate has 16 vCPU"), "{told}");
+    let output = explain(&["--labels", "own"], Some(CLASSES));
+    assert!(text(&output).contains("depends on the task definition"), "{}", text(&output));
+}
+
+#[test]
+fn who_asks_wrongly_is_told_how_and_ends_with_2() {
+    let for_some = CLASSES.replace(r#""sizes":{"cpu":16}"#, r#""repositories":["a/*"]"#);
+    for (arguments, classes, says) in [
+        (&["--labels"][..], Some(CLASSES), "--labels wants a value"),
+        (&["--colour", "red"], Some(CLASSES), "what is --colour?"),
+        (&["--labels", "a"], None, "RUNNER_CLASSES: found nothing"),
+        (&["--labels", "a"], Some("[]"), "2 bytes; a function has 4096"),
+        (&["--labels", "a", "--classes", "/no/such/file"], None, "/no/such/file: No such file"),
+        (&["--labels", "a"], Some(&for_some), "--repository OWNER/NAME"),
+        (&["--labels", "a", "--repository", "a"], Some(CLASSES), "OWNER/NAME"),
+    ] {
+        let output = explain(arguments, classes);
+        let told = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(says) && told.contains("usage: "), "{says}: {told}");
+    }
+    let output = explain(&["--labels", "fargate,cpu=1", "--repository", "b/c"], Some(&for_some));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
