@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint simulation
+.PHONY: help demo test deployed up down reference lint simulation bench
 help: ## what there is to do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -30,3 +30,6 @@ simulation: ## how long jobs wait on five kinds of days; writes docs/SIMULATION.
 
 lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint
+
+bench: ## measure the release binaries, and write the table in docs/PERFORMANCE.md
+	$(LOCAL) bench

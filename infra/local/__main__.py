@@ -30,6 +30,7 @@ COMMANDS = {
     "deliver": "sign a payload, and post it to the stack that is up",
     "reference": "write the Terraform module's reference anew",
     "lint": "hold template.yaml and the local stack against their rules",
+    "bench": "measure the release binaries, and write the table in docs/PERFORMANCE.md",
 }
 
 
@@ -68,7 +69,7 @@ def main() -> int:
 
 def _set_up(command: str) -> None:
     """Installs what the command needs, and goes on in the checkout's own Python environment."""
-    if command in ("demo", "test", "deployed", "up", "lint"):
+    if command in ("demo", "test", "deployed", "up", "lint", "bench"):
         toolchain.require_tools(with_docs=command in ("test", "deployed"))
         toolchain.install_npm_packages()
     with_tools = command in ("test", "deployed", "lint")
@@ -107,6 +108,8 @@ def _run(arguments: argparse.Namespace) -> int:
         terraform_reference.write()
     if arguments.command == "lint":
         lint()
+    if arguments.command == "bench":
+        toolchain.cargo_bench()
     return 0
 
 

@@ -113,6 +113,13 @@ def cargo_test() -> None:
     _must_succeed(run(["cargo", "test", "--locked", "--workspace"], cwd=ROOT), "Tests failed.")
 
 
+def cargo_bench() -> None:
+    """The figures of docs/PERFORMANCE.md. The benchmark itself has cargo build what it measures."""
+    heading("cargo bench (the first build takes many minutes)")
+    command = ["cargo", "bench", "--locked", "--package", "jitgate-bench", "--bench", "functions"]
+    _must_succeed(run([*command, "--", "--write"], cwd=ROOT), "The benchmark failed.")
+
+
 def _must_succeed(done: subprocess.CompletedProcess[bytes], otherwise: str) -> None:
     if done.returncode != 0:
         raise Problem(f"{otherwise} ({Path(done.args[0]).name} ended with code {done.returncode}.)")

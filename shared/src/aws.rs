@@ -1,11 +1,16 @@
 //! How all AWS clients of one function are set up.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
 /// Attempts of one call, the first included. Repeating any of ours is harmless, and only what stays wrong goes back
 /// to the queue.
@@ -26,6 +31,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(14);
 /// Region, credentials and endpoints from the standard AWS variables. Nothing is called yet.
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(one_connector())
         .retry_config(
             RetryConfig::standard()
                 .with_max_attempts(ATTEMPTS)
@@ -41,6 +47,22 @@ pub async fn sdk_config() -> SdkConfig {
         )
         .load()
         .await
+}
+
+/// One connector for all clients of the process, set up as the SDK's own. The SDK itself makes two for each client, the
+/// first only to see whether it can, and reads all root certificates anew for each of them.
+fn one_connector() -> SharedHttpClient {
+    let connector = OnceLock::<SharedHttpConnector>::new();
+    // The settings are the same for all our clients.
+    http_client_fn(move |settings, components| {
+        let make = || {
+            let mut builder = Connector::builder();
+            builder.set_sleep_impl(components.sleep_impl()).set_proxy_config(Some(ProxyConfig::from_env()));
+            let builder = builder.connector_settings(settings.clone());
+            SharedHttpConnector::new(builder.tls_provider(Provider::rustls(CryptoMode::AwsLc)).build())
+        };
+        connector.get_or_init(make).clone()
+    })
 }
 
 /// What went wrong with a call, in one line that quotes nothing of the answer but the service's own code and message.

@@ -168,6 +168,17 @@ impl Function {
         kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|number| number * 1024)
     }
 
+    /// The processor time that the process has used up to now, by its threads that still live; where the system does
+    /// not say, nothing. Exact only while the process waits.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id()?)).ok()?;
+        let of_task = |task: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        };
+        tasks.flatten().map(of_task).sum()
+    }
+
     /// How often a process was started: the number of cold starts.
     pub fn starts(&self) -> usize {
         self.process.starts()

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod chaos;
+pub mod fleet;
 pub mod github;
 pub mod lambda;
 pub mod openapi;

@@ -91,6 +91,11 @@ impl World {
         Self::build(Clock::manual(START), changes, GitHub::unchecked).await
     }
 
+    /// The same on another clock.
+    pub async fn unchecked_on(clock: Clock, changes: &[(&str, &str)]) -> Self {
+        Self::build(clock, changes, GitHub::unchecked).await
+    }
+
     async fn build(clock: Clock, changes: &[(&str, &str)], github: fn(Clock) -> GitHub) -> Self {
         let aws = Aws::start(clock.clone()).await;
         let github = github(clock.clone());

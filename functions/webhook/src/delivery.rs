@@ -8,6 +8,7 @@ use jitgate::job::{
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 /// Longest delivery id that is carried along; GitHub's are GUIDs of 36 characters.
@@ -43,16 +44,19 @@ struct ActionJson {
     action: String,
 }
 
+/// All that is ever needed of a delivery, so that its kilobytes are read once.
 #[derive(Deserialize)]
-struct JobEventJson {
-    workflow_job: WorkflowJobJson,
+struct JobEventJson<'a> {
+    action: String,
+    #[serde(borrow)]
+    workflow_job: WorkflowJobJson<'a>,
     repository: RepositoryJson,
     organization: Option<LoginJson>,
     installation: Option<InstallationJson>,
 }
 
 #[derive(Deserialize)]
-struct WorkflowJobJson {
+struct WorkflowJobJson<'a> {
     id: JobId,
     run_id: RunId,
     /// Absent from old enterprise servers.
@@ -63,6 +67,11 @@ struct WorkflowJobJson {
     #[serde(default, with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
+    /// Whatever these are, they do not matter as long as the job has not ended.
+    #[serde(borrow)]
+    conclusion: Option<&'a RawValue>,
+    #[serde(borrow)]
+    runner_id: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -103,14 +112,17 @@ struct InstallationJson {
 }
 
 #[derive(Deserialize)]
-struct CompletedJson {
-    workflow_job: EndedJobJson,
+struct CompletedJson<'a> {
+    #[serde(borrow)]
+    workflow_job: EndedJobJson<'a>,
 }
 
 #[derive(Deserialize)]
-struct EndedJobJson {
-    conclusion: Option<String>,
-    runner_id: Option<u64>,
+struct EndedJobJson<'a> {
+    #[serde(borrow)]
+    conclusion: Option<&'a RawValue>,
+    #[serde(borrow)]
+    runner_id: Option<&'a RawValue>,
 }
 
 /// How a job ended, as far as its runner is concerned.
@@ -121,9 +133,10 @@ enum Ending {
     Other(&'static str),
 }
 
-fn ending(body: &[u8]) -> Result<Ending, Malformed> {
-    let CompletedJson { workflow_job: job } = parse(body)?;
-    Ok(match (job.runner_id, job.conclusion.as_deref()) {
+fn ending(conclusion: Option<&RawValue>, runner_id: Option<&RawValue>) -> Result<Ending, Malformed> {
+    let runner_id: Option<u64> = told("runner_id", runner_id)?;
+    let conclusion: Option<String> = told("conclusion", conclusion)?;
+    Ok(match (runner_id, conclusion.as_deref()) {
         // GitHub writes 0 as well as null.
         (Some(1..), _) => Ending::Other("the job had its runner, which ends with it"),
         (_, Some("skipped")) => Ending::Other("a skipped job was never queued"),
@@ -131,8 +144,38 @@ fn ending(body: &[u8]) -> Result<Ending, Malformed> {
     })
 }
 
+fn told<T: DeserializeOwned>(field: &str, value: Option<&RawValue>) -> Result<Option<T>, Malformed> {
+    let value = value.map(|value| serde_json::from_str(value.get())).transpose();
+    value.map_err(|error| Malformed(format!("workflow_job.{field}: {error}")))
+}
+
 fn first_attempt() -> u32 {
     1
+}
+
+/// What a job's event asks for, or why it asks for nothing.
+fn purpose(
+    action: &str,
+    ending: impl FnOnce() -> Result<Ending, Malformed>,
+) -> Result<Result<Purpose, String>, Malformed> {
+    Ok(match action {
+        "queued" => Ok(Purpose::Launch),
+        "completed" => match ending()? {
+            Ending::WithoutRunner => Ok(Purpose::Release),
+            Ending::Other(reason) => Err(reason.to_owned()),
+        },
+        other => Err(format!("action {other:?} needs no runner")),
+    })
+}
+
+/// What a delivery lacks does not matter if nothing would be done about it anyway.
+fn ignored_all_the_same(body: &[u8], malformed: Malformed) -> Result<Delivery, Malformed> {
+    let ActionJson { action } = parse(body)?;
+    let ending = || {
+        let CompletedJson { workflow_job: job } = parse(body)?;
+        ending(job.conclusion, job.runner_id)
+    };
+    purpose(&action, ending)?.map_or_else(|reason| Ok(Delivery::Ignored(reason)), |_| Err(malformed))
 }
 
 /// Reads a delivery whose signature has been verified. `event` and `delivery_id` are its headers.
@@ -148,16 +191,15 @@ pub fn read(
         "workflow_job" => {}
         other => return Ok(Delivery::Ignored(format!("event {other:?} is none of ours"))),
     }
-    let ActionJson { action } = parse(body)?;
-    let purpose = match action.as_str() {
-        "queued" => Purpose::Launch,
-        "completed" => match ending(body)? {
-            Ending::WithoutRunner => Purpose::Release,
-            Ending::Other(reason) => return Ok(Delivery::Ignored(reason.to_owned())),
-        },
-        other => return Ok(Delivery::Ignored(format!("action {other:?} needs no runner"))),
+    let event = match parse::<JobEventJson<'_>>(body) {
+        Ok(event) => event,
+        Err(malformed) => return ignored_all_the_same(body, malformed),
     };
-    let JobEventJson { workflow_job: job, repository, organization, installation } = parse(body)?;
+    let JobEventJson { action, workflow_job: job, repository, organization, installation } = event;
+    let purpose = match purpose(&action, || ending(job.conclusion, job.runner_id))? {
+        Ok(purpose) => purpose,
+        Err(reason) => return Ok(Delivery::Ignored(reason)),
+    };
     let organization = match organization {
         Some(organization) => Some(organization.login),
         None => (repository.owner.kind.as_deref() == Some("Organization")).then(|| repository.owner.login.clone()),
@@ -223,7 +265,7 @@ pub fn read(
 }
 
 /// The second reading, which finds out the field's path, happens only when the first has failed.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     // A struct would also be read from a list of its fields.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed("the body is not a JSON object".to_owned()));

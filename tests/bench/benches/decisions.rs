@@ -1,0 +1,111 @@
+//! The pure functions that everything goes through, alone: `cargo bench -p jitgate-bench --bench decisions`.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+
+use cleaner::plan::{Seen, SeenPlace, Settings, plan_cleanup};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use jitgate::classes::{Asked, RunnerClasses};
+use jitgate::config::WebhookConfig;
+use jitgate::ecs::{TaskArn, TaskView};
+use jitgate::github::{Account, Place, Runner, RunnerStatus, Scope};
+use jitgate::job::RunnerId;
+use jitgate::names::NamePrefix;
+use jitgate_tests::payloads::{WorkflowJobEvent, sign};
+use jitgate_tests::world::{WEBHOOK_SECRET, runner_classes};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+use webhook::delivery;
+use webhook::signature::Signature;
+
+const NOW: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
+
+const REGISTRATIONS: u64 = 10_000;
+const TASKS: u64 = 3_000;
+
+fn classes() -> RunnerClasses {
+    RunnerClasses::parse(&runner_classes().to_string()).expect("the tests' own classes")
+}
+
+fn deliveries(criterion: &mut Criterion) {
+    let event = WorkflowJobEvent::queued().labels(["fargate", "linux"]).with("/repository/description", json!(""));
+    let missing = (12 * 1024_usize).saturating_sub(event.bytes().len());
+    let body = event.with("/repository/description", json!("~".repeat(missing))).bytes();
+    let signature = sign(WEBHOOK_SECRET, &body);
+    let (classes, queue) = (runner_classes().to_string(), "https://sqs.eu-central-1.amazonaws.com/1/jobs");
+    let variables = [("JOB_QUEUE_URL", queue), ("GITHUB_SECRET_ID", "jitgate/github"), ("RUNNER_CLASSES", &classes)];
+    let config = WebhookConfig::from_environment(&variables.into_iter().collect()).expect("a complete environment");
+    let mut group = criterion.benchmark_group("delivery of 12 KB");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("verify", |bencher| {
+        bencher.iter(|| {
+            let signature = Signature::parse(black_box(&signature)).expect("well formed");
+            assert!(signature.is_of(WEBHOOK_SECRET.as_bytes(), black_box(&body)));
+        });
+    });
+    group.bench_function("read", |bencher| {
+        bencher.iter(|| delivery::read("workflow_job", "id", black_box(&body), &config, NOW));
+    });
+    group.finish();
+}
+
+fn fitting(criterion: &mut Criterion) {
+    let classes: Vec<_> = (0..50)
+        .map(|number| {
+            json!({
+                "name": format!("class-{number}"), "labels": ["linux", format!("size-{number}")],
+                "task_definition": "runner", "subnets": ["subnet-1"],
+            })
+        })
+        .collect();
+    let classes = RunnerClasses::parse(&json!(classes).to_string()).expect("fifty classes");
+    let [first, last, none] = ["size-0", "size-49", "size-50"].map(|size| ["linux".to_owned(), size.to_owned()]);
+    let mut group = criterion.benchmark_group("labels among 50 classes");
+    for (name, labels) in [("first", first), ("last", last), ("none", none)] {
+        group.bench_function(name, |bencher| {
+            let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+            bencher.iter(|| classes.fit(black_box(&asked)).is_ok());
+        });
+    }
+    group.finish();
+}
+
+fn planning(criterion: &mut Criterion) {
+    let born_at = (NOW - Duration::minutes(30)).unix_timestamp();
+    let runners = (0..REGISTRATIONS).map(|id| Runner {
+        id: RunnerId(id),
+        name: format!("jit-default-{id}-1-{born_at}"),
+        status: RunnerStatus::Online,
+        busy: id % 2 == 0,
+        version: Some("2.338.0".to_owned()),
+    });
+    let tasks = (0..TASKS).map(|id| TaskView {
+        arn: TaskArn(format!("arn:{id}")),
+        started_by: format!("jit-{id}-1"),
+        runner_id: Some(RunnerId(id)),
+        runner_name: Some(format!("jit-default-{id}-1-{born_at}")),
+        created_at: Some(NOW - Duration::minutes(30)),
+        repository: Some("octo-org/octo-repo".to_owned()),
+        class: Some("default".to_owned()),
+        ..TaskView::default()
+    });
+    let account = Account { login: "octo-org".to_owned(), is_organization: true, repository: None, installation: None };
+    let place = Place { account, scope: Scope::Organization("octo-org".to_owned()) };
+    let places = [SeenPlace { place, runners: runners.collect(), after_tasks: false }];
+    let (live, classes, prefix) = (tasks.collect::<Vec<_>>(), classes(), NamePrefix::default());
+    let working = HashMap::new();
+    criterion.bench_function("plan of 10,000 registrations and 3,000 tasks", |bencher| {
+        let seen = Seen {
+            places: &places,
+            live: &live,
+            live_later: Some(&live),
+            stopped: &[],
+            working: &working,
+            waiting: &[],
+        };
+        bencher.iter(|| plan_cleanup(NOW, Settings { prefix: &prefix, classes: &classes }, black_box(seen)));
+    });
+}
+
+criterion_group!(decisions, deliveries, fitting, planning);
+criterion_main!(decisions);

@@ -1,0 +1,159 @@
+//! Measures the release binaries of the functions as Lambda would run them: as processes behind a Runtime API, with
+//! stand-ins for AWS and GitHub that answer at once, or after a delay that takes no processor.
+//!
+//! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER]`.
+
+mod cold;
+mod deployment;
+mod memory;
+mod package;
+mod storm;
+mod warm;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jitgate_bench::cost;
+use jitgate_bench::figures::{Figure, replaced, table};
+
+use deployment::Programs;
+
+/// How the command was called.
+struct Options {
+    /// Writes the table into the documentation.
+    write: bool,
+    /// A tenth of the runs, for a look in between.
+    quick: bool,
+    /// Where the binaries are; built first where nobody says.
+    functions: Option<PathBuf>,
+    /// Only the parts whose names hold this.
+    only: Option<String>,
+}
+
+impl Options {
+    fn of_process() -> Self {
+        let mut options = Self { write: false, quick: false, functions: None, only: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--write" => options.write = true,
+                "--quick" => options.quick = true,
+                "--functions" => options.functions = arguments.next().map(PathBuf::from),
+                // What cargo tells every benchmark.
+                "--bench" => {}
+                other => options.only = Some(other.to_owned()),
+            }
+        }
+        options
+    }
+
+    fn runs(&self, runs: usize) -> usize {
+        if self.quick { (runs / 10).max(3) } else { runs }
+    }
+}
+
+// On one thread: the other core is the functions'.
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures, and what is going on")]
+async fn main() {
+    let options = Options::of_process();
+    let programs = Programs::in_folder(&options.functions.clone().unwrap_or_else(build));
+    let mut figures: Vec<Figure> = Vec::new();
+    let wanted = |part: &str| {
+        let wanted = options.only.as_ref().is_none_or(|only| part.contains(only.as_str()));
+        if wanted {
+            eprintln!("{part} …");
+        }
+        wanted
+    };
+    if wanted("cold") {
+        figures.extend(cold::webhook(&programs, options.runs(200)).await);
+    }
+    if wanted("warm") {
+        figures.extend(warm::deliveries(&programs, options.runs(50)).await);
+        figures.extend(warm::forgeries(&programs, options.runs(50)).await);
+    }
+    if wanted("round-trips") {
+        figures.extend(cold::worker(&programs, options.runs(20)).await);
+    }
+    if wanted("calls") {
+        figures.extend(warm::calls(&programs, options.runs(100)).await);
+    }
+    if wanted("storm") {
+        figures.extend(storm::unpaced(&programs, options.runs(20).min(3)).await);
+    }
+    if wanted("paced") {
+        figures.extend(storm::paced(&programs).await);
+    }
+    if wanted("memory") {
+        figures.extend(memory::peaks(&programs, options.runs(20).min(3)).await);
+    }
+    if wanted("package") {
+        figures.extend(package::sizes(&programs));
+    }
+    println!("{}", table(&figures));
+    for figure in &figures {
+        println!("{}", figure.line());
+    }
+    if options.write {
+        write(&figures, options.only.is_none());
+    }
+    if let Some(missed) = figures.iter().find(|figure| !figure.is_met()) {
+        eprintln!("missed: {}", missed.name);
+    }
+}
+
+/// Builds what is measured as it is shipped, and answers where it lies.
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        // Of the whole workspace, lest cargo choose fewer features for some programs than for others.
+        .args(["build", "--release", "--workspace", "--features", "jitgate-bench/floor"])
+        .args(deployment::NAMES.iter().flat_map(|name| ["--bin", *name]))
+        .current_dir(repository())
+        .status()
+        .expect("cargo, which has started this program");
+    assert!(status.success(), "the functions could not be built");
+    let mut folder = std::env::current_exe().expect("a running program has a path");
+    // This program is in `target/release/deps`.
+    folder.pop();
+    folder.pop();
+    folder
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Writes the tables of costs into the document, and that of the figures if it is complete.
+fn write(figures: &[Figure], is_complete: bool) {
+    let path = repository().join("docs/PERFORMANCE.md");
+    let mut text = std::fs::read_to_string(&path).expect("the document that the tables are written into");
+    if is_complete {
+        text = replaced(&text, "figures", &format!("{}\n{}", machine(), table(figures)));
+    }
+    for (name, table) in cost::tables() {
+        text = replaced(&text, name, &table);
+    }
+    std::fs::write(&path, text).expect("a document that can be written");
+}
+
+/// Which kind of machine this is: no name, which is nobody's business.
+fn machine() -> String {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let of = |name: &str| {
+        let line = processors.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim()).to_owned()
+    };
+    let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!(
+        "Machine: {} (family {}, model {}), {cores} cores, Linux {}, load at the end {}.\n",
+        of("model name"),
+        of("cpu family"),
+        of("model"),
+        kernel.split('-').next().unwrap_or_default().trim(),
+        load.split(' ').next().unwrap_or_default()
+    )
+}

@@ -1,0 +1,40 @@
+//! How large what is deployed is.
+
+use std::process::Command;
+
+use jitgate_bench::figures::{Figure, Samples, Target, Unit};
+
+use crate::deployment::Programs;
+use crate::repository;
+
+const MEGABYTE: f64 = 1e6;
+
+/// Sizes of the binaries and of the zips that a release packs.
+pub(crate) fn sizes(programs: &Programs) -> Vec<Figure> {
+    let folder = std::env::temp_dir().join(format!("jitgate-bench-{}", std::process::id()));
+    let status = Command::new("python3")
+        .arg(repository().join("infra/local/release.py"))
+        .arg("bench")
+        .args([&programs.path(""), &folder])
+        .status()
+        .expect("Python, which packs releases");
+    assert!(status.success(), "the zips could not be packed");
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+    let size = |path| std::fs::metadata(path).expect("a file").len() as f64 / MEGABYTE;
+    let of = |name: &str, binary: &'static str, zip: &'static str| {
+        let zipped = size(folder.join(format!("{name}-bench.zip")));
+        [
+            Figure::new(binary, format!("{name}: binary"), Unit::Megabytes, Samples::one(size(programs.path(name))))
+                .target(Target::AtMost(8.0)),
+            Figure::new(zip, format!("{name}: zip"), Unit::Megabytes, Samples::one(zipped)).target(Target::AtMost(3.5)),
+        ]
+    };
+    let figures = [
+        of("webhook", "webhook.binary", "webhook.zip"),
+        of("worker", "worker.binary", "worker.zip"),
+        of("cleaner", "cleaner.binary", "cleaner.zip"),
+    ];
+    // Left behind at worst: a folder for temporary files.
+    let _ = std::fs::remove_dir_all(&folder);
+    figures.into_iter().flatten().collect()
+}

@@ -1,0 +1,150 @@
+//! A thousand jobs at once.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use jitgate::clock::Clock;
+use jitgate_bench::figures::{Figure, Samples, Target, Unit};
+use jitgate_tests::github::Secondary;
+use jitgate_tests::lambda::Function;
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::World;
+use time::OffsetDateTime;
+
+use crate::deployment::{Programs, queue, source, unlimited};
+
+const JOBS: usize = 1000;
+
+/// As the template has them: the event source's batch size and maximum concurrency.
+const BATCH: usize = 10;
+const WORKERS: usize = 5;
+
+/// What a call of GitHub and of ECS takes.
+const GITHUB: Duration = Duration::from_millis(120);
+const ECS: Duration = Duration::from_millis(180);
+
+/// How often a process that found the queue empty looks again.
+const POLL: Duration = Duration::from_millis(20);
+
+/// GitHub's own limit with its minute shortened by half, so that a thousand jobs take two minutes. What is not shortened,
+/// such as the latency of calls and SQS's delays in whole seconds, only makes it harder.
+const WINDOW: Duration = Duration::from_secs(30);
+const POINTS: u64 = 900;
+
+/// What became of a storm.
+struct Storm {
+    makespan: Duration,
+    billed: Duration,
+    /// When each task was started.
+    launches: Vec<OffsetDateTime>,
+}
+
+/// Without pacing, so that only the latency of the calls limits it.
+pub(crate) async fn unpaced(programs: &Programs, runs: usize) -> Vec<Figure> {
+    let (mut makespans, mut bills) = (Vec::new(), Vec::new());
+    #[expect(clippy::cast_precision_loss, reason = "a thousand")]
+    let bound = JOBS as f64 * (GITHUB + ECS).as_secs_f64() / (BATCH * WORKERS) as f64;
+    for _ in 0..runs {
+        let storm = storm(programs, unlimited().await).await;
+        makespans.push(storm.makespan.as_secs_f64());
+        bills.push(storm.billed.as_secs_f64());
+    }
+    let (makespan, billed) = (Samples::new(makespans), Samples::new(bills));
+    #[expect(clippy::cast_precision_loss, reason = "five")]
+    let billed_bound = bound * WORKERS as f64;
+    let over = |samples: &Samples, bound| samples.over(&Samples::new(vec![bound; runs]));
+    let [slower, dearer] = [over(&makespan, bound), over(&billed, billed_bound)];
+    vec![
+        Figure::new("storm.makespan", format!("{JOBS} jobs, not paced: makespan"), Unit::Seconds, makespan),
+        Figure::new("storm.makespan.ratio", format!("over the latency bound of {bound:.0} s"), Unit::Ratio, slower)
+            .target(Target::AtMost(1.15)),
+        Figure::new("storm.billed", "the same: billed time of the workers", Unit::Seconds, billed),
+        Figure::new(
+            "storm.billed.ratio",
+            format!("over what the bound implies, {billed_bound:.0} s"),
+            Unit::Ratio,
+            dearer,
+        )
+        .target(Target::AtMost(1.2)),
+    ]
+}
+
+/// With pacing, and with GitHub's secondary limit enforced.
+pub(crate) async fn paced(programs: &Programs) -> Vec<Figure> {
+    let a_minute = (POINTS * 60 / WINDOW.as_secs()).to_string();
+    let world = World::unchecked_on(Clock::system(), &[("GITHUB_POINTS_PER_MINUTE", &a_minute)]).await;
+    world.github.limit(|limits| {
+        limits.primary = u64::MAX;
+        limits.secondary = Some(Secondary { points: POINTS, window: WINDOW, ..Secondary::default() });
+    });
+    let github = world.github.clone();
+    let mut launches = storm(programs, world).await.launches;
+    launches.sort();
+    // A whole window may be spent at once in the beginning; what counts is what follows.
+    let steady: Vec<_> = launches.iter().filter(|at| **at - launches[0] >= WINDOW).collect();
+    let took = **steady.last().expect("a storm that lasts") - launches[0] - WINDOW;
+    #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
+    let rate = steady.len() as f64 / took.as_seconds_f64();
+    #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+    let permitted = POINTS as f64 / 5.0 / WINDOW.as_secs_f64();
+    let meter = &github.meters()["installation 77"];
+    #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
+    let refused = meter.refused as f64 / (meter.permitted + meter.refused) as f64;
+    vec![
+        Figure::new(
+            "paced.rate",
+            format!("{JOBS} jobs, paced: launches over the permitted rate"),
+            Unit::Ratio,
+            Samples::one(rate / permitted),
+        )
+        .target(Target::AtLeast(0.9)),
+        Figure::new(
+            "paced.refused",
+            "the same: part of the calls that GitHub refused",
+            Unit::Ratio,
+            Samples::one(refused),
+        ),
+    ]
+}
+
+async fn storm(programs: &Programs, world: World) -> Storm {
+    let delay = |operations: &'static [&'static str], delay| {
+        Box::new(move |operation: &str| operations.contains(&operation).then_some(Fault::Delay(delay)))
+    };
+    queue(&world, JOBS).await;
+    world.api.faults.choose(delay(&["access-token", "generate-jitconfig"], GITHUB));
+    world.aws.faults().choose(delay(&["RunTask"], ECS));
+    let workers = join_all((0..WORKERS).map(|_| programs.start("worker", &world))).await;
+    for worker in &workers {
+        // So that each is started by its first batch.
+        worker.kill().await;
+    }
+    let begun = Instant::now();
+    let billed = join_all(workers.iter().map(|worker| work_off(worker, &world))).await;
+    let makespan = begun.elapsed();
+    let tasks = world.aws.ecs.tasks();
+    assert_eq!(tasks.len(), JOBS, "one task for each job");
+    let launches = tasks.iter().map(|task| jitgate_tests::aws::moment(task.created_at)).collect();
+    Storm { makespan, billed: billed.into_iter().sum(), launches }
+}
+
+/// Works until no message is left, and answers what is billed: each invocation, the start of the process included,
+/// in whole milliseconds.
+async fn work_off(worker: &Function, world: &World) -> Duration {
+    let source = source(world, BATCH);
+    let mut billed = Duration::ZERO;
+    loop {
+        let Some(batch) = source.take() else {
+            if world.waiting() == 0 {
+                return billed;
+            }
+            tokio::time::sleep(POLL).await;
+            continue;
+        };
+        let begun = Instant::now();
+        let answer = worker.invoke_traced(batch.event(), batch.trace()).await;
+        billed += Duration::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX) + 1);
+        let outcome = source.settle(&batch, &answer);
+        assert_eq!(outcome.returned.len(), 0, "{answer:?}");
+    }
+}
