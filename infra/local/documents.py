@@ -33,12 +33,6 @@ NEWCOMER = [
 RUN_BY = {
     "bash .ci/run": (".github/workflows/ci.yml", "bash .ci/run"),
     "cargo clippy --workspace --all-targets -- -D warnings": (".ci/run", "clippy --locked --workspace --all-targets"),
-    "cargo run --example explain -- --labels fargate,cpu=4 --classes classes.json": (
-        "tests/tests/explain.rs",
-        "cargo run --example explain -- ",
-    ),
-    "cargo run --example explain -- --labels fargate,cpu=4,memory=16 --classes classes.json"
-    " --repository octo-org/octo-repo": ("tests/tests/explain.rs", "cargo run --example explain -- "),
     "cargo fmt --all --check": (".ci/run", "cargo fmt --all --check"),
     "cargo run --example explain -- --labels fargate,cpu=4 --classes classes.json": (
         EXPLAIN := (

@@ -11,7 +11,7 @@ locals {
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, public_repositories = null, fork_pull_requests = null, compatible = null
-    ignored_labels  = null
+    ignored_labels  = null, warm = null
   }]
 
   # The architecture of jobs that ask for none, and all that a class has.
@@ -69,6 +69,9 @@ locals {
     self_hosted         = class.self_hosted
     compatible          = class.compatible
     ignored_labels      = class.ignored_labels
+    warm = class.warm == null ? null : [for entry in class.warm : { for key, value in {
+      count = entry.count, "for" = entry.place, days = entry.days, hours = entry.hours, time_zone = entry.time_zone
+    } : key => value if value != null }]
   } : key => value if value != null }])
 
   # Fargate's sizes: for each number of CPU units the smallest and the largest memory and its steps, in MiB.

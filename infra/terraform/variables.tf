@@ -385,9 +385,16 @@ variable "runner_classes" {
     self_hosted         = optional(bool)
     compatible          = optional(list(string))
     ignored_labels      = optional(list(string))
+    warm = optional(list(object({
+      count     = number
+      place     = optional(string)
+      days      = optional(list(string))
+      hours     = optional(string)
+      time_zone = optional(string)
+    })))
   }))
   default     = []
-  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles). `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's table of runner classes."
+  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles). `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's tables of runner classes and of warm runners, whose `for` is `place` here."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)

@@ -53,6 +53,12 @@ fn full() -> Value {
             "name": "least", "labels": ["linux"], "runner_group_id": 7, "task_definition": "runner:3",
             "subnets": ["subnet-1"],
         },
+        {
+            "name": "warm", "labels": ["ready"], "task_definition": "runner", "subnets": ["subnet-1"],
+            "warm": [{
+                "count": 2, "for": "octo-org", "days": ["mon", "fri"], "hours": "07:30-18", "time_zone": "Europe/Berlin",
+            }],
+        },
     ])
 }
 

@@ -126,6 +126,7 @@ run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
       repositories  = ["octo-org/*"]
       self_hosted   = true
       compatible    = ["runs-on"]
+      warm          = [{ count = 2, place = "octo-org", hours = "08-18" }]
     }]
   }
   assert {
@@ -156,6 +157,7 @@ run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
       repositories     = ["octo-org/*"]
       self_hosted      = true
       compatible       = ["runs-on"]
+      warm             = [{ count = 2, "for" = "octo-org", hours = "08-18" }]
     }]
     error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
   }
