@@ -19,6 +19,7 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use jitgate_tests::chaos::{Knobs, Report, Verdict, run};
 
@@ -91,6 +92,29 @@ fn a_calm_day_costs_the_calls_it_must_and_no_more() {
     let calls = |operation: &str| report.calls.get(operation).copied().unwrap_or_default();
     assert_eq!((report.lost, calls("generate-jitconfig"), calls("RunTask")), (0, 60, 60));
     assert_eq!((calls("access-token"), calls("delete-runner"), calls("get-job")), (1, 0, 0));
+}
+
+#[test]
+fn with_warm_runners_jobs_start_at_once_none_starves_and_surplus_stays_bounded() {
+    const WARM: u32 = 4;
+    // Half an hour until the first runners are ready, and then a job a minute and a burst of twelve.
+    let trickle = (30..90).map(Duration::from_mins);
+    let burst = std::iter::repeat_n(Duration::from_mins(60), 12);
+    let mut arrivals: Vec<_> = trickle.chain(burst).collect();
+    arrivals.sort();
+    let knobs = Knobs { cleaner: true, warm: Some(WARM), arrivals, ..Knobs::calm(72) };
+    let verdict = run_alone(3, &knobs);
+    assert!(verdict.complaints.is_empty(), "{}", verdict.complaints.join("\n"));
+    let waits = verdict.waits.iter().map(|wait| wait.started_at.expect("it ran") - wait.queued_at);
+    let mut waits: Vec<_> = waits.collect();
+    waits.sort();
+    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "half of them found a runner: {waits:?}");
+    assert!(waits[waits.len() - 1] < Duration::from_mins(3), "nobody waited longer than without: {waits:?}");
+    let report = verdict.report;
+    assert_eq!((report.jobs, report.lost, report.ran_twice), (72, 0, 0));
+    assert!((4..=6).contains(&report.most_idle), "{report}");
+    let started = report.calls["RunTask"];
+    assert!((72..=72 + 12).contains(&started), "{started} tasks for {} jobs: {report}", report.jobs);
 }
 
 #[test]

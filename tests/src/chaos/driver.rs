@@ -145,7 +145,7 @@ struct AtWork {
 
 /// One run.
 pub(super) struct Driver {
-    knobs: Knobs,
+    pub(super) knobs: Knobs,
     plan: Plan,
     pub(super) world: World,
     source: EventSource,
@@ -191,7 +191,7 @@ impl Driver {
     pub(super) async fn new(seed: u64, knobs: &Knobs) -> Self {
         let plan = Plan::draw(seed, knobs);
         let scope = if plan.repository_scope { "repo" } else { "org" };
-        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(&plan)), ("RUNNER_SCOPE", scope)]).await;
+        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(&plan, knobs.warm)), ("RUNNER_SCOPE", scope)]).await;
         world.github.add_organization(OTHER_OWNER);
         world.github.install_app(OTHER_OWNER);
         world.github.add_hook(HookTarget::App, "https://jitgate.example/");
@@ -371,11 +371,15 @@ impl Driver {
     }
 }
 
-/// One class for all labels, on Spot first or not at all, of which so many runners may live.
-fn classes(plan: &Plan) -> String {
+/// One class for all labels, on Spot first or not at all, of which so many runners may live, or are kept ready.
+fn classes(plan: &Plan, warm: Option<u32>) -> String {
     let mut classes = world::runner_classes();
     let labels: Vec<_> = (0..LABELS).map(label).chain([COMMON_LABEL.to_owned()]).collect();
     classes[0]["labels"] = json!(labels);
+    if let Some(count) = warm {
+        classes[0]["labels"] = json!([COMMON_LABEL]);
+        classes[0]["warm"] = json!([{ "count": count, "for": crate::github::ORGANIZATION }]);
+    }
     if let Some(limit) = plan.max_runners {
         classes[0]["max_runners"] = json!(limit);
     }

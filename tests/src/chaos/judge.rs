@@ -127,11 +127,13 @@ fn runner_of(task: &Task) -> Option<RunnerId> {
 pub(super) fn conclude(driver: &mut Driver) {
     jobs_ran_once(driver);
     nothing_waits(driver);
-    for task in driver.world.aws.ecs.live_tasks() {
+    // Those that are kept ready.
+    let ready = driver.knobs.warm.map_or(0, |count| usize::try_from(count).expect("few"));
+    for task in driver.world.aws.ecs.live_tasks().into_iter().skip(ready) {
         let job = driver.diary.job_of_task(&task.arn);
         driver.judge.complain(job, format!("task {} lives on", task.id()));
     }
-    for runner in driver.world.github.runners() {
+    for runner in driver.world.github.runners().into_iter().skip(ready) {
         let job = driver.diary.job_of_runner(runner.id);
         driver.judge.complain(job, format!("registration {} is left", runner.name));
     }

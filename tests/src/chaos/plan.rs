@@ -18,6 +18,8 @@ pub struct Knobs {
     pub within: Option<Duration>,
     /// When the jobs come, if nothing of it is left to the seed; they are all alike then.
     pub arrivals: Vec<Duration>,
+    /// How many runners the class keeps ready; the jobs must all be alike then.
+    pub warm: Option<u32>,
     /// The account's quota for Fargate On-Demand, in vCPUs of which a job needs one; absent for none.
     pub vcpus: Option<u32>,
     /// How long a job works, in seconds.
@@ -58,6 +60,7 @@ impl Knobs {
             within: None,
             arrivals: Vec::new(),
             vcpus: None,
+            warm: None,
             work: 30..=600,
             elsewhere: 0.2,
             alike: 0.4,
@@ -80,6 +83,7 @@ impl Knobs {
             within: None,
             arrivals: Vec::new(),
             vcpus: None,
+            warm: None,
             work: 30..=600,
             elsewhere: 0.0,
             alike: 0.0,

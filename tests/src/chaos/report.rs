@@ -42,6 +42,8 @@ pub struct Report {
     pub returns: u64,
     /// Registrations that the cleaner removed, by what it was about them.
     pub cleaned: BTreeMap<&'static str, u64>,
+    /// The most runners that were online without a job at any moment.
+    pub most_idle: usize,
     /// The longest that a job waited for its runner, in seconds.
     pub longest_wait: i64,
     /// The sum of all waits, in seconds.
@@ -71,6 +73,7 @@ impl Report {
         self.deaths += other.deaths;
         self.deferrals += other.deferrals;
         self.returns += other.returns;
+        self.most_idle = self.most_idle.max(other.most_idle);
         self.longest_wait = self.longest_wait.max(other.longest_wait);
         self.waited += other.waited;
         for (name, count) in &other.faults {
@@ -106,9 +109,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             formatter,
-            "waits: {} s at most, {} s on average; registrations that the cleaner removed: {:?}",
+            "waits: {} s at most, {} s on average; {} idle runners at most; registrations that the cleaner removed: {:?}",
             self.longest_wait,
             self.waited / i64::try_from(self.jobs.max(1)).unwrap_or(i64::MAX),
+            self.most_idle,
             self.cleaned
         )?;
         let total: u64 = self.faults.values().sum();

@@ -110,6 +110,7 @@ impl Driver {
         match step {
             Step::Idle => {
                 self.idle.insert(task.to_owned());
+                self.report.most_idle = self.report.most_idle.max(self.idle.len());
             }
             Step::Working(job) => {
                 self.idle.remove(task);
