@@ -43,6 +43,7 @@ struct Scenario {
     title: &'static str,
     arrivals: Vec<Duration>,
     vcpus: u32,
+    warm: Option<u32>,
 }
 
 /// All jobs of one matrix, at once.
@@ -66,7 +67,15 @@ fn night(repositories: usize, jobs_of_each: usize) -> Vec<Duration> {
     arrivals
 }
 
-/// A working day: pushes with a few jobs each, most of them within nine hours, twelve matrices, and a storm at night.
+/// A job a minute, and a matrix of twelve each half an hour, as soon as runners can be ready.
+fn trickle() -> Vec<Duration> {
+    let matrices = [45, 75, 105, 135].into_iter().flat_map(|minute| [Duration::from_mins(minute); 12]);
+    let mut arrivals: Vec<_> = (30..150).map(Duration::from_mins).chain(matrices).collect();
+    arrivals.sort();
+    arrivals
+}
+
+/// A working day: pushes with a few jobs each, most of them within nine hours, twelve matrices of 64, and a storm at night.
 fn day(jobs: usize) -> Vec<Duration> {
     const BY_HOUR: [u32; 24] = [1, 1, 1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 6, 8, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1];
     let mut random = StdRng::seed_from_u64(24);
@@ -99,30 +108,42 @@ fn scenarios() -> Vec<Scenario> {
             title: "A matrix of 64 jobs in a new account, whose quota is 6 vCPUs",
             arrivals: matrix(64),
             vcpus: 6,
+            warm: None,
         },
         Scenario {
             name: "matrix",
             title: "A matrix of 256 jobs, quota of 300 vCPUs",
             arrivals: matrix(256),
             vcpus: 300,
+            warm: None,
         },
         Scenario {
             name: "night",
             title: "500 repositories with three nightly jobs each, within a minute; quota of 2,000 vCPUs",
             arrivals: night(500, 3),
             vcpus: 2_000,
+            warm: None,
+        },
+        Scenario {
+            name: "warm",
+            title: "A job a minute and four matrices of 12 in two hours, 6 runners kept ready",
+            arrivals: trickle(),
+            vcpus: 300,
+            warm: Some(6),
         },
         Scenario {
             name: "day-small-quota",
-            title: "A day of 500 repositories, quota of 100 vCPUs",
-            arrivals: day(6_000),
-            vcpus: 100,
+            title: "A day of 500 repositories, quota of 60 vCPUs",
+            arrivals: day(2_500),
+            vcpus: 60,
+            warm: None,
         },
         Scenario {
             name: "day",
-            title: "A day of 500 repositories, quota of 600 vCPUs",
-            arrivals: day(6_000),
-            vcpus: 600,
+            title: "A day of 500 repositories, quota of 300 vCPUs",
+            arrivals: day(2_500),
+            vcpus: 300,
+            warm: None,
         },
     ]
 }
@@ -262,6 +283,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             cleaner: true,
             arrivals: scenario.arrivals.clone(),
             vcpus: Some(scenario.vcpus),
+            warm: scenario.warm,
             ..Knobs::calm(scenario.arrivals.len())
         };
         let began = std::time::Instant::now();
