@@ -99,22 +99,25 @@ impl Judge {
     /// The cleaner has removed a registration: says what it was about it. One that some launch made, and that a later
     /// one should have taken back, must not be left to the cleaner.
     pub(super) fn cleaned(&mut self, world: &World, runner: RunnerId, job: Option<JobId>) -> &'static str {
-        let launch = job
-            .and_then(|job| self.launches.get(&job))
-            .and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
+        let Some(job) = job else { return "it was kept ready, and one too many" };
+        let launch =
+            self.launches.get(&job).and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
         if let Some(launch) = launch {
             let is_alive = world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted());
             return if is_alive { "its runner was idle" } else { "its task died before it took a job" };
         }
-        let id = job.unwrap_or(JobId(0)).to_string();
+        let id = job.to_string();
         if world.aws.sqs.messages(JOB_QUEUE).iter().any(|message| message.body.contains(&id)) {
             return "the cleaner came before the job's message";
         }
-        self.left_over.extend(job);
+        self.left_over.push(job);
         if let Some(why) = self.excused.get(&runner) {
             return why;
         }
-        self.complain(job, format!("registration {runner} was left to the cleaner, and a launch could have known"));
+        self.complain(
+            Some(job),
+            format!("registration {runner} was left to the cleaner, and a launch could have known"),
+        );
         "no launch took it back"
     }
 }
