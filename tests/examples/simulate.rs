@@ -185,15 +185,11 @@ fn most_in_a_minute(verdict: &Verdict) -> usize {
     within.max().unwrap_or(0)
 }
 
-fn refused_by_ecs(verdict: &Verdict) -> u64 {
-    verdict.report.calls.get("RunTask").copied().unwrap_or(0).saturating_sub(verdict.report.tasks)
-}
-
 /// What the jobs waited for.
 #[expect(clippy::cast_precision_loss, reason = "hundreds")]
 fn binding(verdict: &Verdict) -> &'static str {
     let is_near = most_in_a_minute(verdict) as f64 >= NEAR_THE_LIMIT * PERMITTED_A_MINUTE as f64;
-    match (refused_by_ecs(verdict) > 0, is_near) {
+    match (verdict.report.turned_away > 0, is_near) {
         (true, true) => "first GitHub's 900 points a minute, then Fargate's vCPUs",
         (true, false) => "Fargate's vCPUs",
         (false, true) => "GitHub's 900 points a minute",
@@ -212,7 +208,7 @@ fn row(scenario: &Scenario, verdict: &Verdict) -> String {
         of(&waits.until_launch),
         of(&waits.until_start),
         most_in_a_minute(verdict),
-        refused_by_ecs(verdict),
+        verdict.report.turned_away,
         binding(verdict)
     )
 }

@@ -99,7 +99,7 @@ fn with_warm_runners_jobs_start_at_once_none_starves_and_surplus_stays_bounded()
     const WARM: u32 = 4;
     // Half an hour until the first runners are ready, and then a job a minute and a burst of twelve.
     let trickle = (30..90).map(Duration::from_mins);
-    let burst = std::iter::repeat_n(Duration::from_mins(60), 12);
+    let burst = std::iter::repeat_n(Duration::from_hours(1), 12);
     let mut arrivals: Vec<_> = trickle.chain(burst).collect();
     arrivals.sort();
     let knobs = Knobs { cleaner: true, warm: Some(WARM), arrivals, ..Knobs::calm(72) };

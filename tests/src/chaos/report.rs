@@ -34,6 +34,8 @@ pub struct Report {
     pub tasks: u64,
     /// How many of them for a job's second or later launch.
     pub relaunches: u64,
+    /// Launches that ECS refused, other than those of which it had a task already.
+    pub turned_away: u64,
     /// Tasks that were to fail before they took a job.
     pub deaths: u64,
     /// Messages that were sent anew, to wait.
@@ -70,6 +72,7 @@ impl Report {
         self.crashes += other.crashes;
         self.tasks += other.tasks;
         self.relaunches += other.relaunches;
+        self.turned_away += other.turned_away;
         self.deaths += other.deaths;
         self.deferrals += other.deferrals;
         self.returns += other.returns;

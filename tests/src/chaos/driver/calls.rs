@@ -170,6 +170,8 @@ impl Driver {
                 let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
                 let (Some(task), Some(token)) = (body["tasks"][0]["taskArn"].as_str(), request["clientToken"].as_str())
                 else {
+                    let is_conflict = body["__type"].as_str().is_some_and(|name| name.ends_with("ConflictException"));
+                    self.report.turned_away += u64::from(!is_conflict);
                     return;
                 };
                 let known = self.diary.job_of_task(task).is_some();
