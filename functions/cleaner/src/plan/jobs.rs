@@ -23,6 +23,10 @@ const PASS: Duration = Duration::seconds(330);
 const AFTER_A_FAILED_START: [Duration; 4] =
     [Duration::minutes(2), Duration::minutes(12), Duration::minutes(30), Duration::minutes(50)];
 
+/// Between these moments each pass asks, if the job's message is not on the queue: those who were to answer may have been
+/// out of order at the moments, and ECS forgets the task after an hour.
+const UNTIL_FORGOTTEN: Duration = Duration::minutes(55);
+
 /// After any other stop: the runner has done a job, if perhaps not its own.
 const AFTER_A_STOP: [Duration; 1] = [Duration::minutes(2)];
 
@@ -139,7 +143,8 @@ pub fn without_queued(
 ) -> Vec<Question> {
     let latest = latest_tasks(settings, seen);
     let waits_in_vain = |waiting: &&Waiting| latest.get(&waiting.message.job_id).is_none_or(|task| task.is_over);
-    if seen.waiting.iter().filter(waits_in_vain).count() <= on_queue {
+    let waiting = seen.waiting.iter().filter(waits_in_vain).count();
+    if on_queue > 0 && waiting <= on_queue {
         questions.retain(|question| !question.cause.may_be_queued());
     }
     questions
@@ -197,7 +202,9 @@ fn after_stop(
         let (_, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
         // Given up once, not at each moment.
         let moments = if attempt.0 < MOST_ATTEMPTS { &AFTER_A_FAILED_START[..] } else { &AFTER_A_FAILED_START[..1] };
-        falls_on(since, moments).then_some(Cause::FailedStart)
+        let is_open = attempt.0 < MOST_ATTEMPTS && (moments[0]..UNTIL_FORGOTTEN).contains(&since);
+        let later = is_open.then_some(Cause::StillWaiting);
+        if falls_on(since, moments) { Some(Cause::FailedStart) } else { later }
     } else {
         falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped)
     }

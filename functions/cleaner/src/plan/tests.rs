@@ -77,6 +77,10 @@ impl Sight {
     fn questions(&self, now: OffsetDateTime) -> Vec<Question> {
         self.with(|settings, seen| questions(now, settings, seen))
     }
+
+    fn questions_beside(&self, now: OffsetDateTime, on_queue: usize) -> Vec<Question> {
+        self.with(|settings, seen| without_queued(questions(now, settings, seen), settings, seen, on_queue))
+    }
 }
 
 /// With a second look that saw the same.
@@ -199,8 +203,15 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
     let asked_after = |minutes| after(3, minutes);
     assert_eq!(asked_after(1), [], "the event has its time");
     assert_eq!(asked_after(3)[0].message.attempt, Attempt(4));
-    assert_eq!(asked_after(9), [], "once is enough for a while");
-    assert_eq!(asked_after(13).len(), 1);
+    let causes = |minutes| asked_after(minutes).into_iter().map(|question| question.cause).collect::<Vec<_>>();
+    assert_eq!((causes(3), causes(13)), (vec![Cause::FailedStart], vec![Cause::FailedStart]));
+    assert_eq!((causes(9), causes(54)), (vec![Cause::StillWaiting], vec![Cause::FailedStart]), "never out of sight");
+    assert_eq!(causes(56), [], "until ECS forgets it");
+    let on_queue = |messages| {
+        let sight = Sight { stopped: vec![over(3, "TaskFailedToStart", Duration::minutes(9))], ..Sight::default() };
+        sight.questions_beside(NOW, messages).len()
+    };
+    assert_eq!((on_queue(0), on_queue(1)), (1, 0), "its message may be on the queue");
     assert_eq!((after(8, 3).len(), after(8, 13).len()), (1, 0), "given up once");
     let later = task("jit-42-4", Some(9), Duration::minutes(1));
     assert_eq!(asked(vec![], &[later], &[over(3, "TaskFailedToStart", Duration::minutes(3))]), [], "it lives again");
