@@ -1,4 +1,4 @@
-//! Simulates days of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
+//! Simulates bursts of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
 //! `docs/SIMULATION.md` and its plots.
 //!
 //! ```sh
@@ -25,7 +25,7 @@ use rand::{RngExt as _, SeedableRng as _};
 /// The plots' size, in pixels.
 const SIZE: (u32, u32) = (900, 320);
 
-/// Waits are drawn for so many equal parts of the day.
+/// Waits are drawn for so many equal parts of a scenario.
 const PARTS: usize = 120;
 
 /// 900 points a minute, of which a registration costs 5.
@@ -75,32 +75,6 @@ fn trickle() -> Vec<Duration> {
     arrivals
 }
 
-/// A working day: pushes with a few jobs each, most of them within nine hours, twelve matrices of 64, and a storm at night.
-fn day(jobs: usize) -> Vec<Duration> {
-    const BY_HOUR: [u32; 24] = [1, 1, 1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 6, 8, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1];
-    let mut random = StdRng::seed_from_u64(24);
-    let total: u32 = BY_HOUR.iter().sum();
-    let mut arrivals = Vec::with_capacity(jobs);
-    while arrivals.len() < jobs {
-        let mut drawn = random.random_range(0..total);
-        let hour = BY_HOUR.iter().position(|weight| {
-            let is_it = drawn < *weight;
-            drawn = drawn.saturating_sub(*weight);
-            is_it
-        });
-        let hour = u64::try_from(hour.expect("the weights make up the total")).expect("24 hours");
-        let at = Duration::from_hours(hour) + Duration::from_millis(random.random_range(0..3_600_000));
-        arrivals.extend(std::iter::repeat_n(at, random.random_range(1..=8)));
-    }
-    for hour in [9, 10, 10, 11, 11, 13, 14, 14, 15, 15, 16, 16] {
-        let at = Duration::from_hours(hour) + Duration::from_millis(random.random_range(0..3_600_000));
-        arrivals.extend(std::iter::repeat_n(at, 64));
-    }
-    arrivals.extend(night(500, 1).into_iter().map(|at| at + Duration::from_hours(2)));
-    arrivals.sort();
-    arrivals
-}
-
 fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario {
@@ -130,20 +104,6 @@ fn scenarios() -> Vec<Scenario> {
             arrivals: trickle(),
             vcpus: 300,
             warm: Some(6),
-        },
-        Scenario {
-            name: "day-small-quota",
-            title: "A day of 500 repositories, quota of 60 vCPUs",
-            arrivals: day(2_500),
-            vcpus: 60,
-            warm: None,
-        },
-        Scenario {
-            name: "day",
-            title: "A day of 500 repositories, quota of 300 vCPUs",
-            arrivals: day(2_500),
-            vcpus: 300,
-            warm: None,
         },
     ]
 }
@@ -214,7 +174,7 @@ fn row(scenario: &Scenario, verdict: &Verdict) -> String {
 }
 
 /// Draws how long the jobs waited that came in each part of the scenario: half of them, nine of ten, all.
-#[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
+#[expect(clippy::cast_precision_loss, reason = "minutes of some hours")]
 fn draw(scenario: &Scenario, verdict: &Verdict, folder: &Path) -> Result<(), Box<dyn Error>> {
     let first = verdict.waits.first().ok_or("no job came")?.queued_at;
     let minutes = |at: time::OffsetDateTime| (at - first).as_seconds_f64() / 60.0;
