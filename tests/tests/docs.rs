@@ -194,7 +194,7 @@ fn the_table_of_verdicts_is_what_is_decided() {
 }
 
 fn assert_row(row: &[String], error: &LaunchError, until: OffsetDateTime) {
-    let is_passing = matches!(error, LaunchError::GitHub(error) if worker::verdict::is_passing(error));
+    let is_passing = matches!(error, LaunchError::GitHub(error) if error.is_passing());
     let (verdict, delay) = (row[1].as_str(), row[2].as_str());
     assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
     for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {

@@ -22,7 +22,7 @@ use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
 use crate::batch::Worker;
-use crate::verdict::{LaunchError, is_passing};
+use crate::verdict::LaunchError;
 
 /// How often ECS may fail to show a launch's task before the task is taken for one that stopped long ago.
 const MOST_DOUBTS: u32 = 2;
@@ -262,7 +262,7 @@ impl Worker {
         let is_doubtful = Cell::new(false);
         let outcome = quickly(&self.clock, async || {
             let outcome = self.github.generate_jit_config(&place.account, &place.scope, &request).await;
-            is_doubtful.set(is_doubtful.get() || outcome.as_ref().is_err_and(is_passing));
+            is_doubtful.set(is_doubtful.get() || outcome.as_ref().is_err_and(GitHubError::is_passing));
             outcome
         });
         let outcome = outcome.await;

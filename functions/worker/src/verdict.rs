@@ -2,7 +2,8 @@
 //!
 //! A message is done, or it is deferred: sent anew with a delay, which does not use up its retries, until its job has
 //! waited as long as GitHub lets it; or it is given up: put on the dead-letter queue with the reason on it. Failures
-//! that often pass within a second are first repeated inside the invocation; see [`is_passing`].
+//! that often pass within a second are first repeated inside the invocation; see
+//! [`GitHubError::is_passing`].
 
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
@@ -83,11 +84,6 @@ pub enum Verdict {
     },
     /// To the dead-letter queue.
     GiveUp,
-}
-
-/// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.
-pub fn is_passing(error: &GitHubError) -> bool {
-    error.is_passing()
 }
 
 /// Whether only a person can help, by mending the App, its installation, the secret or a role.
