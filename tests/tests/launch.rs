@@ -721,6 +721,21 @@ async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_
 }
 
 #[tokio::test]
+async fn a_launch_under_a_name_that_is_free_again_takes_back_what_an_earlier_try_left_under_the_next() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    // A repeat of the message had the first name, and took it back when there was no capacity.
+    let second = format!("jit-default-{job}-1-{}b", message.born_at.unix_timestamp());
+    world.github.orphan(&Scope::org(ORGANIZATION), &second, &["fargate"], false);
+    message.unsettled = true;
+    world.aws.sqs.purge(JOB_QUEUE);
+    world.aws.sqs.put(JOB_QUEUE, &message.to_body());
+    work_until_quiet(&mut world).await;
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
 async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once() {
     let mut world = World::new().await;
     world.aws.ecs.fail_next_start("CannotPullContainerError: pull image manifest has been retried 5 time(s)");

@@ -173,6 +173,7 @@ impl Worker {
 
     async fn attempt(&self, place: &Place, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Attempted, LaunchError> {
         let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+        let was_unsettled = message.unsettled;
         let mut names_taken = Vec::new();
         let (runner_name, jit) = loop {
             let name = RunnerName::derive(
@@ -198,7 +199,11 @@ impl Worker {
         };
         match self.run(message, fit, &token, &runner_name, &jit).await {
             Ok(task) => {
-                message.unsettled = !self.delete_by_name(place, &names_taken).await;
+                // An earlier try may have taken later names than this one, if whoever had the first took them back.
+                let own = Some((runner_name.as_str(), jit.runner_id));
+                let settled = self.delete_by_name(place, &names_taken).await
+                    && (!was_unsettled || self.sweep_all_but(own, place, message).await);
+                message.unsettled = !settled;
                 Ok(Attempted::Done(Launched::Started { task, runner_id: jit.runner_id, runner_name }))
             }
             Err(RunError::AlreadyStarted { arns }) => {
@@ -337,21 +342,28 @@ impl Worker {
     }
 
     /// Takes back all registrations under the message's names but the one that the launch's task runs; says whether
-    /// none is left. Tries take names in order, but those before may be free again, so a few free ones in a row end the search.
+    /// none is left.
     pub(crate) async fn sweep(&self, place: &Place, message: &JobMessage, task: Option<&TaskView>) -> bool {
-        let own = match task {
-            Some(TaskView { runner_name: Some(own), runner_id: Some(_), .. }) => Some(own.as_str()),
+        match task {
+            Some(TaskView { runner_name: Some(name), runner_id: Some(id), .. }) => {
+                self.sweep_all_but(Some((name, *id)), place, message).await
+            }
             // It runs one of them, but does not say which.
-            Some(_) => return true,
-            None => None,
-        };
+            Some(_) => true,
+            None => self.sweep_all_but(None, place, message).await,
+        }
+    }
+
+    /// Tries take names in order, but those before may be free again, so a few free ones in a row end the search.
+    async fn sweep_all_but(&self, own: Option<(&str, RunnerId)>, place: &Place, message: &JobMessage) -> bool {
+        let (own, own_id) = own.unzip();
         let names = (0..=MOST_SPARES).map(|spare| RunnerName::derive(&self.config.name_prefix, message, spare));
         let names: Vec<_> = names.collect();
         let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
         let (mut settled, mut free) = (true, 0);
         for name in &names {
             is_past_own |= Some(name.as_str()) == own;
-            match self.take_back(place, name, task.and_then(|task| task.runner_id)).await {
+            match self.take_back(place, name, own_id).await {
                 TakenBack::NotThere => free += 1,
                 TakenBack::Spared | TakenBack::Deleted => free = 0,
                 TakenBack::StillThere => (settled, free) = (false, 0),
