@@ -1,16 +1,21 @@
 //! How all AWS clients of one function are set up.
 
+use std::env;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ecs::config::SharedCredentialsProvider;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 /// Attempts of one call, the first included. Repeating any of ours is harmless, and only what stays wrong goes back
 /// to the queue.
@@ -29,8 +34,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(14);
 
 /// Region, credentials and endpoints from the standard AWS variables. Nothing is called yet.
+///
+/// Lambda says everything in the environment. The SDK's default chain would also look into profiles, container
+/// credentials and instance metadata, and takes a tenth of each binary for that.
 pub async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let is_on = |name| env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+        .service_config(EndpointVariables)
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
         .http_client(one_connector())
         .retry_config(
             RetryConfig::standard()
@@ -45,8 +60,19 @@ pub async fn sdk_config() -> SdkConfig {
                 .operation_timeout(CALL_TIMEOUT)
                 .build(),
         )
-        .load()
-        .await
+        .build()
+}
+
+/// A service's own endpoint, as in `AWS_ENDPOINT_URL_SECRETS_MANAGER`, goes before that of all, `AWS_ENDPOINT_URL`.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+#[derive(Debug)]
+struct EndpointVariables;
+
+impl LoadServiceConfig for EndpointVariables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let own = format!("{}_{}", key.env(), key.service_id().to_uppercase().replace(' ', "_"));
+        env::var(own).or_else(|_| env::var(key.env())).ok()
+    }
 }
 
 /// One connector for all clients of the process, set up as the SDK's own. The SDK itself makes two for each client, the

@@ -63,6 +63,20 @@ async fn a_job_goes_through_the_processes_and_a_cold_start_costs_no_more_than_it
 }
 
 #[tokio::test]
+async fn an_endpoint_of_one_service_goes_before_that_of_all() {
+    let world = world().await;
+    let mut variables = world.variables();
+    let (_, url) = variables.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").expect("the stand-in's");
+    let aws = std::mem::replace(url, "http://127.0.0.1:9".to_owned());
+    for service in ["SQS", "SECRETS_MANAGER"] {
+        variables.push((format!("AWS_ENDPOINT_URL_{service}"), aws.clone()));
+    }
+    let webhook = Function::start("webhook", variables).await;
+    assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
+    assert_eq!(world.aws.calls().operations(), ["GetSecretValue", "SendMessage"]);
+}
+
+#[tokio::test]
 async fn whatever_stands_in_front_a_delivery_becomes_a_task() {
     let world = world().await;
     let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);

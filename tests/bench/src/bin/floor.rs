@@ -1,9 +1,8 @@
 //! The least that a webhook function in Rust can do: verify the signature of a delivery, and send one message. Our
-//! webhook is measured against it. It is never deployed.
+//! webhook is measured against it, with the SDK set up alike. It is never deployed.
 
 use std::collections::HashMap;
 
-use aws_config::BehaviorVersion;
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,7 @@ struct Response {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let (secret, queue) = (std::env::var("WEBHOOK_SECRET")?, std::env::var("JOB_QUEUE_URL")?);
-    let sqs = aws_sdk_sqs::Client::new(&aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await);
+    let sqs = aws_sdk_sqs::Client::new(&jitgate::aws::sdk_config().await);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Request>| {
         let request = event.payload;
         let mut hmac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
