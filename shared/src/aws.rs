@@ -110,6 +110,20 @@ pub fn words_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     }
 }
 
+/// Whether AWS's code means that the role does not permit the call, or that the credentials are no good. Source: ECS's
+/// and Secrets Manager's "Common errors".
+pub(crate) fn is_denial(code: &str) -> bool {
+    matches!(
+        code,
+        "AccessDenied"
+            | "AccessDeniedException"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "NotAuthorized"
+            | "UnrecognizedClientException"
+    )
+}
+
 /// An error and what is behind it, in one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

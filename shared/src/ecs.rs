@@ -18,7 +18,7 @@ use aws_sdk_ecs::types::{
 };
 use time::OffsetDateTime;
 
-use crate::aws::words_of;
+use crate::aws::{is_denial, words_of};
 use crate::job::{JobMessage, RunnerId};
 use crate::names::{LaunchToken, NamePrefix};
 
@@ -97,14 +97,25 @@ pub struct TaskView {
     pub stopped_at: Option<OffsetDateTime>,
 }
 
-/// A call about existing tasks failed; trying again may help.
+/// A call about existing tasks failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("ECS {call} failed: {reason}")]
-pub struct EcsError {
-    /// The API's name.
-    pub call: &'static str,
-    /// What ECS or the network said.
-    pub reason: String,
+pub enum EcsError {
+    /// Trying again may help.
+    #[error("ECS {call} failed: {reason}")]
+    Failed {
+        /// The API's name.
+        call: &'static str,
+        /// What ECS or the network said.
+        reason: String,
+    },
+    /// The role does not permit it; somebody must mend it.
+    #[error("ECS {call} is not permitted: {reason}")]
+    Denied {
+        /// The API's name.
+        call: &'static str,
+        /// What ECS said.
+        reason: String,
+    },
 }
 
 /// The cluster's tasks.
@@ -260,5 +271,10 @@ fn failed<E>(call: &'static str, error: &SdkError<E>) -> EcsError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    EcsError { call, reason: words_of(error) }
+    let reason = words_of(error);
+    if error.code().is_some_and(is_denial) {
+        EcsError::Denied { call, reason }
+    } else {
+        EcsError::Failed { call, reason }
+    }
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::aws::words_of;
+use crate::aws::{is_denial, words_of};
 
 /// What signs us in at GitHub.
 #[derive(Clone, Debug)]
@@ -39,6 +40,14 @@ pub enum SecretError {
         /// The secret's id.
         id: String,
         /// What Secrets Manager or the network said.
+        cause: String,
+    },
+    /// Secrets Manager will not hand it out to us, or does not have it; somebody must mend that.
+    #[error("secret {id:?} is out of reach: {cause}")]
+    OutOfReach {
+        /// The secret's id.
+        id: String,
+        /// What Secrets Manager said.
         cause: String,
     },
     /// It was read, but is not what it has to be; somebody must mend it.
@@ -131,7 +140,7 @@ impl SecretReader {
     /// The current version.
     pub async fn current(&self) -> Result<GitHubSecret, SecretError> {
         let value = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let value = value.map_err(|error| self.unreadable(words_of(&error)))?;
+        let value = value.map_err(|error| self.unread(&error))?;
         self.parse(value.secret_string())
     }
 
@@ -145,7 +154,7 @@ impl SecretReader {
             {
                 Ok(None)
             }
-            Err(error) => Err(self.unreadable(words_of(&error))),
+            Err(error) => Err(self.unread(&error)),
         }
     }
 
@@ -154,8 +163,18 @@ impl SecretReader {
         SecretError::Unusable { id: self.id.clone(), problem: problem.into() }
     }
 
-    fn unreadable(&self, cause: String) -> SecretError {
-        SecretError::Unreadable { id: self.id.clone(), cause }
+    fn unread(&self, error: &SdkError<GetSecretValueError>) -> SecretError {
+        let (id, cause) = (self.id.clone(), words_of(error));
+        // Not there, marked for deletion, or its key cannot be used.
+        let must_be_mended = |code| {
+            is_denial(code)
+                || matches!(code, "ResourceNotFoundException" | "InvalidRequestException" | "DecryptionFailure")
+        };
+        if error.code().is_some_and(must_be_mended) {
+            SecretError::OutOfReach { id, cause }
+        } else {
+            SecretError::Unreadable { id, cause }
+        }
     }
 
     fn parse(&self, json: Option<&str>) -> Result<GitHubSecret, SecretError> {

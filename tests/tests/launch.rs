@@ -472,13 +472,39 @@ async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_mended() 
 }
 
 #[tokio::test]
-async fn a_role_that_does_not_permit_the_launch_keeps_the_jobs_waiting() {
+async fn what_somebody_must_mend_in_aws_keeps_the_jobs_waiting() {
+    for (call, answer) in [
+        ("RunTask", answers::access_denied("RunTask")),
+        ("RunTask", answers::invalid_parameter("TaskDefinition is inactive")),
+        ("RunTask", answers::client_exception("TaskDefinition is inactive")),
+        ("GetSecretValue", answers::access_denied("GetSecretValue")),
+        ("GetSecretValue", answers::error(400, "ResourceNotFoundException", "no such secret")),
+    ] {
+        let mut world = World::new().await;
+        let job = world.queue_and_deliver().await;
+        world.aws.faults().script(call, Fault::Refuse(answer));
+        world.work().await;
+        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{call}");
+        world.clock.advance(Duration::from_mins(4));
+        world.work().await;
+        assert_eq!(world.live_tasks(), 0, "{call}: left alone for a while");
+        world.clock.advance(Duration::from_mins(2));
+        work_until_quiet(&mut world).await;
+        assert_done(&world, &[job]);
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_list_tasks_keeps_a_job_waiting_whose_name_is_taken() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
+    world.api.faults.script(GENERATE, Fault::LoseAnswer);
+    world.aws.faults().script("ListTasks", Fault::Refuse(answers::access_denied("ListTasks")));
     world.work().await;
-    assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0));
-    world.clock.advance(Duration::from_mins(5));
+    world.clock.advance(Duration::from_mins(4));
+    world.work().await;
+    assert_eq!((world.waiting(), world.live_tasks(), world.dead_letters().len()), (1, 0, 0), "left alone for a while");
+    world.clock.advance(Duration::from_mins(2));
     work_until_quiet(&mut world).await;
     assert_done(&world, &[job]);
 }

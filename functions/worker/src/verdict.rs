@@ -93,8 +93,9 @@ pub fn needs_a_person(error: &LaunchError) -> bool {
         LaunchError::GitHub(
             GitHubError::Denied { .. }
                 | GitHubError::NotFound { .. }
-                | GitHubError::Secret(SecretError::Unusable { .. })
+                | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. })
         ) | LaunchError::Run(RunError::Denied { .. })
+            | LaunchError::Ecs(EcsError::Denied { .. })
     )
 }
 
@@ -110,7 +111,8 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f6
             GitHubError::RateLimited { until } | GitHubError::Denied { until, .. } => later(*until),
             // Every job was given a moment of its own.
             GitHubError::Paced { until } => Verdict::Defer { until: *until, grows: false },
-            GitHubError::NotFound { .. } | GitHubError::Secret(SecretError::Unusable { .. }) => {
+            GitHubError::NotFound { .. }
+            | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. }) => {
                 later(now + MENDING_DELAY)
             }
             GitHubError::Rejected { .. } => Verdict::GiveUp,
@@ -134,7 +136,8 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f6
             Verdict::Defer { until: now + spread(room_delay(*waited)), grows: false }
         }
         LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
-        LaunchError::Ecs(_) | LaunchError::Queue(_) | LaunchError::NamesTaken => growing(),
+        LaunchError::Ecs(EcsError::Denied { .. }) => later(now + MENDING_DELAY),
+        LaunchError::Ecs(EcsError::Failed { .. }) | LaunchError::Queue(_) | LaunchError::NamesTaken => growing(),
     }
 }
 

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::TaskArn;
 use super::launch::LONGEST_OVERRIDES;
-use crate::aws::words_of;
+use crate::aws::{is_denial, words_of};
 use crate::secret::expose;
 
 /// Why a task did not start. None of them carries the configuration.
@@ -124,6 +124,13 @@ pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> 
         _ if is_throttling(code) || speaks_of_throttling(message) => RunError::Throttled { reason },
         RunTaskError::AccessDeniedException(_) => RunError::Denied { reason },
         _ if is_denial(code) => RunError::Denied { reason },
+        // The task definition was deregistered. Either a newer one comes with the deployment that is under way, or
+        // somebody has to name another.
+        RunTaskError::ClientException(_) | RunTaskError::InvalidParameterException(_)
+            if message.contains("TaskDefinition is inactive") =>
+        {
+            RunError::Denied { reason }
+        }
         RunTaskError::ServerException(_) => RunError::Unavailable { reason },
         RunTaskError::BlockedException(_)
         | RunTaskError::ClientException(_)
@@ -147,19 +154,6 @@ fn is_throttling(code: &str) -> bool {
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
     ) || code == "LimitExceededException"
-}
-
-/// Source: ECS's "Common errors".
-fn is_denial(code: &str) -> bool {
-    matches!(
-        code,
-        "AccessDenied"
-            | "AccessDeniedException"
-            | "ExpiredTokenException"
-            | "InvalidClientTokenId"
-            | "NotAuthorized"
-            | "UnrecognizedClientException"
-    )
 }
 
 /// ECS passes on that EC2 throttled it, as an error of another kind.
