@@ -228,6 +228,27 @@ async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
 }
 
 #[tokio::test]
+async fn waiting_and_passing_are_measured() {
+    let world = world().await;
+    let (webhook, worker, cleaner) =
+        (start(&world, "webhook").await, start(&world, "worker").await, start(&world, "cleaner").await);
+    assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
+    work(&worker, &world).await.1.expect("an answer");
+    cleaner.invoke(&scheduled(world.clock.now())).await.expect("an answer");
+    let measured = |function: &Function, metric: &str| {
+        let lines = function.lines();
+        let values =
+            lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok()?.get(metric).cloned());
+        values.collect::<Vec<_>>()
+    };
+    assert_eq!((measured(&worker, "JobsDenied"), measured(&worker, "JobsDeferred").len()), (vec![json!(1)], 0));
+    let waited = measured(&worker, "JobWaited");
+    assert!(matches!(&waited[..], [Value::Array(waits)] if waits.len() == 1), "{waited:?}");
+    assert_eq!(measured(&cleaner, "Passes"), [json!(1)]);
+}
+
+#[tokio::test]
 async fn a_password_in_an_url_is_refused_without_being_shown() {
     let world = world().await;
     for url in ["https://octocat:PASSWORD@github.example", "https://github.example/api/v3?access_token=PASSWORD"] {

@@ -132,7 +132,7 @@ impl Cleaner {
     }
 
     async fn pass(&self, pass: Pass) -> Result<(), CleanError> {
-        let mut tally = Tally::default();
+        let mut tally = Tally::of_pass();
         let listed = self.look_at_tasks_and_places(pass, &mut tally).await;
         // Whatever else cannot be seen: the logs of the hooks can.
         tally.add(self.redeliver(pass, listed.as_ref().map_or(&[], |(_, recent)| recent.as_slice())).await);

@@ -30,6 +30,8 @@ pub(crate) enum Done {
 /// How often each came about.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// 1 for a scheduled pass over everything, 0 for one task's end.
+    passes: usize,
     deleted: usize,
     stopped: usize,
     busy: usize,
@@ -47,6 +49,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Of a scheduled pass, before it has done anything.
+    pub(crate) fn of_pass() -> Self {
+        Self { passes: 1, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, steps: impl IntoIterator<Item = Done>) {
         for step in steps {
             match step {
@@ -68,6 +75,7 @@ impl Tally {
     }
 
     pub(crate) fn measure(&self, metrics: &mut Metrics<'_>) {
+        metrics.count("Passes", self.passes);
         metrics.count("RegistrationsDeleted", self.deleted);
         metrics.count("TasksStopped", self.stopped);
         metrics.count("RunnersLeftBusy", self.busy);

@@ -88,6 +88,16 @@ pub struct Worker {
 /// The queue did not take what had to be put there, so the message itself must come again.
 struct MustReturn;
 
+/// Why a message was sent back to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Because {
+    /// As many runners live as may.
+    OverLimit,
+    /// It will not help unless somebody mends something.
+    Denied,
+    Other,
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -103,11 +113,11 @@ enum Outcome {
     Expired,
     /// Its class does not take such jobs.
     Refused,
-    Deferred,
-    /// Deferred, since as many runners live as may.
-    OverLimit,
-    /// Deferred, but it will not help unless somebody mends something.
-    Denied,
+    Deferred {
+        /// Seconds since the job came in; absent where none waits.
+        waited: Option<i64>,
+        because: Because,
+    },
     GivenUp,
 }
 
@@ -149,10 +159,21 @@ impl Worker {
         if !waits.is_empty() {
             metrics.put("QueueToLaunch", Unit::Seconds, waits);
         }
-        let deferred = count(|outcome| matches!(outcome, Outcome::Deferred | Outcome::OverLimit));
-        metrics.count("JobsDeferred", deferred);
-        metrics.count("JobsOverLimit", count(|outcome| *outcome == Outcome::OverLimit));
-        metrics.count("JobsDenied", count(|outcome| *outcome == Outcome::Denied));
+        let deferred: Vec<_> = outcomes
+            .iter()
+            .flatten()
+            .filter_map(|outcome| {
+                if let Outcome::Deferred { waited, because } = outcome { Some((*waited, *because)) } else { None }
+            })
+            .collect();
+        let because = |reason| deferred.iter().filter(|(_, because)| *because == reason).count();
+        metrics.count("JobsDeferred", deferred.len() - because(Because::Denied));
+        metrics.count("JobsOverLimit", because(Because::OverLimit));
+        metrics.count("JobsDenied", because(Because::Denied));
+        let waited: Vec<_> = deferred.iter().filter_map(|(waited, _)| *waited).collect();
+        if !waited.is_empty() {
+            metrics.put("JobWaited", Unit::Seconds, waited);
+        }
         metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
         metrics.count("WarmRunnersLaunched", count(|outcome| *outcome == Outcome::Warmed));
         metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
@@ -223,11 +244,11 @@ impl Worker {
             return Ok(Outcome::Expired);
         }
         if let Some(moment) = message.not_before.filter(|moment| *moment > now) {
-            return self.send(&message, moment - now).await;
+            return self.defer(&message, moment - now, Because::Other).await;
         }
         if message.purpose == Purpose::Launch && !message.unsettled && now - message.born_at > STALE_NAME {
             message.born_at = now;
-            return self.send(&message, time::Duration::ZERO).await;
+            return self.defer(&message, time::Duration::ZERO, Because::Other).await;
         }
         match message.purpose {
             // It has lain in the queue for so long that another has been asked for.
@@ -252,7 +273,7 @@ impl Worker {
             Ok(Released::LookAgain(pause)) => {
                 message.deferrals += 1;
                 message.not_before = Some(now + pause);
-                self.send(message, pause).await
+                self.defer(message, pause, Because::Other).await
             }
             Err(error) => self.settle(message, &error, now).await,
         }
@@ -384,12 +405,12 @@ impl Worker {
                 if !message.unsettled {
                     message.born_at = until;
                 }
-                let sent = self.send(message, until - now).await?;
-                Ok(match error {
-                    _ if needs_a_person(error) => Outcome::Denied,
-                    LaunchError::OverLimit { .. } => Outcome::OverLimit,
-                    _ => sent,
-                })
+                let because = match error {
+                    _ if needs_a_person(error) => Because::Denied,
+                    LaunchError::OverLimit { .. } => Because::OverLimit,
+                    _ => Because::Other,
+                };
+                self.defer(message, until - now, because).await
             }
             Verdict::GiveUp => {
                 tracing::error!(
@@ -417,12 +438,24 @@ impl Worker {
         Ok(Outcome::Nothing)
     }
 
-    async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<Outcome, MustReturn> {
+    async fn defer(
+        &self,
+        message: &JobMessage,
+        delay: time::Duration,
+        because: Because,
+    ) -> Result<Outcome, MustReturn> {
+        self.send(message, delay).await?;
+        let waits = message.purpose == Purpose::Launch;
+        let waited = waits.then(|| (self.clock.now() - message.queued_at).whole_seconds());
+        Ok(Outcome::Deferred { waited, because })
+    }
+
+    async fn send(&self, message: &JobMessage, delay: time::Duration) -> Result<(), MustReturn> {
         let delay = Duration::try_from(delay).unwrap_or_default().min(LONGEST_DELAY);
         // Rounded up: a message that comes a moment early would only be sent once more.
         let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
         match self.queue.send(message, delay).await {
-            Ok(()) => Ok(Outcome::Deferred),
+            Ok(()) => Ok(()),
             Err(error) => {
                 tracing::error!(job.id = message.job_id.0, error = %error, "message not sent, its record returns");
                 Err(MustReturn)
