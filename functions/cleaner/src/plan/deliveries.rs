@@ -11,8 +11,10 @@ pub const LOOK_BACK: Duration = Duration::hours(24);
 /// Attempts for one delivery, GitHub's own included. The log itself counts them.
 pub const MOST_TRIES: usize = 6;
 
-/// The first wait after a failed attempt; each next one is twice as long.
+/// The first wait after a failed attempt; each next one is five times as long: a minute, and more than ten hours before
+/// the last. So few attempts outlast a night, and a webhook that is down for good is not asked all day.
 const FIRST_WAIT: Duration = Duration::minutes(1);
+const GROWTH: i32 = 5;
 
 /// Whether an attempt is one that we act on: only then is it worth a look, and a repeat.
 fn is_ours(delivery: &Delivery) -> bool {
@@ -58,7 +60,7 @@ fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a Delivery]) -> Option<&
     // Where the first attempt is out of sight, all that was tried since is not to be counted any more: it is too old.
     let first = attempts.iter().find(|delivery| !delivery.redelivery)?;
     let tries = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-    let wait = FIRST_WAIT * 2_i32.pow(tries.saturating_sub(1).min(10));
+    let wait = FIRST_WAIT * GROWTH.pow(tries.saturating_sub(1).min(5));
     let is_due =
         attempts.len() < MOST_TRIES && now - latest.delivered_at >= wait && now - first.delivered_at < LOOK_BACK;
     is_due.then_some(*latest)

@@ -257,8 +257,15 @@ fn a_delivery_is_repeated_until_one_attempt_succeeds_or_enough_have_failed() {
     let healed = [delivery(1, "a", minutes(9), 503), delivery(2, "a", minutes(5), 202)];
     assert_eq!(repeated(&healed), NONE);
     let twice = |ago| [delivery(1, "a", minutes(9), 503), delivery(2, "a", ago, 0)];
-    assert_eq!(repeated(&twice(minutes(1))), NONE, "the waits grow");
-    assert_eq!(repeated(&twice(minutes(3))), [2]);
+    assert_eq!(repeated(&twice(minutes(4))), NONE, "the waits grow");
+    assert_eq!(repeated(&twice(minutes(5))), [2]);
+    let of_a_night = |ago| {
+        let began = [1000, 999, 994, 969].into_iter().enumerate();
+        let attempts = began.map(|(id, ago)| delivery(u64::try_from(id).unwrap(), "a", minutes(ago), 503));
+        attempts.chain([delivery(5, "a", ago, 503)]).collect::<Vec<_>>()
+    };
+    assert_eq!(repeated(&of_a_night(minutes(600))), NONE);
+    assert_eq!(repeated(&of_a_night(minutes(640))), [5], "the last of them outlasts a night");
     let often: Vec<_> =
         (0..6).map(|id| delivery(id, "a", minutes(200 - 10 * i64::try_from(id).unwrap()), 503)).collect();
     assert_eq!(repeated(&often), NONE);
