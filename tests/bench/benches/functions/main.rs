@@ -59,6 +59,13 @@ async fn main() {
     let options = Options::of_process();
     let programs = Programs::in_folder(&options.functions.clone().unwrap_or_else(build));
     let mut figures: Vec<Figure> = Vec::new();
+    // Told as soon as they are known: what comes later can fail.
+    let mut add = |new: Vec<Figure>| {
+        for figure in &new {
+            println!("{}", figure.line());
+        }
+        figures.extend(new);
+    };
     let wanted = |part: &str| {
         let wanted = options.only.as_ref().is_none_or(|only| part.contains(only.as_str()));
         if wanted {
@@ -67,34 +74,31 @@ async fn main() {
         wanted
     };
     if wanted("cold") {
-        figures.extend(cold::webhook(&programs, options.runs(200)).await);
+        add(cold::webhook(&programs, options.runs(200)).await);
     }
     if wanted("warm") {
-        figures.extend(warm::deliveries(&programs, options.runs(50)).await);
-        figures.extend(warm::forgeries(&programs, options.runs(50)).await);
+        add(warm::deliveries(&programs, options.runs(50)).await);
+        add(warm::forgeries(&programs, options.runs(50)).await);
     }
     if wanted("round-trips") {
-        figures.extend(cold::worker(&programs, options.runs(20)).await);
+        add(cold::worker(&programs, options.runs(20)).await);
     }
     if wanted("calls") {
-        figures.extend(warm::calls(&programs, options.runs(100)).await);
+        add(warm::calls(&programs, options.runs(100)).await);
     }
     if wanted("storm") {
-        figures.extend(storm::unpaced(&programs, options.runs(20).min(3)).await);
+        add(storm::unpaced(&programs, options.runs(20).min(3)).await);
     }
     if wanted("paced") {
-        figures.extend(storm::paced(&programs).await);
+        add(storm::paced(&programs).await);
     }
     if wanted("memory") {
-        figures.extend(memory::peaks(&programs, options.runs(20).min(3)).await);
+        add(memory::peaks(&programs, options.runs(20).min(3)).await);
     }
     if wanted("package") {
-        figures.extend(package::sizes(&programs));
+        add(package::sizes(&programs));
     }
     println!("{}", table(&figures));
-    for figure in &figures {
-        println!("{}", figure.line());
-    }
     if options.write {
         write(&figures, options.only.is_none());
     }
