@@ -1,4 +1,4 @@
-//! Simulates bursts of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
+//! Simulates bursts and days of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
 //! `docs/SIMULATION.md` and its plots.
 //!
 //! ```sh
@@ -15,10 +15,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jitgate_tests::chaos::{Knobs, Verdict, run};
+use jitgate_tests::chaos::{Arrival, Knobs, Verdict, run};
 use plotters::prelude::{
     BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, LineSeries, PathElement, RGBColor, SVGBackend, WHITE,
 };
+use rand::distr::Distribution as _;
+use rand::distr::weighted::WeightedIndex;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -37,42 +39,81 @@ const NEAR_THE_LIMIT: f64 = 0.8;
 const BEGIN: &str = "<!-- simulation -->";
 const END: &str = "<!-- /simulation -->";
 
+const REPOSITORIES: u32 = 500;
+
 struct Scenario {
     /// Also the plot's file.
     name: &'static str,
     title: &'static str,
-    arrivals: Vec<Duration>,
+    arrivals: Vec<Arrival>,
     vcpus: u32,
     warm: Option<u32>,
 }
 
 /// All jobs of one matrix, at once.
-fn matrix(jobs: usize) -> Vec<Duration> {
+fn matrix(jobs: usize) -> Vec<Arrival> {
     let mut random = StdRng::seed_from_u64(256);
-    let mut arrivals: Vec<_> = (0..jobs).map(|_| Duration::from_millis(random.random_range(0..4_000))).collect();
-    arrivals.sort();
-    arrivals
+    (0..jobs).map(|_| Arrival { at: within(&mut random, Duration::from_secs(4)), repository: 0 }).collect()
 }
 
 /// Every repository's scheduled workflow, at the same full hour.
-fn night(repositories: usize, jobs_of_each: usize) -> Vec<Duration> {
+fn night(jobs_of_each: usize) -> Vec<Arrival> {
     let mut random = StdRng::seed_from_u64(2);
-    let mut arrivals: Vec<_> = (0..repositories)
-        .flat_map(|_| {
-            let at = Duration::from_millis(random.random_range(0..60_000));
-            vec![at; jobs_of_each]
+    (0..REPOSITORIES)
+        .flat_map(|repository| {
+            let at = within(&mut random, Duration::from_mins(1));
+            vec![Arrival { at, repository }; jobs_of_each]
         })
-        .collect();
-    arrivals.sort();
+        .collect()
+}
+
+/// A working day of an organisation: pushes of one to eight jobs, most of them within nine hours; ten matrices of 64 and
+/// two of 256; and each repository's nightly job.
+fn day() -> Vec<Arrival> {
+    const PUSHES: usize = 600;
+    const BY_HOUR: [u32; 24] = [1, 1, 1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 6, 8, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1];
+    const MATRICES: [(u64, usize); 12] = [
+        (9, 64),
+        (10, 64),
+        (10, 256),
+        (11, 64),
+        (11, 64),
+        (13, 64),
+        (14, 64),
+        (14, 64),
+        (15, 256),
+        (15, 64),
+        (16, 64),
+        (16, 64),
+    ];
+    let mut random = StdRng::seed_from_u64(24);
+    let hours = WeightedIndex::new(BY_HOUR).expect("not all of them are zero");
+    let mut arrivals = night(1);
+    for arrival in &mut arrivals {
+        arrival.at += Duration::from_hours(2);
+    }
+    for _ in 0..PUSHES {
+        let hour = u64::try_from(hours.sample(&mut random)).expect("24 hours");
+        let at = Duration::from_hours(hour) + within(&mut random, Duration::from_hours(1));
+        let arrival = Arrival { at, repository: random.random_range(0..REPOSITORIES) };
+        arrivals.extend(std::iter::repeat_n(arrival, random.random_range(1..=8)));
+    }
+    for (repository, (hour, jobs)) in (0..).zip(MATRICES) {
+        let at = Duration::from_hours(hour) + within(&mut random, Duration::from_hours(1));
+        arrivals.extend(std::iter::repeat_n(Arrival { at, repository }, jobs));
+    }
     arrivals
 }
 
 /// A job a minute, and a matrix of twelve each half an hour, as soon as runners can be ready.
-fn trickle() -> Vec<Duration> {
-    let matrices = [45, 75, 105, 135].into_iter().flat_map(|minute| [Duration::from_mins(minute); 12]);
-    let mut arrivals: Vec<_> = (30..150).map(Duration::from_mins).chain(matrices).collect();
-    arrivals.sort();
-    arrivals
+fn trickle() -> Vec<Arrival> {
+    let matrices = [45, 75, 105, 135].into_iter().flat_map(|minute| [minute; 12]);
+    let minutes = (30..150).chain(matrices);
+    minutes.map(|minute| Arrival { at: Duration::from_mins(minute), repository: 0 }).collect()
+}
+
+fn within(random: &mut StdRng, time: Duration) -> Duration {
+    time.mul_f64(random.random())
 }
 
 fn scenarios() -> Vec<Scenario> {
@@ -94,7 +135,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "night",
             title: "500 repositories with three nightly jobs each, within a minute; quota of 2,000 vCPUs",
-            arrivals: night(500, 3),
+            arrivals: night(3),
             vcpus: 2_000,
             warm: None,
         },
@@ -105,6 +146,14 @@ fn scenarios() -> Vec<Scenario> {
             vcpus: 300,
             warm: Some(6),
         },
+        Scenario {
+            name: "day-small-quota",
+            title: "A day of 500 repositories, quota of 60 vCPUs",
+            arrivals: day(),
+            vcpus: 60,
+            warm: None,
+        },
+        Scenario { name: "day", title: "The same day, quota of 600 vCPUs", arrivals: day(), vcpus: 600, warm: None },
     ]
 }
 

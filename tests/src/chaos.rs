@@ -32,7 +32,7 @@ use time::OffsetDateTime;
 
 use crate::github::Meter;
 
-pub use plan::Knobs;
+pub use plan::{Arrival, Knobs};
 pub use report::Report;
 
 /// What became of a run.

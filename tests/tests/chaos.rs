@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use jitgate_tests::chaos::{Knobs, Report, Verdict, run};
+use jitgate_tests::chaos::{Arrival, Knobs, Report, Verdict, run};
 
 /// Enough to understand what went wrong; what follows from it fills screens.
 const MOST_COMPLAINTS: usize = 6;
@@ -100,7 +100,7 @@ fn with_warm_runners_jobs_start_at_once_none_starves_and_surplus_stays_bounded()
     // Half an hour until the first runners are ready, and then a job a minute and a burst of twelve.
     let trickle = (30..90).map(Duration::from_mins);
     let burst = std::iter::repeat_n(Duration::from_hours(1), 12);
-    let mut arrivals: Vec<_> = trickle.chain(burst).collect();
+    let mut arrivals: Vec<_> = trickle.chain(burst).map(|at| Arrival { at, repository: 0 }).collect();
     arrivals.sort();
     let knobs = Knobs { cleaner: true, warm: Some(WARM), arrivals, ..Knobs::calm(72) };
     let verdict = run_alone(3, &knobs);

@@ -7,6 +7,15 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+/// A job that comes as it is told, not as a seed has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// After the start.
+    pub at: Duration,
+    /// Number of the job's repository.
+    pub repository: u32,
+}
+
 /// What a run is made of, besides its seed. Shares are between 0 and 1.
 #[derive(Clone, Debug)]
 pub struct Knobs {
@@ -17,7 +26,7 @@ pub struct Knobs {
     /// The jobs come within this time; absent for whatever the seed says, from a burst to a trickle.
     pub within: Option<Duration>,
     /// When the jobs come, if nothing of it is left to the seed; they are all alike then.
-    pub arrivals: Vec<Duration>,
+    pub arrivals: Vec<Arrival>,
     /// How many runners the class keeps ready; the jobs must all be alike then.
     pub warm: Option<u32>,
     /// The account's quota for Fargate On-Demand, in vCPUs of which a job needs one; absent for none.
@@ -149,11 +158,11 @@ pub(super) struct PlannedJob {
 }
 
 impl PlannedJob {
-    fn ordinary(at: Duration) -> Self {
+    fn ordinary(arrival: Arrival) -> Self {
         Self {
-            at,
+            at: arrival.at,
             owner: crate::github::ORGANIZATION,
-            repository: "monorepo".to_owned(),
+            repository: format!("repo-{}", arrival.repository),
             labels: vec![COMMON_LABEL.to_owned()],
             told_again_after: None,
             cancelled_after: None,
@@ -215,7 +224,7 @@ impl Plan {
         let jobs = if is_drawn {
             Self::draw_jobs(&mut chance, knobs, within)
         } else {
-            knobs.arrivals.iter().map(|at| PlannedJob::ordinary(*at)).collect()
+            knobs.arrivals.iter().copied().map(PlannedJob::ordinary).collect()
         };
         let most_tasks = u32::try_from(number / 3 + 2).expect("not that many");
         let mut shortages = Vec::new();
