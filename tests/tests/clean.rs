@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use cleaner::clean::CleanError;
+use cleaner::{Cleaner, Event};
+use jitgate::clock::Clock;
+use jitgate::config::FleetConfig;
 use jitgate::job::RunnerId;
 use jitgate_tests::aws::{answers, ecs};
 use jitgate_tests::github::{self, INSTALLATION, JobSpec, ORGANIZATION, Scope};
@@ -34,6 +37,24 @@ async fn an_orphan_is_deleted_after_the_grace_and_not_before() {
     assert!(!is_there(&world, orphan));
     world.clean().await.unwrap();
     assert_eq!(world.api_calls("delete-runner"), 1, "a second pass finds nothing to do");
+}
+
+/// On the system's clock, since here the pauses between the deletions are what it is about.
+#[tokio::test]
+async fn deletions_that_must_wait_for_their_turn_all_get_it() {
+    let world = World::on(Clock::system(), &[]).await;
+    let born = world.clock.now() - GRACE * 2;
+    for number in 0..16 {
+        let name = format!("jit-default-{number}-1-{}", born.unix_timestamp());
+        let orphan = world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
+        world.github.connect(orphan).unwrap();
+        world.github.kill(orphan);
+    }
+    let config = FleetConfig::from_environment(&world.environment()).unwrap();
+    let cleaner = Cleaner::new(&world.aws.sdk_config(), config, world.clock.clone());
+    let until = world.clock.now() + time::Duration::minutes(1);
+    cleaner.handle_until(&Event::Schedule, Some(until)).await.unwrap();
+    assert_eq!(world.github.runners().len(), 0, "left");
 }
 
 #[tokio::test]

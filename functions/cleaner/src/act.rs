@@ -61,8 +61,9 @@ impl Cleaner {
 
     /// Waits for its turn: launches go before. `None` if that comes too late for this pass.
     async fn delete_in_turn(&self, pass: Pass, place: &Place, id: RunnerId) -> Result<Option<Deletion>, GitHubError> {
+        let mut has_waited = false;
         loop {
-            match self.github.delete_runner_in_turn(&place.account, &place.scope, id).await {
+            match self.github.delete_runner_in_turn(&place.account, &place.scope, id, has_waited).await {
                 Err(GitHubError::Paced { until }) => {
                     let before = self.clock.now();
                     if pass.is_over(until) {
@@ -72,6 +73,7 @@ impl Cleaner {
                     if self.clock.now() == before {
                         return Ok(None);
                     }
+                    has_waited = true;
                 }
                 // Every further call would hear the same until then.
                 Err(GitHubError::RateLimited { .. }) => return Ok(None),

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::accounts::page_of;
+use super::fetched::Fetched;
 use super::{Account, GitHub, GitHubError, Scope};
 use crate::classes::RunnerGroup;
 
@@ -27,12 +27,11 @@ const MISSING_LIFETIME: Duration = Duration::minutes(4);
 /// What has been read, by scope. A name that was found stays: ids do not change, and one that GitHub does not know any
 /// more is forgotten when a registration fails.
 #[derive(Default)]
-pub(super) struct Groups(Mutex<HashMap<Scope, Arc<AsyncMutex<Known>>>>);
+pub(super) struct Groups(Mutex<HashMap<Scope, Arc<Fetched<Arc<Known>>>>>);
 
-#[derive(Default)]
 struct Known {
     ids: HashMap<String, u64>,
-    read_at: Option<OffsetDateTime>,
+    read_at: OffsetDateTime,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +49,7 @@ struct GroupJson {
 }
 
 impl Groups {
-    fn of(&self, scope: &Scope) -> Arc<AsyncMutex<Known>> {
+    fn of(&self, scope: &Scope) -> Arc<Fetched<Arc<Known>>> {
         Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(scope.clone()).or_default())
     }
 }
@@ -73,14 +72,14 @@ impl GitHub {
             let message = format!("the runner group {name:?}: a {scope} has only the default group");
             return Err(GitHubError::NotFound { message });
         }
-        let known = self.groups.of(scope);
-        let mut known = known.lock().await;
-        let now = self.clock.now();
-        if !known.ids.contains_key(&name.to_lowercase())
-            && known.read_at.is_none_or(|read_at| now - read_at >= MISSING_LIFETIME)
-        {
-            *known = Known { ids: self.runner_groups(account, scope).await?, read_at: Some(now) };
-        }
+        let says = |known: &Arc<Known>| {
+            known.ids.contains_key(&name.to_lowercase()) || self.clock.now() - known.read_at < MISSING_LIFETIME
+        };
+        let read = async || {
+            let read_at = self.clock.now();
+            Ok(Arc::new(Known { ids: self.runner_groups(account, scope).await?, read_at }))
+        };
+        let known = self.groups.of(scope).get(says, read).await?;
         known.ids.get(&name.to_lowercase()).copied().ok_or_else(|| {
             let names = if known.ids.is_empty() { "none".to_owned() } else { sorted(&known.ids).join(", ") };
             GitHubError::NotFound { message: format!("the runner group {name:?}: {scope} has {names}") }

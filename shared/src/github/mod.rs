@@ -8,6 +8,7 @@ mod accounts;
 mod app;
 mod deliveries;
 mod error;
+mod fetched;
 mod gate;
 mod groups;
 mod pace;
@@ -230,8 +231,8 @@ impl<'a> Call<'a> {
     }
 
     /// Begins something that can wait for its turn.
-    fn in_turn(mut self) -> Self {
-        self.pace = Pace::Covered { has_waited: false };
+    fn in_turn(mut self, has_waited: bool) -> Self {
+        self.pace = Pace::Covered { has_waited };
         self
     }
 

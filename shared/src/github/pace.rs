@@ -69,6 +69,9 @@ struct Ledger {
     points: f64,
     /// When `points` was true.
     at: OffsetDateTime,
+    /// Points that were not saved up since the last answer, since the savings were full: what others spent meanwhile
+    /// came out of these first.
+    overflow: f64,
     /// Points a second.
     rate: f64,
     /// GitHub's count of calls at the last answer, and the hour it belongs to.
@@ -162,6 +165,7 @@ impl Pacer {
         let ledger = ledgers.entry(key).or_insert_with(|| Ledger {
             points: full_rate * SAVINGS,
             at: now,
+            overflow: 0.0,
             rate: full_rate,
             counted: None,
             own_calls: 0.0,
@@ -180,7 +184,8 @@ impl Ledger {
     fn fill(&mut self, now: OffsetDateTime) {
         if now > self.at {
             let filled = self.points + self.rate * (now - self.at).as_seconds_f64();
-            self.points = filled.min(self.rate * SAVINGS);
+            self.points = filled.min((self.rate * SAVINGS).max(f64::from(WRITE_POINTS)));
+            self.overflow += filled - self.points;
             self.at = now;
         }
     }
@@ -215,11 +220,13 @@ impl Ledger {
             && same_hour == hour
         {
             let foreign = i32::try_from(used - before - 1).map_or(0.0, f64::from);
-            self.points -= foreign * f64::from(WRITE_POINTS);
+            let spent = foreign * f64::from(WRITE_POINTS);
+            self.points -= spent - spent.clamp(0.0, self.overflow);
             self.own_calls *= MEMORY;
             self.all_calls = (self.all_calls + foreign).max(self.own_calls) * MEMORY;
         }
         self.counted = Some((used, hour));
+        self.overflow = 0.0;
     }
 }
 
@@ -317,6 +324,52 @@ mod tests {
         let number = |count: usize| f64::from(u32::try_from(count).unwrap());
         let rejected = number(limiter.rejected);
         (number(jobs) / (now - START).as_seconds_f64() / permitted, rejected / (number(jobs) + rejected))
+    }
+
+    fn used(calls: i64) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-used", calls.into());
+        headers.insert("x-ratelimit-reset", 0.into());
+        headers
+    }
+
+    #[tokio::test]
+    async fn what_others_spent_during_a_long_pause_is_not_owed_after_it() {
+        let (pacer, key) = (Pacer::new(900), CredentialKey::Token);
+        pacer.admit(key, false, || START).await.unwrap();
+        pacer.answered(key, &used(10), START);
+        let later = START + Duration::minutes(30);
+        pacer.admit(key, false, || later).await.unwrap();
+        pacer.answered(key, &used(1411), later);
+        pacer.admit(key, false, || later).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_spend_more_than_the_pause_has_brought_is_owed() {
+        let (pacer, key) = (Pacer::new(900), CredentialKey::Token);
+        pacer.admit(key, false, || START).await.unwrap();
+        pacer.answered(key, &used(10), START);
+        let later = START + Duration::minutes(1);
+        pacer.admit(key, false, || later).await.unwrap();
+        pacer.answered(key, &used(211), later);
+        let back = pacer.admit(key, false, || later).await.unwrap_err();
+        assert!((Duration::seconds(2)..Duration::seconds(20)).contains(&(back - later)), "{}", back - later);
+    }
+
+    #[tokio::test]
+    async fn all_who_come_back_at_their_moment_get_their_turn() {
+        for per_minute in [1, 60, 900] {
+            let (pacer, key) = (Pacer::new(per_minute), CredentialKey::Token);
+            let mut waiting: BinaryHeap<_> = vec![Reverse((START, false)); 30].into();
+            let mut rounds = 0;
+            while let Some(Reverse((moment, has_waited))) = waiting.pop() {
+                rounds += 1;
+                assert!(rounds < 30 * 30, "{per_minute} points a minute: they keep each other from it");
+                if let Err(again) = pacer.admit(key, has_waited, || moment).await {
+                    waiting.push(Reverse((again, true)));
+                }
+            }
+        }
     }
 
     #[tokio::test]

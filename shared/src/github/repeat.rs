@@ -11,9 +11,9 @@ const QUICK_REPEATS: u32 = 2;
 /// The wait before the first of them; three times that before the second.
 const QUICK_PAUSE: Duration = Duration::from_millis(150);
 
-/// Beyond this, in real time, nothing is repeated: GitHub that does not answer at all may cost each step of a launch two
-/// time-outs, not three, or the steps together would outlast the function.
-const QUICK_BUDGET: Duration = Duration::from_secs(6);
+/// Beyond this, in real time, nothing is repeated. It is less than a call's time-out: where GitHub does not answer at all,
+/// a repeat would only wait as long again, and the steps of a launch together would outlast the function.
+const QUICK_BUDGET: Duration = Duration::from_secs(5);
 
 impl GitHubError {
     /// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.

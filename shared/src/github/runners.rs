@@ -182,14 +182,16 @@ impl GitHub {
     }
 
     /// The same where it can wait for its turn: [`GitHubError::Paced`] says until when, so that launches go before.
+    /// `has_waited`: it was told so, and comes at its moment.
     pub async fn delete_runner_in_turn(
         &self,
         account: &Account,
         scope: &Scope,
         id: RunnerId,
+        has_waited: bool,
     ) -> Result<Deletion, GitHubError> {
         let id = id.to_string();
-        self.delete(account, deletion(scope, &id).in_turn()).await
+        self.delete(account, deletion(scope, &id).in_turn(has_waited)).await
     }
 
     async fn delete(&self, account: &Account, call: Call<'_>) -> Result<Deletion, GitHubError> {

@@ -10,10 +10,10 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::app::AppSigner;
 use super::error::Refusal;
+use super::fetched::Fetched;
 use super::{Account, Call, CredentialKey, Failure, GitHub, GitHubError};
 use crate::clock::Clock;
 use crate::config::ScopeKind;
@@ -26,10 +26,6 @@ const SECRET_LIFETIME: Duration = Duration::minutes(15);
 /// An installation token this close to its end is not used any more: a call may take ten seconds, and clocks differ.
 const TOKEN_MARGIN: Duration = Duration::minutes(2);
 
-/// A request for a token that just failed is not repeated for this long: its neighbours in the batch wait for the same
-/// one, and each would find the same. Shorter than the pause before a quick repeat.
-const FAILURE_LIFETIME: Duration = Duration::milliseconds(50);
-
 /// Source: the enterprise routes in GitHub's OpenAPI description have `enabledForGitHubApps: false`.
 const NO_APP_FOR_ENTERPRISES: &str = "GitHub lets no App register an enterprise's runners: token must be a classic \
                                       personal access token with manage_runners:enterprise and repo, in place of \
@@ -39,8 +35,9 @@ const NO_APP_FOR_ENTERPRISES: &str = "GitHub lets no App register an enterprise'
 pub(super) struct SignIn {
     secret: SecretReader,
     clock: Clock,
-    identity: AsyncMutex<Option<(OffsetDateTime, Arc<Identity>)>>,
-    tokens: Mutex<HashMap<InstallationId, Arc<AsyncMutex<Slot>>>>,
+    /// With the time at which it was read.
+    identity: Fetched<(OffsetDateTime, Arc<Identity>)>,
+    tokens: Mutex<HashMap<InstallationId, Arc<Fetched<Token>>>>,
     /// Found by asking, because no delivery named one or the one named was wrong. Keys are logins in lower case.
     installations: Mutex<HashMap<String, InstallationId>>,
 }
@@ -50,27 +47,13 @@ enum Identity {
     Token(SecretString),
 }
 
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Empty,
-    Token {
-        token: SecretString,
-        expires_at: OffsetDateTime,
-    },
-    Failed {
-        at: OffsetDateTime,
-        error: GitHubError,
-    },
-}
-
 #[derive(Deserialize)]
 struct InstallationIdJson {
     id: InstallationId,
 }
 
-#[derive(Deserialize)]
-struct TokenJson {
+#[derive(Clone, Deserialize)]
+struct Token {
     token: SecretString,
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
@@ -78,37 +61,33 @@ struct TokenJson {
 
 impl SignIn {
     pub(super) fn new(secret: SecretReader, clock: Clock) -> Self {
-        Self {
-            secret,
-            clock,
-            identity: AsyncMutex::default(),
-            tokens: Mutex::default(),
-            installations: Mutex::default(),
-        }
+        Self { secret, clock, identity: Fetched::default(), tokens: Mutex::default(), installations: Mutex::default() }
     }
 
     /// GitHub no longer takes this bearer: the token and the copy of the secret behind it are read anew. A token that
     /// a neighbour has renewed meanwhile stays.
     pub(super) async fn forget(&self, key: CredentialKey, refused: &SecretString) {
         if let CredentialKey::Installation(installation) = key {
-            let slot = self.slot(installation);
-            let mut slot = slot.lock().await;
-            match &*slot {
-                Slot::Token { token, .. } if expose(token) == expose(refused) => *slot = Slot::Empty,
-                _ => return,
+            let is_refused = |known: &Token| expose(&known.token) == expose(refused);
+            if !self.token_of(installation).forget(is_refused).await {
+                return;
             }
         }
-        *self.identity.lock().await = None;
+        self.forget_identity().await;
+    }
+
+    async fn forget_identity(&self) {
+        self.identity.forget(|_| true).await;
     }
 
     async fn identity(&self) -> Result<Arc<Identity>, GitHubError> {
-        let mut cached = self.identity.lock().await;
+        let is_fresh = |(read_at, _): &(OffsetDateTime, _)| self.clock.now() - *read_at < SECRET_LIFETIME;
+        let (_, identity) = self.identity.get(is_fresh, async || self.read_identity().await).await?;
+        Ok(identity)
+    }
+
+    async fn read_identity(&self) -> Result<(OffsetDateTime, Arc<Identity>), GitHubError> {
         let now = self.clock.now();
-        if let Some((read_at, identity)) = &*cached
-            && now - *read_at < SECRET_LIFETIME
-        {
-            return Ok(Arc::clone(identity));
-        }
         let secret = self.secret.current().await?;
         let identity = match secret.credential().map_err(|problem| self.secret.unusable(problem))? {
             Credential::App { id, private_key } => {
@@ -116,9 +95,7 @@ impl SignIn {
             }
             Credential::Token(token) => Identity::Token(token.clone()),
         };
-        let identity = Arc::new(identity);
-        *cached = Some((now, Arc::clone(&identity)));
-        Ok(identity)
+        Ok((now, Arc::new(identity)))
     }
 
     /// Whether the secret holds an App's key, not a token.
@@ -126,7 +103,7 @@ impl SignIn {
         Ok(matches!(&*self.identity().await?, Identity::App(_)))
     }
 
-    fn slot(&self, installation: InstallationId) -> Arc<AsyncMutex<Slot>> {
+    fn token_of(&self, installation: InstallationId) -> Arc<Fetched<Token>> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(tokens.entry(installation).or_default())
     }
@@ -209,14 +186,17 @@ impl GitHub {
         account: &Account,
         signer: &AppSigner,
     ) -> Result<SecretString, GitHubError> {
-        let slot = self.sign_in.slot(installation);
-        let mut slot = slot.lock().await;
-        let now = self.clock.now();
-        match &*slot {
-            Slot::Token { token, expires_at } if *expires_at - TOKEN_MARGIN > now => return Ok(token.clone()),
-            Slot::Failed { at, error } if now - *at < FAILURE_LIFETIME => return Err(error.clone()),
-            _ => {}
-        }
+        let is_fresh = |token: &Token| token.expires_at - TOKEN_MARGIN > self.clock.now();
+        let fetch = async || self.fetch_token(installation, account, signer).await;
+        Ok(self.sign_in.token_of(installation).get(is_fresh, fetch).await?.token)
+    }
+
+    async fn fetch_token(
+        &self,
+        installation: InstallationId,
+        account: &Account,
+        signer: &AppSigner,
+    ) -> Result<Token, GitHubError> {
         let id = installation.to_string();
         let call = Call::post(
             vec!["app", "installations", &id, "access_tokens"],
@@ -224,24 +204,14 @@ impl GitHub {
             &serde_json::json!({ "permissions": self.permissions(account) }),
         );
         let key = CredentialKey::Installation(installation);
-        match self.call_as_app::<TokenJson>(signer, key, &account.login, &call).await {
-            Ok((TokenJson { token, expires_at }, _)) => {
-                *slot = Slot::Token { token: token.clone(), expires_at };
-                Ok(token)
+        match self.call_as_app(signer, key, &account.login, &call).await {
+            Ok((token, _)) => Ok(token),
+            // "The permissions requested are not granted to this installation."
+            Err(GitHubError::Rejected { status: 422, message }) => {
+                let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
+                Err(self.gate.deny(key, &account.login, reason, self.clock.now()))
             }
-            Err(error) => {
-                let error = match error {
-                    // "The permissions requested are not granted to this installation."
-                    GitHubError::Rejected { status: 422, message } => {
-                        let reason =
-                            format!("{message} (422): the installation must grant {}", self.permissions(account));
-                        self.gate.deny(key, &account.login, reason, now)
-                    }
-                    other => other,
-                };
-                *slot = Slot::Failed { at: now, error: error.clone() };
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -289,7 +259,7 @@ impl GitHub {
             Err(Failure::Refused(refusal)) => {
                 if matches!(refusal, Refusal::Unauthorized(_)) {
                     // The key may have been rotated; the next look comes after the pause that follows.
-                    *self.sign_in.identity.lock().await = None;
+                    self.sign_in.forget_identity().await;
                 }
                 Err(self.decide(refusal, key, owner, call.permission))
             }
