@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jitgate::clock::Clock;
 use jitgate::ecs::{JIT_CONFIG_VARIABLE, JOB_VARIABLE, LONGEST_OVERRIDES};
 use jitgate::job::{JobId, JobMessage};
 use jitgate_tests::aws::{answers, ecs};
@@ -550,6 +551,43 @@ async fn one_token_an_hour_is_enough() {
         world.pass(Duration::from_mins(1));
     }
     assert_eq!(world.github.tokens_made(), 2);
+}
+
+/// On the system's clock: the answers' time-outs are real.
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_waited_for_once_by_a_whole_batch() {
+    const SILENCE: Fault = Fault::Delay(Duration::from_mins(2));
+    for call in ["access-token", "list-runner-groups"] {
+        let mut classes = runner_classes();
+        classes[0]["runner_group_id"] = Value::Null;
+        classes[0]["runner_group"] = json!("builders");
+        let world = World::on(Clock::system(), &[("RUNNER_CLASSES", &classes.to_string())]).await;
+        world.github.add_runner_group(&Scope::org(ORGANIZATION), "builders", None);
+        for _ in 0..10 {
+            world.queue_and_deliver().await;
+        }
+        // Whoever asked again would be answered.
+        world.api.faults.script(call, SILENCE);
+        let worker = world.new_worker().unwrap();
+        assert_eq!(work_once(&world, &worker).await, Vec::<String>::new());
+        assert_eq!((world.waiting(), world.live_tasks()), (10, 0), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_done_when_the_invocation_ends_returns_and_nothing_else_does() {
+    let world = World::on(Clock::system(), &[]).await;
+    for _ in 0..3 {
+        world.queue_and_deliver().await;
+    }
+    world.aws.faults().script("RunTask", Fault::Delay(Duration::from_secs(5)));
+    let worker = world.new_worker().unwrap();
+    let batch = world.source.take().expect("a batch");
+    let event = serde_json::from_value(batch.event().clone()).unwrap();
+    let answer = worker.handle_within(event, Some(Duration::from_secs(4))).await;
+    let answer = serde_json::to_value(answer).unwrap();
+    let returned = answer["batchItemFailures"].as_array().unwrap();
+    assert_eq!(returned.len(), 1, "{answer}");
 }
 
 #[tokio::test]

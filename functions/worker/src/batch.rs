@@ -17,12 +17,16 @@ use jitgate::queue::{JobQueue, LONGEST_DELAY};
 use jitgate::secret::SecretReader;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use crate::launch::Launched;
 use crate::limits::{Limits, Started, Wanted, admit};
 use crate::release::Released;
 use crate::room::Room;
 use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
+
+/// So long before the end of an invocation its answer is given, whatever is still under way.
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// A batch as Lambda hands it over. Bodies stay text: one that nobody can read must not fail its neighbours.
 #[derive(Debug, Deserialize)]
@@ -138,8 +142,25 @@ impl Worker {
 
     /// Works on all messages of a batch at the same time.
     pub async fn handle(&self, event: SqsEvent) -> BatchResponse {
+        self.handle_within(event, None).await
+    }
+
+    /// The same, for an invocation that Lambda ends after so long. What is not done shortly before returns to the queue;
+    /// else the whole batch would, with all that is done.
+    pub async fn handle_within(&self, event: SqsEvent, time_left: Option<Duration>) -> BatchResponse {
+        let end = time_left.map(|left| Instant::now() + left.saturating_sub(MARGIN));
+        let in_time = async |record: &Record, work| match end {
+            Some(end) => timeout_at(end, work).await.unwrap_or_else(|_| {
+                tracing::error!(message.id = record.message_id, "no time is left, the record returns");
+                Err(MustReturn)
+            }),
+            None => work.await,
+        };
         let over = self.over_limits(&event.records).await;
-        let work = event.records.iter().map(|record| self.work(record, over.get(record.message_id.as_str())));
+        let work = event.records.iter().map(|record| {
+            let over = over.get(record.message_id.as_str());
+            in_time(record, self.work(record, over))
+        });
         let outcomes = join_all(work).await;
         self.measure(&outcomes);
         let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());

@@ -1,5 +1,7 @@
 //! The worker function: the job queue in front, GitHub and ECS behind.
 
+use std::time::SystemTime;
+
 use jitgate::aws::sdk_config;
 use jitgate::clock::Clock;
 use jitgate::config::{Environment, FleetConfig};
@@ -14,7 +16,8 @@ async fn main() -> Result<(), Error> {
     let config = FleetConfig::from_environment(&environment)?;
     let worker = Worker::new(&sdk_config().await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(worker.handle(event.payload).await)
+        let time_left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        Ok::<_, Error>(worker.handle_within(event.payload, Some(time_left)).await)
     }))
     .await
 }
