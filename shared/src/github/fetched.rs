@@ -43,7 +43,8 @@ impl<T: Clone> Fetched<T> {
         if let Some((_, error)) = state.failure.as_ref().filter(|(number, _)| *number > ended) {
             return Err(error.clone());
         }
-        let outcome = fetch().await;
+        // On the heap: it happens rarely, and would make the future of every call as large as a fetch's.
+        let outcome = Box::pin(fetch()).await;
         let number = self.ended.fetch_add(1, Ordering::SeqCst) + 1;
         match &outcome {
             Ok(value) => *state = State { value: Some(value.clone()), failure: None },
