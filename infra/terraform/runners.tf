@@ -139,6 +139,10 @@ resource "aws_ecs_task_definition" "runner" {
   }])
 
   lifecycle {
+    # A change is a new revision. Until the functions name it they start tasks from the old one, which must not be
+    # deregistered before.
+    create_before_destroy = true
+
     precondition {
       condition = try(
         each.value.memory >= local.fargate_sizes[each.value.cpu].from &&
