@@ -21,6 +21,15 @@ locals {
       statistic   = "Maximum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 1800, periods = 2, missing = "notBreaching"
     }
+    jobs-starve = {
+      description = "A job has waited for more than half an hour and was sent back to wait: no capacity, GitHub's limits or an outage of it, or the limit of runners. The query why-jobs-wait says which."
+      namespace   = "jitgate"
+      metric      = "JobWaited"
+      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
+      statistic   = "Maximum", percentile = null
+      # A job that waits is heard of every few minutes only: one look is enough to go off, three without one to end.
+      comparison = "GreaterThanThreshold", threshold = 1800, periods = 3, datapoints = 1, missing = "notBreaching"
+    }
     github-budget-low = {
       description = "An installation has less than 500 calls left of this hour. At 0, launches wait until the next."
       namespace   = "jitgate"
@@ -37,21 +46,14 @@ locals {
       statistic   = null, percentile = "p90"
       comparison  = "GreaterThanThreshold", threshold = 300, periods = 3, missing = "notBreaching"
     }
-    clean-up-fails = {
-      description = "For a quarter of an hour, each clean-up had steps that failed. The cleaner's log says which."
-      namespace   = "jitgate"
-      metric      = "StepsFailed"
-      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
-    }
     cleaner-silent = {
-      description = "The cleaner has not run for a quarter of an hour. Is its schedule on?"
-      namespace   = "AWS/Lambda"
-      metric      = "Invocations"
-      dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
+      description = "The cleaner has made no pass for a quarter of an hour. Is its schedule on, and does it start?"
+      # Not Lambda's Invocations: a busy fleet calls the cleaner for each task that stops, schedule or not.
+      namespace  = "jitgate"
+      metric     = "Passes"
+      dimensions = { deployment = var.runner_name_prefix, function = "cleaner" }
+      statistic  = "Sum", percentile = null
+      comparison = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
     }
     webhook-errors = {
       description = "The webhook failed or ran out of time. Its log says why."
@@ -60,6 +62,15 @@ locals {
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
       statistic   = "Sum", percentile = null
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    webhook-refuses = {
+      description = "Deliveries were answered with 5xx: the secret cannot be read, or the queue takes nothing. The webhook's log says which. GitHub does not repeat them by itself."
+      namespace   = "AWS/Lambda"
+      # Answering 503 is no error of the function.
+      metric     = "Url5xxCount"
+      dimensions = { FunctionName = aws_lambda_function.webhook.function_name }
+      statistic  = "Sum", percentile = null
+      comparison = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     worker-errors = {
       description = "The worker failed or ran out of time. Its log says why."
@@ -70,12 +81,12 @@ locals {
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     cleaner-errors = {
-      description = "The cleaner failed or ran out of time. Its log says why."
+      description = "For a quarter of an hour, clean-ups have failed, in part or as a whole. The cleaner's log says why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
       statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
     }
     webhook-throttles = {
       description = "Deliveries were turned away for want of concurrency. GitHub does not repeat them by itself."
@@ -102,7 +113,7 @@ locals {
       comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     runner-image-ends = {
-      description = "GitHub will soon turn away the runner version of this image. Raise RunnerImage."
+      description = "GitHub will soon turn away the runner version of this image. Take a newer one."
       namespace   = "jitgate"
       metric      = "RunnerVersionsEnding"
       dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
@@ -176,6 +187,7 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
   extended_statistic  = each.value.percentile
   period              = try(each.value.period, 300)
   evaluation_periods  = each.value.periods
+  datapoints_to_alarm = try(each.value.datapoints, null)
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing
@@ -204,6 +216,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
         ["jitgate", "JobsDeferred", "deployment", var.runner_name_prefix, "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
         ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to mend something" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "worker", { label = "given up", color = "#d62728" }],
+        ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "given up by the cleaner", color = "#ff9896" }],
         ["jitgate", "JobsExpired", "deployment", var.runner_name_prefix, "function", "worker", { label = "too old" }],
       ]
     },
@@ -212,6 +225,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
       metrics = [
         ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "half of the jobs" }],
         ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "nine of ten", stat = "p90" }],
+        ["jitgate", "JobWaited", "deployment", var.runner_name_prefix, "function", "worker", { label = "longest wait without a task", stat = "Maximum", color = "#d62728" }],
       ]
     },
     {
