@@ -159,8 +159,9 @@ locals {
     deliveries-turned-away = {
       groups = ["webhook"]
       query  = <<-EOT
-        filter message in ["delivery ignored", "job refused", "delivery malformed", "a delivery cannot be verified"]
-        | stats count(*) as times by message, reason
+        fields message, coalesce(reason, error) as why
+        | filter message in ["delivery ignored", "job refused", "delivery malformed", "a delivery cannot be verified", "job not queued"]
+        | stats count(*) as times by message, why
         | sort times desc
       EOT
     }
