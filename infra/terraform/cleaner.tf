@@ -28,8 +28,9 @@ resource "aws_lambda_function" "cleaner" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.functions["cleaner"].name
+    log_format            = "JSON"
+    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    log_group             = aws_cloudwatch_log_group.functions["cleaner"].name
   }
 
   depends_on = [aws_iam_role_policy.cleaner]

@@ -23,8 +23,9 @@ resource "aws_lambda_function" "webhook" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.functions["webhook"].name
+    log_format            = "JSON"
+    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    log_group             = aws_cloudwatch_log_group.functions["webhook"].name
   }
 
   depends_on = [aws_iam_role_policy.webhook]
