@@ -74,16 +74,16 @@ locals {
     } : key => value if value != null }]
   } : key => value if value != null }])
 
-  # Fargate's sizes: for each number of CPU units the smallest and the largest memory and its steps, in MiB.
-  fargate_sizes = {
-    "256"   = { from = 512, to = 2048, step = 512 }
-    "512"   = { from = 1024, to = 4096, step = 1024 }
-    "1024"  = { from = 2048, to = 8192, step = 1024 }
-    "2048"  = { from = 4096, to = 16384, step = 1024 }
-    "4096"  = { from = 8192, to = 30720, step = 1024 }
-    "8192"  = { from = 16384, to = 61440, step = 4096 }
-    "16384" = { from = 32768, to = 122880, step = 8192 }
-  }
+  # Fargate's sizes: CPU units and MiB.
+  fargate_sizes = flatten([for cpu, memories in {
+    "256"   = [512, 1024, 2048]
+    "512"   = range(1024, 4097, 1024)
+    "1024"  = range(2048, 8193, 1024)
+    "2048"  = range(4096, 16385, 1024)
+    "4096"  = range(8192, 30721, 1024)
+    "8192"  = range(16384, 61441, 4096)
+    "16384" = range(32768, 122881, 8192)
+  } : [for memory in memories : "${cpu}/${memory}"]])
 }
 
 resource "aws_ecs_cluster" "runners" {
@@ -144,12 +144,7 @@ resource "aws_ecs_task_definition" "runner" {
     create_before_destroy = true
 
     precondition {
-      condition = try(
-        each.value.memory >= local.fargate_sizes[each.value.cpu].from &&
-        each.value.memory <= local.fargate_sizes[each.value.cpu].to &&
-        each.value.memory % local.fargate_sizes[each.value.cpu].step == 0 &&
-        !(each.value.cpu == 256 && each.value.memory == 1536), false
-      )
+      condition     = contains(local.fargate_sizes, "${each.value.cpu}/${each.value.memory}")
       error_message = "Class ${each.key}: Fargate has no task of ${each.value.cpu} CPU units and ${each.value.memory} MiB."
     }
   }
