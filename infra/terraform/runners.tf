@@ -31,6 +31,15 @@ locals {
     storage      = coalesce(class.storage, var.runner_storage)
   } if class.task_definition == null]]) : each.key => merge(each, { family = join("-", compact(concat([var.name, "runner"], each.suffixes))) }) }
 
+  # What RUNNER_CLASSES has to say of sizes. A task definition that was named is overridden by what its class sets. One that
+  # is made here has its size; but where jobs choose theirs, the functions have to know of what one that chooses its
+  # processors alone gets in memory, and the other way round.
+  said = { for class in local.given : class.name => {
+    cpu    = class.task_definition != null ? class.cpu : class.sizes != null ? coalesce(class.cpu, var.runner_cpu) : null
+    memory = class.task_definition != null ? class.memory : class.sizes != null ? coalesce(class.memory, var.runner_memory) : null
+    disk   = class.task_definition != null ? class.storage : null
+  } }
+
   made_security_groups = aws_security_group.runners[*].id
 
   # The functions' RUNNER_CLASSES. What is null is left out, so that the functions' own defaults hold.
@@ -47,18 +56,18 @@ locals {
         architecture == local.usual[class.name] ? class.name : "${class.name}/${architecture}"
       ].arn })
     )
-    architecture     = lower(local.usual[class.name])
-    container        = class.container
-    subnets          = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
-    security_groups  = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
-    assign_public_ip = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
-    capacity         = class.capacity == null ? var.runner_capacity : class.capacity
-    idle_minutes     = class.idle_minutes
-    lifetime_minutes = class.lifetime_minutes
-    fallback         = class.fallback
-    # What a job that chooses its processors alone gets of memory, and the other way round.
-    cpu                 = class.sizes == null || class.task_definition != null ? null : coalesce(class.cpu, var.runner_cpu) / 1024
-    memory              = class.sizes == null || class.task_definition != null ? null : coalesce(class.memory, var.runner_memory) / 1024
+    architecture        = lower(local.usual[class.name])
+    container           = class.container
+    subnets             = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
+    security_groups     = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
+    assign_public_ip    = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
+    capacity            = class.capacity == null ? var.runner_capacity : class.capacity
+    idle_minutes        = class.idle_minutes
+    lifetime_minutes    = class.lifetime_minutes
+    fallback            = class.fallback
+    cpu                 = try(local.said[class.name].cpu / 1024, null)
+    memory              = try(local.said[class.name].memory / 1024, null)
+    disk                = local.said[class.name].disk
     sizes               = class.sizes == null ? null : { for key, value in class.sizes : key => value if value != null }
     max_runners         = class.max_runners
     environment         = class.environment
