@@ -37,7 +37,7 @@ locals {
       periods     = 2
     }
     jobs-starve = {
-      description = "A job has waited for more than half an hour and was sent back to wait: no capacity, GitHub's limits or an outage of it, or the limit of runners. The query why-jobs-wait says which."
+      description = "A job has waited for more than half an hour and was sent back to wait: no capacity, a limit or an outage of GitHub's, or the runner limit. The query why-jobs-wait says which."
       metric      = "JobWaited"
       dimensions  = local.ours["worker"]
       statistic   = "Maximum"
