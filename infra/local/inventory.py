@@ -138,7 +138,9 @@ def _functions(aws: Emulator, words: dict[str, str]) -> Inventory:
         variables = each["Environment"]["Variables"]
         found[f"function {purpose}"] = {
             **{key: each.get(key) for key in kept},
-            "LoggingConfig": {key: each["LoggingConfig"].get(key) for key in ("LogFormat", "LogGroup")},
+            "LoggingConfig": {
+                key: each["LoggingConfig"].get(key) for key in ("LogFormat", "ApplicationLogLevel", "LogGroup")
+            },
             "variables": {
                 # A cluster may be called as other things are, too.
                 key: "{name of cluster}" if f":task/{value}/" in words else _parsed(value)

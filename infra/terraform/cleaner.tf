@@ -3,7 +3,7 @@
 resource "aws_lambda_function" "cleaner" {
   function_name = "${var.name}-cleaner"
   description   = "Removes what was left behind"
-  role          = aws_iam_role.cleaner.arn
+  role          = aws_iam_role.functions["cleaner"].arn
   runtime       = "provided.al2023"
   handler       = "bootstrap"
   architectures = [var.function_architecture]
@@ -28,11 +28,12 @@ resource "aws_lambda_function" "cleaner" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.functions["cleaner"].name
+    log_format            = "JSON"
+    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    log_group             = aws_cloudwatch_log_group.functions["cleaner"].name
   }
 
-  depends_on = [aws_iam_role_policy.cleaner]
+  depends_on = [aws_iam_role_policy.functions]
 }
 
 # The next run is five minutes away and sees the same world: trying this one again would only run two at once.
@@ -116,73 +117,18 @@ resource "aws_lambda_permission" "task_stopped" {
   source_arn    = aws_cloudwatch_event_rule.task_stopped.arn
 }
 
-resource "aws_iam_role" "cleaner" {
-  name_prefix        = "${var.name}-cleaner-"
-  description        = "jitgate ${var.name}: cleaner"
-  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
-}
-
-resource "aws_iam_role_policy" "cleaner" {
-  name   = "cleaner"
-  role   = aws_iam_role.cleaner.id
-  policy = data.aws_iam_policy_document.cleaner.json
-}
-
 data "aws_iam_policy_document" "cleaner" {
-  statement {
-    sid       = "ReadSecret"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [local.github_secret_arn]
-  }
+  source_policy_documents = [data.aws_iam_policy_document.every_function["cleaner"].json, data.aws_iam_policy_document.fleet.json]
+
   statement {
     sid       = "QueueJobs"
     actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     resources = [aws_sqs_queue.jobs.arn]
   }
   statement {
-    sid       = "GiveUpJobs"
-    actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead_letter.arn]
-  }
-  statement {
-    sid       = "SeeTasks"
-    actions   = ["ecs:DescribeTasks"]
-    resources = [local.tasks]
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
-    sid       = "ListTasks"
-    actions   = ["ecs:ListTasks"]
-    resources = ["*"] # narrowed by the condition, as for the worker
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
-    sid       = "StopTasks"
-    actions   = ["ecs:StopTask"]
-    resources = [local.tasks]
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
     sid = "NoteOnTasks"
     # What it saw at its last look: since when a runner is idle, or its registration gone.
     actions   = ["ecs:TagResource", "ecs:UntagResource"]
     resources = [local.tasks]
-  }
-  statement {
-    sid       = "Log"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.functions["cleaner"].arn}:*"]
   }
 }

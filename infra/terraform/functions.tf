@@ -54,3 +54,80 @@ resource "aws_cloudwatch_log_group" "functions" {
   name              = "/jitgate/${var.name}/${each.key}"
   retention_in_days = var.log_retention
 }
+
+resource "aws_iam_role" "functions" {
+  for_each = local.zips
+
+  name_prefix        = "${var.name}-${each.key}-"
+  description        = "jitgate ${var.name}: ${each.key}"
+  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
+}
+
+resource "aws_iam_role_policy" "functions" {
+  for_each = {
+    webhook = data.aws_iam_policy_document.webhook.json
+    worker  = data.aws_iam_policy_document.worker.json
+    cleaner = data.aws_iam_policy_document.cleaner.json
+  }
+
+  name   = each.key
+  role   = aws_iam_role.functions[each.key].id
+  policy = each.value
+}
+
+# What each of them may do.
+data "aws_iam_policy_document" "every_function" {
+  for_each = local.zips
+
+  statement {
+    sid       = "ReadSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.github_secret_arn]
+  }
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.functions[each.key].arn}:*"]
+  }
+}
+
+# What worker and cleaner may do besides.
+data "aws_iam_policy_document" "fleet" {
+  statement {
+    sid       = "GiveUpJobs"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letter.arn]
+  }
+  statement {
+    sid       = "SeeTasks"
+    actions   = ["ecs:DescribeTasks"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid     = "ListTasks"
+    actions = ["ecs:ListTasks"]
+    # The only resource this action knows is a container instance, which Fargate has none of. The condition narrows it to
+    # the cluster.
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+  statement {
+    sid       = "StopTasks"
+    actions   = ["ecs:StopTask"]
+    resources = [local.tasks]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.runners.arn]
+    }
+  }
+}

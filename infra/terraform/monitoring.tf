@@ -4,120 +4,132 @@
 locals {
   alarm_actions = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 
-  alarms = {
+  # By what our own metrics are told apart.
+  ours = { for function in ["worker", "cleaner"] : function => { deployment = var.runner_name_prefix, function = function } }
+
+  usual_alarm = {
+    namespace  = "jitgate"
+    statistic  = "Sum"
+    percentile = null
+    comparison = "GreaterThanThreshold"
+    threshold  = 0
+    period     = 300
+    periods    = 1
+    datapoints = null
+    missing    = "notBreaching"
+  }
+
+  alarms = { for key, alarm in {
     dead-letters = {
       description = "A job was given up. Its reason is on the message in the dead-letter queue."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = aws_sqs_queue.dead_letter.name }
-      statistic   = "Maximum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+      statistic   = "Maximum"
     }
     jobs-wait = {
       description = "A message is half an hour old. A wait on purpose takes 15 minutes at most and then a new message: is the worker taking any?"
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.jobs.name }
-      statistic   = "Maximum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 1800, periods = 2, missing = "notBreaching"
+      statistic   = "Maximum"
+      threshold   = 1800
+      periods     = 2
+    }
+    jobs-starve = {
+      description = "A job has waited for more than half an hour and was sent back to wait: no capacity, a limit or an outage of GitHub's, or the runner limit. The query why-jobs-wait says which."
+      metric      = "JobWaited"
+      dimensions  = local.ours["worker"]
+      statistic   = "Maximum"
+      threshold   = 1800
+      # A job that waits is heard of every few minutes only: one look is enough to go off, three without one to end.
+      periods    = 3
+      datapoints = 1
     }
     github-budget-low = {
       description = "An installation has less than 500 calls left of this hour. At 0, launches wait until the next."
-      namespace   = "jitgate"
       metric      = "GitHubBudgetRemaining"
-      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
-      statistic   = "Minimum", percentile = null
-      comparison  = "LessThanThreshold", threshold = 500, periods = 1, missing = "notBreaching"
+      dimensions  = local.ours["worker"]
+      statistic   = "Minimum"
+      comparison  = "LessThanThreshold"
+      threshold   = 500
     }
     slow-launches = {
       description = "One job in ten waits more than five minutes for its task to start: no capacity, or GitHub's limits."
-      namespace   = "jitgate"
       metric      = "QueueToLaunch"
-      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
-      statistic   = null, percentile = "p90"
-      comparison  = "GreaterThanThreshold", threshold = 300, periods = 3, missing = "notBreaching"
-    }
-    clean-up-fails = {
-      description = "For a quarter of an hour, each clean-up had steps that failed. The cleaner's log says which."
-      namespace   = "jitgate"
-      metric      = "StepsFailed"
-      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
+      dimensions  = local.ours["worker"]
+      statistic   = null
+      percentile  = "p90"
+      threshold   = 300
+      periods     = 3
     }
     cleaner-silent = {
-      description = "The cleaner has not run for a quarter of an hour. Is its schedule on?"
-      namespace   = "AWS/Lambda"
-      metric      = "Invocations"
-      dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "LessThanThreshold", threshold = 1, periods = 3, missing = "breaching"
+      description = "The cleaner has made no pass for a quarter of an hour. Is its schedule on, and does it start?"
+      # Not Lambda's Invocations: a busy fleet calls the cleaner for each task that stops, schedule or not.
+      metric     = "Passes"
+      dimensions = local.ours["cleaner"]
+      comparison = "LessThanThreshold"
+      threshold  = 1
+      periods    = 3
+      missing    = "breaching"
     }
     webhook-errors = {
       description = "The webhook failed or ran out of time. Its log says why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+    }
+    webhook-refuses = {
+      description = "Deliveries were answered with 5xx: the secret cannot be read, or the queue takes nothing. The webhook's log says which. GitHub does not repeat them by itself."
+      namespace   = "AWS/Lambda"
+      metric      = "Url5xxCount" # answering 503 is no error of the function
+      dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
     }
     worker-errors = {
       description = "The worker failed or ran out of time. Its log says why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     cleaner-errors = {
-      description = "The cleaner failed or ran out of time. Its log says why."
+      description = "For a quarter of an hour, clean-ups have failed, in part or as a whole. The cleaner's log says why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+      periods     = 3
     }
     webhook-throttles = {
       description = "Deliveries were turned away for want of concurrency. GitHub does not repeat them by itself."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
     }
     worker-throttles = {
       description = "For a quarter of an hour, messages have come back for want of concurrency."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 3, missing = "notBreaching"
+      periods     = 3
     }
     launches-fail = {
       description = "Jobs wait for somebody to mend something: a permission, the secret, a role. The worker's log says what."
-      namespace   = "jitgate"
       metric      = "JobsDenied"
-      dimensions  = { deployment = var.runner_name_prefix, function = "worker" }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching"
+      dimensions  = local.ours["worker"]
     }
     runner-image-ends = {
-      description = "GitHub will soon turn away the runner version of this image. Raise RunnerImage."
-      namespace   = "jitgate"
+      description = "GitHub will soon turn away the runner version of this image. Take a newer one."
       metric      = "RunnerVersionsEnding"
-      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 0, periods = 1, missing = "notBreaching", period = 3600
+      dimensions  = local.ours["cleaner"]
+      period      = 3600
     }
     orphans-rise = {
       description = "The cleaner deleted more than 20 registrations within an hour. Why do runners not end by themselves?"
-      namespace   = "jitgate"
       metric      = "RegistrationsDeleted"
-      dimensions  = { deployment = var.runner_name_prefix, function = "cleaner" }
-      statistic   = "Sum", percentile = null
-      comparison  = "GreaterThanThreshold", threshold = 20, periods = 1, missing = "notBreaching", period = 3600
+      dimensions  = local.ours["cleaner"]
+      threshold   = 20
+      period      = 3600
     }
-  }
+  } : key => merge(local.usual_alarm, alarm) }
 
   queries = {
     way-of-a-job = {
@@ -148,8 +160,9 @@ locals {
     deliveries-turned-away = {
       groups = ["webhook"]
       query  = <<-EOT
-        filter message in ["delivery ignored", "job refused", "delivery malformed", "a delivery cannot be verified"]
-        | stats count(*) as times by message, reason
+        fields message, coalesce(reason, error) as why
+        | filter message in ["delivery ignored", "job refused", "delivery malformed", "a delivery cannot be verified", "job not queued"]
+        | stats count(*) as times by message, why
         | sort times desc
       EOT
     }
@@ -174,8 +187,9 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
   dimensions          = each.value.dimensions
   statistic           = each.value.statistic
   extended_statistic  = each.value.percentile
-  period              = try(each.value.period, 300)
+  period              = each.value.period
   evaluation_periods  = each.value.periods
+  datapoints_to_alarm = each.value.datapoints
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing
@@ -204,6 +218,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
         ["jitgate", "JobsDeferred", "deployment", var.runner_name_prefix, "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
         ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to mend something" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "worker", { label = "given up", color = "#d62728" }],
+        ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "given up by the cleaner", color = "#ff9896" }],
         ["jitgate", "JobsExpired", "deployment", var.runner_name_prefix, "function", "worker", { label = "too old" }],
       ]
     },
@@ -212,6 +227,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
       metrics = [
         ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "half of the jobs" }],
         ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "nine of ten", stat = "p90" }],
+        ["jitgate", "JobWaited", "deployment", var.runner_name_prefix, "function", "worker", { label = "longest wait without a task", stat = "Maximum", color = "#d62728" }],
       ]
     },
     {

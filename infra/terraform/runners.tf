@@ -31,6 +31,15 @@ locals {
     storage      = coalesce(class.storage, var.runner_storage)
   } if class.task_definition == null]]) : each.key => merge(each, { family = join("-", compact(concat([var.name, "runner"], each.suffixes))) }) }
 
+  # What RUNNER_CLASSES has to say of sizes. A task definition that was named is overridden by what its class sets. One that
+  # is made here has its size; but where jobs choose theirs, the functions have to know of what one that chooses its
+  # processors alone gets in memory, and the other way round.
+  said = { for class in local.given : class.name => {
+    cpu    = class.task_definition != null ? class.cpu : class.sizes != null ? coalesce(class.cpu, var.runner_cpu) : null
+    memory = class.task_definition != null ? class.memory : class.sizes != null ? coalesce(class.memory, var.runner_memory) : null
+    disk   = class.task_definition != null ? class.storage : null
+  } }
+
   made_security_groups = aws_security_group.runners[*].id
 
   # The functions' RUNNER_CLASSES. What is null is left out, so that the functions' own defaults hold.
@@ -47,18 +56,18 @@ locals {
         architecture == local.usual[class.name] ? class.name : "${class.name}/${architecture}"
       ].arn })
     )
-    architecture     = lower(local.usual[class.name])
-    container        = class.container
-    subnets          = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
-    security_groups  = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
-    assign_public_ip = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
-    capacity         = class.capacity == null ? var.runner_capacity : class.capacity
-    idle_minutes     = class.idle_minutes
-    lifetime_minutes = class.lifetime_minutes
-    fallback         = class.fallback
-    # What a job that chooses its processors alone gets of memory, and the other way round.
-    cpu                 = class.sizes == null || class.task_definition != null ? null : coalesce(class.cpu, var.runner_cpu) / 1024
-    memory              = class.sizes == null || class.task_definition != null ? null : coalesce(class.memory, var.runner_memory) / 1024
+    architecture        = lower(local.usual[class.name])
+    container           = class.container
+    subnets             = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
+    security_groups     = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
+    assign_public_ip    = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
+    capacity            = class.capacity == null ? var.runner_capacity : class.capacity
+    idle_minutes        = class.idle_minutes
+    lifetime_minutes    = class.lifetime_minutes
+    fallback            = class.fallback
+    cpu                 = try(local.said[class.name].cpu / 1024, null)
+    memory              = try(local.said[class.name].memory / 1024, null)
+    disk                = local.said[class.name].disk
     sizes               = class.sizes == null ? null : { for key, value in class.sizes : key => value if value != null }
     max_runners         = class.max_runners
     environment         = class.environment
@@ -74,16 +83,16 @@ locals {
     } : key => value if value != null }]
   } : key => value if value != null }])
 
-  # Fargate's sizes: for each number of CPU units the smallest and the largest memory and its steps, in MiB.
-  fargate_sizes = {
-    "256"   = { from = 512, to = 2048, step = 512 }
-    "512"   = { from = 1024, to = 4096, step = 1024 }
-    "1024"  = { from = 2048, to = 8192, step = 1024 }
-    "2048"  = { from = 4096, to = 16384, step = 1024 }
-    "4096"  = { from = 8192, to = 30720, step = 1024 }
-    "8192"  = { from = 16384, to = 61440, step = 4096 }
-    "16384" = { from = 32768, to = 122880, step = 8192 }
-  }
+  # Fargate's sizes: CPU units and MiB.
+  fargate_sizes = flatten([for cpu, memories in {
+    "256"   = [512, 1024, 2048]
+    "512"   = range(1024, 4097, 1024)
+    "1024"  = range(2048, 8193, 1024)
+    "2048"  = range(4096, 16385, 1024)
+    "4096"  = range(8192, 30721, 1024)
+    "8192"  = range(16384, 61441, 4096)
+    "16384" = range(32768, 122881, 8192)
+  } : [for memory in memories : "${cpu}/${memory}"]])
 }
 
 resource "aws_ecs_cluster" "runners" {
@@ -139,13 +148,12 @@ resource "aws_ecs_task_definition" "runner" {
   }])
 
   lifecycle {
+    # A change is a new revision. Until the functions name it they start tasks from the old one, which must not be
+    # deregistered before.
+    create_before_destroy = true
+
     precondition {
-      condition = try(
-        each.value.memory >= local.fargate_sizes[each.value.cpu].from &&
-        each.value.memory <= local.fargate_sizes[each.value.cpu].to &&
-        each.value.memory % local.fargate_sizes[each.value.cpu].step == 0 &&
-        !(each.value.cpu == 256 && each.value.memory == 1536), false
-      )
+      condition     = contains(local.fargate_sizes, "${each.value.cpu}/${each.value.memory}")
       error_message = "Class ${each.key}: Fargate has no task of ${each.value.cpu} CPU units and ${each.value.memory} MiB."
     }
   }

@@ -394,7 +394,7 @@ variable "runner_classes" {
     })))
   }))
   default     = []
-  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles). `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's tables of runner classes and of warm runners, whose `for` is `place` here."
+  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles); what the class sets of `cpu`, `memory` and `storage` then overrides what that one says. `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's tables of runner classes and of warm runners, whose `for` is `place` here."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)
@@ -435,6 +435,18 @@ variable "runner_classes" {
   validation {
     condition     = alltrue([for class in var.runner_classes : coalesce(class.storage, 20) >= 20 && coalesce(class.storage, 20) <= 200])
     error_message = "A class's storage must be 20 to 200."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.image == null && class.architectures == null)])
+    error_message = "A class that names its task_definition must set neither image nor architectures: they are what the task definition says."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.cpu == null && class.memory == null) || contains(local.fargate_sizes, "${coalesce(class.cpu, 0)}/${coalesce(class.memory, 0)}")])
+    error_message = "A class that names its task_definition may set cpu and memory, both or none, to a size that Fargate has: they override what the task definition says."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : class.task_definition == null || coalesce(class.storage, 21) > 20])
+    error_message = "A class that names its task_definition may set a storage of 21 to 200, in place of what the task definition says; 20 cannot be asked for."
   }
 }
 

@@ -3,7 +3,7 @@
 resource "aws_lambda_function" "webhook" {
   function_name                  = "${var.name}-webhook"
   description                    = "Takes GitHub's deliveries and puts queued jobs on the queue"
-  role                           = aws_iam_role.webhook.arn
+  role                           = aws_iam_role.functions["webhook"].arn
   runtime                        = "provided.al2023"
   handler                        = "bootstrap"
   architectures                  = [var.function_architecture]
@@ -23,11 +23,12 @@ resource "aws_lambda_function" "webhook" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.functions["webhook"].name
+    log_format            = "JSON"
+    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    log_group             = aws_cloudwatch_log_group.functions["webhook"].name
   }
 
-  depends_on = [aws_iam_role_policy.webhook]
+  depends_on = [aws_iam_role_policy.functions]
 
   lifecycle {
     precondition {
@@ -74,32 +75,12 @@ resource "aws_cloudformation_stack" "webhook_url" {
   })
 }
 
-resource "aws_iam_role" "webhook" {
-  name_prefix        = "${var.name}-webhook-"
-  description        = "jitgate ${var.name}: webhook"
-  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
-}
-
-resource "aws_iam_role_policy" "webhook" {
-  name   = "webhook"
-  role   = aws_iam_role.webhook.id
-  policy = data.aws_iam_policy_document.webhook.json
-}
-
 data "aws_iam_policy_document" "webhook" {
-  statement {
-    sid       = "ReadSecret"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [local.github_secret_arn]
-  }
+  source_policy_documents = [data.aws_iam_policy_document.every_function["webhook"].json]
+
   statement {
     sid       = "QueueJobs"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.jobs.arn]
-  }
-  statement {
-    sid       = "Log"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.functions["webhook"].arn}:*"]
   }
 }

@@ -3,7 +3,7 @@
 resource "aws_lambda_function" "worker" {
   function_name = "${var.name}-worker"
   description   = "Launches one runner for each queued job"
-  role          = aws_iam_role.worker.arn
+  role          = aws_iam_role.functions["worker"].arn
   runtime       = "provided.al2023"
   handler       = "bootstrap"
   architectures = [var.function_architecture]
@@ -21,11 +21,12 @@ resource "aws_lambda_function" "worker" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.functions["worker"].name
+    log_format            = "JSON"
+    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    log_group             = aws_cloudwatch_log_group.functions["worker"].name
   }
 
-  depends_on = [aws_iam_role_policy.worker]
+  depends_on = [aws_iam_role_policy.functions]
 }
 
 # A job that has to wait for capacity or for GitHub's limits goes back to this function's own queue as a new, delayed
@@ -46,24 +47,9 @@ resource "aws_lambda_event_source_mapping" "jobs" {
   }
 }
 
-resource "aws_iam_role" "worker" {
-  name_prefix        = "${var.name}-worker-"
-  description        = "jitgate ${var.name}: worker"
-  assume_role_policy = data.aws_iam_policy_document.lambda_assumes.json
-}
-
-resource "aws_iam_role_policy" "worker" {
-  name   = "worker"
-  role   = aws_iam_role.worker.id
-  policy = data.aws_iam_policy_document.worker.json
-}
-
 data "aws_iam_policy_document" "worker" {
-  statement {
-    sid       = "ReadSecret"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [local.github_secret_arn]
-  }
+  source_policy_documents = [data.aws_iam_policy_document.every_function["worker"].json, data.aws_iam_policy_document.fleet.json]
+
   statement {
     sid       = "QueueJobs"
     actions   = ["sqs:SendMessage"]
@@ -78,11 +64,6 @@ data "aws_iam_policy_document" "worker" {
       "sqs:ReceiveMessage",
     ]
     resources = [aws_sqs_queue.jobs.arn]
-  }
-  statement {
-    sid       = "GiveUpJobs"
-    actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead_letter.arn]
   }
   statement {
     sid     = "RunRunners"
@@ -108,38 +89,6 @@ data "aws_iam_policy_document" "worker" {
     }
   }
   statement {
-    sid       = "SeeTasks"
-    actions   = ["ecs:DescribeTasks"]
-    resources = [local.tasks]
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
-    sid     = "ListTasks"
-    actions = ["ecs:ListTasks"]
-    # The only resource this action knows is a container instance, which Fargate has none of. The condition narrows it to
-    # the cluster.
-    resources = ["*"]
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
-    sid       = "StopTasks"
-    actions   = ["ecs:StopTask"]
-    resources = [local.tasks]
-    condition {
-      test     = "ArnEquals"
-      variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.runners.arn]
-    }
-  }
-  statement {
     sid       = "GiveRunnersTheirRoles"
     actions   = ["iam:PassRole"]
     resources = [aws_iam_role.runner_execution.arn, aws_iam_role.runner_task.arn]
@@ -148,10 +97,5 @@ data "aws_iam_policy_document" "worker" {
       variable = "iam:PassedToService"
       values   = ["ecs-tasks.amazonaws.com"]
     }
-  }
-  statement {
-    sid       = "Log"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.functions["worker"].arn}:*"]
   }
 }

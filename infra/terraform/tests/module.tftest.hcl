@@ -163,6 +163,56 @@ run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
   }
 }
 
+run "what_a_class_sets_overrides_the_task_definition_it_names" {
+  variables {
+    runner_classes = [
+      { name = "own", labels = ["own"], task_definition = "jitgate-runner-own", cpu = 512, memory = 2048, storage = 50 },
+      { name = "asis", labels = ["asis"], task_definition = "jitgate-runner-own", sizes = { cpu = 4 } },
+    ]
+  }
+  assert {
+    condition = [for class in jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) : [
+      class.task_definition, lookup(class, "cpu", null), lookup(class, "memory", null), lookup(class, "disk", null)
+      ]] == [
+      ["jitgate-runner-own", 0.5, 2, 50],
+      ["jitgate-runner-own", null, null, null],
+    ]
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+}
+
+run "an_image_beside_a_named_task_definition_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "own", labels = ["own"], task_definition = "jitgate-runner-own", image = "runner:1" }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
+run "architectures_beside_a_named_task_definition_are_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "own", labels = ["own"], task_definition = "jitgate-runner-own", architectures = ["X86_64", "ARM64"] }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
+run "half_a_size_beside_a_named_task_definition_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "own", labels = ["own"], task_definition = "jitgate-runner-own", cpu = 512 }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
+run "the_least_disk_beside_a_named_task_definition_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "own", labels = ["own"], task_definition = "jitgate-runner-own", storage = 20 }]
+  }
+  expect_failures = [var.runner_classes]
+}
+
 run "a_usual_architecture_that_a_class_does_not_have_is_refused" {
   command = plan
   variables {

@@ -1,5 +1,5 @@
 # GitHub Enterprise Server, within reach from the internet: the functions have no place in a VPC. The runner image must be
-# one that this version of the server takes, and limits of one's own server may be off.
+# one that this version of the server takes, and that trusts the server's certificate. Limits of one's own server may be off.
 
 terraform {
   required_version = ">= 1.9"
