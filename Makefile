@@ -25,8 +25,8 @@ down: ## end what `make up` left running
 reference: ## write the Terraform module's reference anew
 	$(LOCAL) reference
 
-simulation: ## how long jobs wait in four kinds of bursts; writes docs/SIMULATION.md, takes some minutes
-	cargo run -p jitgate-tests --example simulate >/dev/null
+simulation: ## how long jobs wait in bursts and on whole days; writes docs/SIMULATION.md, takes a quarter of an hour
+	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null
 
 lint: ## hold template.yaml and the local stack against their rules
 	$(LOCAL) lint

@@ -21,7 +21,7 @@ def check(stack: Stack, checks: Checks) -> None:
     unseen = {series for series in watched if series[0] in names and not _is_written(series, written)}
     checks.that(
         "alarms and dashboard watch metrics by the dimensions with which they are written",
-        {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted"} <= names and not unseen,
+        {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted", "Passes"} <= names and not unseen,
         {"watched in vain": unseen, "written": names},
     )
 

@@ -13,7 +13,10 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jitgate_tests::chaos::{Arrival, Knobs, Verdict, run};
 use plotters::prelude::{
@@ -119,6 +122,14 @@ fn within(random: &mut StdRng, time: Duration) -> Duration {
 fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario {
+            name: "day-small-quota",
+            title: "A day of 500 repositories, quota of 60 vCPUs",
+            arrivals: day(),
+            vcpus: 60,
+            warm: None,
+        },
+        Scenario { name: "day", title: "The same day, quota of 600 vCPUs", arrivals: day(), vcpus: 600, warm: None },
+        Scenario {
             name: "matrix-new-account",
             title: "A matrix of 64 jobs in a new account, whose quota is 6 vCPUs",
             arrivals: matrix(64),
@@ -146,14 +157,6 @@ fn scenarios() -> Vec<Scenario> {
             vcpus: 300,
             warm: Some(6),
         },
-        Scenario {
-            name: "day-small-quota",
-            title: "A day of 500 repositories, quota of 60 vCPUs",
-            arrivals: day(),
-            vcpus: 60,
-            warm: None,
-        },
-        Scenario { name: "day", title: "The same day, quota of 600 vCPUs", arrivals: day(), vcpus: 600, warm: None },
     ]
 }
 
@@ -270,36 +273,59 @@ fn draw(scenario: &Scenario, verdict: &Verdict, folder: &Path) -> Result<(), Box
     Ok(())
 }
 
+fn simulate(scenario: &Scenario) -> Result<Verdict, String> {
+    let knobs = Knobs {
+        workers: Some(5),
+        work: 60..=900,
+        cleaner: true,
+        arrivals: scenario.arrivals.clone(),
+        vcpus: Some(scenario.vcpus),
+        warm: scenario.warm,
+        ..Knobs::calm(scenario.arrivals.len())
+    };
+    let began = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let verdict = runtime.block_on(Box::pin(run(1, &knobs)));
+    if !verdict.complaints.is_empty() {
+        return Err(format!("{}: {}", scenario.name, verdict.complaints.join("\n")));
+    }
+    eprintln!("{}\n{} s\n{}", row(scenario, &verdict), began.elapsed().as_secs(), verdict.report);
+    Ok(verdict)
+}
+
+/// As many at a time as there are processors.
+fn simulate_all(scenarios: &[Scenario]) -> Vec<Result<Verdict, String>> {
+    let next = AtomicUsize::new(0);
+    let verdicts: Vec<_> = scenarios.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        while let Some((scenario, verdict)) = {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            scenarios.get(number).zip(verdicts.get(number))
+        } {
+            let _ = verdict.set(simulate(scenario));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    verdicts.into_iter().map(|verdict| verdict.into_inner().expect("all were worked on")).collect()
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let wanted: Vec<_> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut scenarios = scenarios();
+    scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
     let mut table = String::from(
         "| | jobs | s until launched: 50 / 90 / 99 / 100 % | s until started: 50 / 90 / 99 / 100 % | most launches a minute \
          | refused by ECS | what they waited for |\n|---|---|---|---|---|---|---|\n",
     );
-    for scenario in scenarios() {
-        if !wanted.is_empty() && !wanted.iter().any(|name| name == scenario.name) {
-            continue;
-        }
-        let knobs = Knobs {
-            workers: Some(5),
-            work: 60..=900,
-            cleaner: true,
-            arrivals: scenario.arrivals.clone(),
-            vcpus: Some(scenario.vcpus),
-            warm: scenario.warm,
-            ..Knobs::calm(scenario.arrivals.len())
-        };
-        let began = std::time::Instant::now();
-        let verdict = runtime.block_on(Box::pin(run(1, &knobs)));
-        if !verdict.complaints.is_empty() {
-            return Err(format!("{}: {}", scenario.name, verdict.complaints.join("\n")).into());
-        }
-        let row = row(&scenario, &verdict);
-        eprintln!("{row}\n{} s\n{}", began.elapsed().as_secs(), verdict.report);
-        writeln!(table, "{row}")?;
-        draw(&scenario, &verdict, &docs.join("simulation"))?;
+    for (scenario, verdict) in scenarios.iter().zip(simulate_all(&scenarios)) {
+        let verdict = verdict?;
+        writeln!(table, "{}", row(scenario, &verdict))?;
+        draw(scenario, &verdict, &docs.join("simulation"))?;
     }
     if wanted.is_empty() {
         let page = docs.join("SIMULATION.md");
