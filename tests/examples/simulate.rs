@@ -115,8 +115,10 @@ fn trickle() -> Vec<Arrival> {
     minutes.map(|minute| Arrival { at: Duration::from_mins(minute), repository: 0 }).collect()
 }
 
+/// In whole milliseconds, as the clock has them.
 fn within(random: &mut StdRng, time: Duration) -> Duration {
-    time.mul_f64(random.random())
+    let most = u64::try_from(time.as_millis()).expect("short");
+    Duration::from_millis(random.random_range(0..most))
 }
 
 fn scenarios() -> Vec<Scenario> {
