@@ -10,7 +10,8 @@
 //! - *The token is taken, its task lives.* The job has its runner. Ours is deleted.
 //! - *The token is taken, its task has stopped.* If the job still waits, it is launched under the next attempt.
 //! - *The token is taken, its task lives, but its registration is gone.* It can take no job any more. If the job still
-//!   waits, the task is stopped and the job is launched under the next attempt.
+//!   waits, the task is stopped and the job is launched under the next attempt, unless GitHub refuses to delete the
+//!   registration: then it is there, and its runner busy.
 
 use std::cell::Cell;
 
@@ -315,7 +316,8 @@ impl Worker {
         self.meet_alive(place, message, task).await
     }
 
-    /// The launch has its task. That is all, unless its registration is gone while the job still waits.
+    /// The launch has its task. That is all, unless its registration is gone while the job still waits. One answer may be
+    /// wrong, so the deletion decides: GitHub refuses it for a runner with a job.
     async fn meet_alive(&self, place: &Place, message: &JobMessage, task: TaskView) -> Result<Attempted, LaunchError> {
         if let Some(id) = task.runner_id
             && self.runner(place, id).await?.is_none()
@@ -326,8 +328,13 @@ impl Worker {
             if !self.still_waits(place, message).await? {
                 return Ok(Attempted::Done(Launched::JobGone));
             }
-            self.tasks.stop(&task.arn, "jitgate: its registration is gone and its job still waits").await?;
-            return Ok(Attempted::Over { reason: "its registration was gone".to_owned() });
+            match self.delete_runner(place, id).await? {
+                Deletion::Busy => {}
+                Deletion::Deleted | Deletion::Gone => {
+                    self.tasks.stop(&task.arn, "jitgate: its registration is gone and its job still waits").await?;
+                    return Ok(Attempted::Over { reason: "its registration was gone".to_owned() });
+                }
+            }
         }
         Ok(Attempted::Done(Launched::AlreadyRunning { task: task.arn }))
     }
