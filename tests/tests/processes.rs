@@ -146,7 +146,7 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_CA_FILE", "/no/such.pem", "found \"/no/such.pem\"", "PEM"),
         (&["webhook", "cleaner"], "ALLOWED_INSTALLATIONS", "octo org", "found \"octo org\"", "logins"),
         (&["worker"], "MAX_RUNNERS", "-1", "found \"-1\"", "a whole number of runners"),
-        (&EVERY, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&EVERY, "RUNNER_NAME_PREFIX", "jit-eu", "found \"jit-eu\"", "1 to 12 lower-case letters and digits"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
         (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
         (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),
