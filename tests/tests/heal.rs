@@ -280,6 +280,18 @@ async fn a_registration_that_a_list_skips_is_not_gone() {
 }
 
 #[tokio::test]
+async fn a_denied_question_about_versions_does_not_keep_registrations_from_being_cleaned() {
+    let world = World::new().await;
+    let name = format!("jit-default-1-1-{}", world.clock.now().unix_timestamp());
+    let orphan = world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], true);
+    world.clock.advance(MINUTE * 11);
+    world.api.faults.script("runner-deprecations", Fault::Refuse(github::answers::forbidden()));
+    world.clean().await.unwrap();
+    assert!(world.github.runner(orphan).is_none());
+    assert_eq!(world.api_calls("runner-deprecations"), 1);
+}
+
+#[tokio::test]
 async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again() {
     let mut world = World::new().await;
     starts_after(&world, Duration::from_hours(9));
