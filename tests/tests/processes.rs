@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 const PERSONAL_TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
+/// The function's time-out, as the template has it. GitHub waits as long.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
+
 async fn world() -> World {
     World::on(Clock::system(), &[("RUST_LOG", "trace")]).await
 }
@@ -246,6 +249,15 @@ async fn waiting_and_passing_are_measured() {
     let waited = measured(&worker, "JobWaited");
     assert!(matches!(&waited[..], [Value::Array(waits)] if waits.len() == 1), "{waited:?}");
     assert_eq!(measured(&cleaner, "Passes"), [json!(1)]);
+}
+
+#[tokio::test]
+async fn a_queue_that_says_nothing_becomes_an_answer_before_lambda_ends_the_webhook() {
+    let world = world().await;
+    let webhook = start(&world, "webhook").await;
+    world.aws.faults().script_times("SendMessage", Fault::Delay(Duration::from_mins(1)), 9);
+    let answer = tokio::time::timeout(WEBHOOK_LIMIT, async { deliver(&webhook, &delivery(&world)).await });
+    assert_eq!(answer.await.expect("its time is over"), 503);
 }
 
 #[tokio::test]
