@@ -285,7 +285,7 @@ impl Cleaner {
 /// Jobs, as far as they were listed.
 #[derive(Debug, Default)]
 pub(crate) struct ListedJobs {
-    pub(crate) working: HashMap<jitgate::job::RunnerId, crate::plan::Working>,
+    pub(crate) working: HashMap<String, crate::plan::Working>,
     pub(crate) waiting: Vec<crate::plan::Waiting>,
 }
 

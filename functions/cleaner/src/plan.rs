@@ -50,8 +50,9 @@ pub struct Seen<'a> {
     pub live_later: Option<&'a [TaskView]>,
     /// Our tasks that have stopped within the last hour or so.
     pub stopped: &'a [TaskView],
-    /// Which job a runner has, as far as jobs in progress were listed.
-    pub working: &'a HashMap<RunnerId, Working>,
+    /// Which job a runner has, by the runner's name, as far as jobs in progress were listed. Ids are unique only within a
+    /// place, and a job does not say in which place its runner is registered.
+    pub working: &'a HashMap<String, Working>,
     /// Jobs that were listed as queued.
     pub waiting: &'a [Waiting],
 }

@@ -116,7 +116,8 @@ pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
         } else {
             while_busy(now, task, seen, &registrations)
         };
-        let thief = task.runner_id.filter(|_| !task.is_over).and_then(|id| seen.working.get(&id));
+        let name = registrations.name_of(task).filter(|_| !task.is_over);
+        let thief = name.and_then(|name| seen.working.get(name));
         let thief = thief.map(|working| (working.job, working.repository.clone()));
         Some(Question { thief, ..question_of(now, settings, task, cause?)? })
     });
@@ -220,13 +221,14 @@ fn while_busy(
 ) -> Option<Cause> {
     let id = task.runner_id?;
     let place = registrations.places.find(task)?;
+    let working = registrations.name_of(task).and_then(|name| seen.working.get(name));
     let cause = match registrations.by_id.get(&(place, id)) {
-        Some(runner) if runner.busy || seen.working.contains_key(&id) => Cause::Busy,
+        Some(runner) if runner.busy || working.is_some() => Cause::Busy,
         Some(_) => return None,
         None => Cause::Unregistered,
     };
     let own_job = task.message.as_ref().map(|message| message.job_id);
-    let is_on_its_own = seen.working.get(&id).is_some_and(|working| Some(working.job) == own_job);
+    let is_on_its_own = working.is_some_and(|working| Some(working.job) == own_job);
     (!is_on_its_own && falls_on(now - task.created_at?, &WHILE_BUSY)).then_some(cause)
 }
 
@@ -278,6 +280,12 @@ impl<'a> Registrations<'a> {
                 .map(|origin| (origin.job_id, origin.attempt))
                 .collect(),
         }
+    }
+
+    /// The name of a task's runner: by its registration, or where that is not listed, by its own tag.
+    fn name_of<'b>(&'b self, task: &'b TaskView) -> Option<&'b str> {
+        let registered = self.places.find(task).zip(task.runner_id).and_then(|key| self.by_id.get(&key));
+        registered.map(|runner| runner.name.as_str()).or(task.runner_name.as_deref())
     }
 
     /// A registration that outlives its task has done no job: GitHub deletes it after one.

@@ -48,7 +48,7 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
                 actions.push(Action::Retire { place, id, task: task.arn.clone(), reason });
             }
             Some(runner) => {
-                let is_busy = runner.busy || seen.working.contains_key(&id);
+                let is_busy = runner.busy || seen.working.contains_key(&runner.name);
                 actions.extend(with_registration(now, task, runner, is_busy, place, idle_limit));
             }
         }

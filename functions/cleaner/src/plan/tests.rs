@@ -52,7 +52,7 @@ struct Sight {
     live: Vec<TaskView>,
     live_later: Option<Vec<TaskView>>,
     stopped: Vec<TaskView>,
-    working: HashMap<RunnerId, Working>,
+    working: HashMap<String, Working>,
     waiting: Vec<Waiting>,
 }
 
@@ -145,7 +145,7 @@ fn an_idle_runner_is_noted_first_and_retired_when_it_still_is_at_a_later_look() 
     let was_busy = TaskView { busy_since: Some(NOW - Duration::hours(2)), ..noted(Duration::hours(1)) };
     assert_eq!(plan(idle(), &[was_busy]), [], "a runner has one job: it seems idle in the middle of it");
     let mut sight = Sight { runners: idle(), live: vec![noted(Duration::hours(1))], ..Sight::default() };
-    sight.working.insert(RunnerId(7), Working { job: JobId(1), repository: "octo-org/repo".to_owned() });
+    sight.working.insert(born(OLD), Working { job: JobId(1), repository: "octo-org/repo".to_owned() });
     assert!(!sight.plan(NOW).iter().any(|action| matches!(action, Action::Retire { .. })), "a job says it has it");
 }
 
@@ -353,15 +353,32 @@ fn jobs_whose_messages_may_be_on_the_queue_get_no_second_one() {
 }
 
 #[test]
+fn a_job_on_a_runner_of_another_place_says_nothing_about_one_with_the_same_id() {
+    let at = |login: &str, name: &str| {
+        let mut seen = place(vec![runner(7, name, RunnerStatus::Online, false)]);
+        seen.place.scope = Scope::Organization(login.to_owned());
+        seen
+    };
+    let (ours, others) = (born(OLD), born(OLD).replace("-42-", "-43-"));
+    let places = [at("octo-org", &ours), at("other", &others)];
+    let live = [TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
+    let working = HashMap::from([(others, Working { job: JobId(43), repository: "other/repo".to_owned() })]);
+    let (prefix, classes) = (NamePrefix::default(), classes());
+    let seen = Seen { places: &places, live: &live, live_later: None, stopped: &[], working: &working, waiting: &[] };
+    let actions = plan_cleanup(NOW, Settings { prefix: &prefix, classes: &classes }, seen);
+    assert!(actions.iter().any(|action| matches!(action, Action::Retire { place: 0, .. })), "{actions:?}");
+}
+
+#[test]
 fn the_thief_is_named_where_a_job_in_progress_names_its_runner() {
     let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     let live = vec![TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) }];
     let mut sight = Sight { runners: busy, live, ..Sight::default() };
     let working = |job| Working { job: JobId(job), repository: "octo-org/other".to_owned() };
-    sight.working.insert(RunnerId(7), working(99));
+    sight.working.insert(born(OLD), working(99));
     let questions = sight.questions(NOW);
     assert_eq!(questions[0].thief, Some((JobId(99), "octo-org/other".to_owned())));
-    sight.working.insert(RunnerId(7), working(42));
+    sight.working.insert(born(OLD), working(42));
     assert_eq!(sight.questions(NOW), [], "it has its own job");
 }
 
@@ -416,7 +433,8 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         runners.retain(|runner| ids.insert(runner.id));
         live.retain(|task| arns.insert(task.arn.clone()) && task.runner_id.is_none_or(|id| run.insert(id)));
         let job = |id| Working { job: JobId(id), repository: "octo-org/repo".to_owned() };
-        let working = working.into_iter().map(|id| (RunnerId(id), job(id))).collect();
+        let working = runners.iter().filter(|runner| working.contains(&runner.id.0));
+        let working = working.map(|runner| (runner.name.clone(), job(runner.id.0))).collect();
         Sight { runners, live_later: Some(live.clone()), live, working, ..Sight::default() }
     })
 }
@@ -446,7 +464,7 @@ proptest! {
                     let runner = runner(id).expect("one that was seen");
                     prop_assert!(!runner.busy && runner.status != RunnerStatus::Unknown);
                     prop_assert!(ours(&task, Some(id)));
-                    prop_assert!(runner.never_connected() || !sight.working.contains_key(&id));
+                    prop_assert!(runner.never_connected() || !sight.working.contains_key(&runner.name));
                 }
                 Action::Note { task, .. } => prop_assert!(ours(&task, None)),
                 // Only for a lifetime, busy or not.
