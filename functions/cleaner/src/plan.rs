@@ -141,6 +141,19 @@ pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>)
     actions
 }
 
+/// Where a list begins in a pass, so that nothing waits for ever behind a pass whose time or points ran out. About a third
+/// of the list further on each time, since a pass may come that far; every element is the first in turn, since the step has
+/// no divisor in common with the length.
+pub(crate) fn beginning(pass: usize, len: usize) -> usize {
+    let is_coprime = |step: &usize| greatest_common_divisor(*step, len) == 1;
+    let step = (len / 3 + 1..).find(is_coprime).unwrap_or(1);
+    if len == 0 { 0 } else { (pass % len) * step % len }
+}
+
+fn greatest_common_divisor(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+}
+
 /// Finds places by what tasks say.
 struct Places {
     by_key: HashMap<String, usize>,

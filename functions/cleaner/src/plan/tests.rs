@@ -441,6 +441,13 @@ fn any_sight() -> impl Strategy<Value = Sight> {
 
 proptest! {
     #[test]
+    fn every_element_of_a_list_comes_first_in_turn(first in 0..10_000_usize, len in 1..200_usize) {
+        let beginnings: HashSet<_> = (first..first + len).map(|pass| beginning(pass, len)).collect();
+        prop_assert_eq!(beginnings.len(), len);
+        prop_assert!(beginnings.iter().all(|beginning| *beginning < len));
+    }
+
+    #[test]
     fn nothing_busy_young_unknown_or_without_our_prefix_is_ever_touched(sight in any_sight()) {
         for action in sight.plan(NOW) {
             let runner = |id: RunnerId| sight.runners.iter().find(|runner| runner.id == id);
