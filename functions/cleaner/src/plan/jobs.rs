@@ -6,6 +6,7 @@
 //! follow from times alone, so nothing has to be remembered between passes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use jitgate::ecs::TaskView;
 use jitgate::github::{JobState, Runner, RunnerStatus};
@@ -33,10 +34,19 @@ const AFTER_A_STOP: [Duration; 1] = [Duration::minutes(2)];
 /// After a start, while the runner is busy, perhaps with another job, or its registration is gone.
 const WHILE_BUSY: [Duration; 3] = [Duration::minutes(5), Duration::minutes(20), Duration::minutes(60)];
 
-/// After a job was queued, or its last task stopped, while GitHub lists it as queued and no task lives for it. Its
-/// message may be waiting for capacity in our queue, where nobody can look: each of these may put one more there.
+/// After a job's last task stopped, while GitHub lists it as queued. Its message may be waiting for capacity in our queue,
+/// where nobody can look: each of these may put one more there.
 const WHILE_WAITING: [Duration; 5] =
     [WORTH_LISTING, Duration::minutes(20), Duration::minutes(60), Duration::minutes(240), Duration::minutes(960)];
+
+/// After a job was created, while GitHub lists it as queued and no task is known for it: each pass in these times asks, since
+/// one may fail to reach its repository. Not in between: it may have been given up, of which no task tells, and each time
+/// brings one more dead letter.
+const WHILE_UNTOLD: [Range<Duration>; 3] = [
+    WORTH_LISTING..Duration::minutes(90),
+    Duration::minutes(240)..Duration::minutes(300),
+    Duration::minutes(960)..Duration::minutes(1020),
+];
 
 /// A job that was queued more recently is not looked for: its delivery is on its way, or its task about to start.
 pub const WORTH_LISTING: Duration = Duration::minutes(5);
@@ -240,7 +250,7 @@ fn while_waiting(
     latest: Option<&&TaskView>,
 ) -> Option<Question> {
     match latest {
-        None => falls_on(now - message.created_at, &WHILE_WAITING).then(|| Question {
+        None => WHILE_UNTOLD.iter().any(|time| time.contains(&(now - message.created_at))).then(|| Question {
             message: message.clone(),
             cause: Cause::Untold,
             stopped_reason: None,
