@@ -18,7 +18,9 @@ use std::cell::Cell;
 use jitgate::admission::Unwelcome;
 use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
+use jitgate::github::{
+    Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Run, Runner, quickly,
+};
 use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
@@ -40,7 +42,7 @@ const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 /// released, since then.
 const LATE: time::Duration = time::Duration::minutes(2);
 
-/// A registration younger than this may not be shown yet.
+/// GitHub's reads lag behind: what is younger than this may not be shown yet.
 pub(crate) const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
 
 /// How a launch ended well.
@@ -99,26 +101,22 @@ impl Worker {
         if message.purpose == Purpose::Warm {
             return self.launch_warm(&place, message, fit).await;
         }
-        if message.provenance().depends_on_run(fit.class) {
-            let find =
-                async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
-            let run = quickly(&self.clock, find).await?;
-            message.is_from_fork = run.provenance().is_from_fork;
-        }
-        if let Err(unwelcome) = message.provenance().check(fit.class) {
-            return Ok(Launched::Refused(unwelcome));
-        }
         let has_waited = message.backoff > 0
             || message.unsettled
             || message.queued_at - message.created_at > LATE
             || self.clock.now() - message.created_at > WORTH_ASKING;
         if has_waited && !self.still_waits(&place, message).await? {
-            if message.unsettled {
-                let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
-                let task = self.live_task(&token).await?;
-                message.unsettled = !self.sweep(&place, message, task.as_ref()).await;
+            return self.leave(&place, message).await;
+        }
+        if message.provenance().depends_on_run(fit.class) {
+            match self.run_of(&place, message).await? {
+                Some(run) => message.is_from_fork = run.provenance().is_from_fork,
+                None if self.has_vanished(&place, message).await? => return self.leave(&place, message).await,
+                None => return Err(LaunchError::RunNotShown),
             }
-            return Ok(Launched::JobGone);
+        }
+        if let Err(unwelcome) = message.provenance().check(fit.class) {
+            return Ok(Launched::Refused(unwelcome));
         }
         self.room.check(&fit.kind(), self.clock.now())?;
         match self.attempt(&place, message, fit).await? {
@@ -131,6 +129,32 @@ impl Worker {
             }
             Attempted::Over { .. } => Ok(Launched::JobGone),
         }
+    }
+
+    /// The job needs no runner: what an earlier try may have left is taken back.
+    async fn leave(&self, place: &Place, message: &mut JobMessage) -> Result<Launched, LaunchError> {
+        if message.unsettled {
+            let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+            let task = self.live_task(&token).await?;
+            message.unsettled = !self.sweep(place, message, task.as_ref()).await;
+        }
+        Ok(Launched::JobGone)
+    }
+
+    /// The job's run; `None` if GitHub does not show it: not yet, or not any more.
+    async fn run_of(&self, place: &Place, message: &JobMessage) -> Result<Option<Run>, GitHubError> {
+        let find = async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
+        match quickly(&self.clock, find).await {
+            Ok(run) => Ok(Some(run)),
+            Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a job whose run is not shown has been deleted with it: GitHub has had its time, and shows neither.
+    async fn has_vanished(&self, place: &Place, message: &JobMessage) -> Result<bool, GitHubError> {
+        let has_had_its_time = self.clock.now() - message.queued_at > SHOWN_AFTER;
+        Ok(has_had_its_time && self.job(place, message, message.job_id).await?.is_none())
     }
 
     /// There is no job to ask about. If this launch's task is over, whoever keeps runners ready asks for the next one.
