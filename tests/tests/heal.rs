@@ -9,7 +9,7 @@ use cleaner::{Cleaner, Event};
 use jitgate::config::FleetConfig;
 use jitgate::job::{JobId, RunnerId};
 use jitgate_tests::aws::{answers, ecs};
-use jitgate_tests::github::{self, EndOfLife, HookTarget, JobSpec, JobStatus, ORGANIZATION, Outcome, Scope};
+use jitgate_tests::github::{self, EndOfLife, HookTarget, JobSpec, JobStatus, ORGANIZATION, Outcome, Scope, Secondary};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World, runner_classes};
 use serde_json::json;
@@ -713,6 +713,46 @@ async fn failed_deliveries_are_repeated_until_they_succeed() {
     work_until_quiet(&mut world).await;
     send(&world, true).await;
     assert_done(&world, &[lost, heard]);
+}
+
+/// So many deliveries have failed, a while ago.
+async fn fail_deliveries(world: &World, count: usize) {
+    world.github.add_hook(HookTarget::App, "https://webhook.example");
+    for _ in 0..count {
+        world.queue_job();
+    }
+    assert_eq!(send(world, false).await, count);
+    world.clock.advance(MINUTE * 2);
+}
+
+#[tokio::test]
+async fn once_github_limits_redeliveries_the_rest_is_left_to_the_next_pass() {
+    let world = World::new().await;
+    fail_deliveries(&world, 30).await;
+    world.github.limit(|limits| limits.secondary = Some(Secondary { points: 60, ..Secondary::default() }));
+    let (outcome, lines) = logged(world.clean()).await;
+    outcome.unwrap();
+    assert!((1..30).contains(&world.api_calls("redeliver")), "{}", world.api_calls("redeliver"));
+    assert_eq!(world.github.meters()["app"].refused, 1);
+    assert!(!lines.contains(r#""level":"ERROR""#), "{lines}");
+    let mut repeated = send(&world, true).await;
+    for _ in 0..5 {
+        world.clock.advance(PASS);
+        world.clean().await.unwrap();
+        repeated += send(&world, true).await;
+    }
+    assert_eq!(repeated, 30);
+}
+
+#[tokio::test]
+async fn a_pass_repeats_a_hundred_deliveries_at_most() {
+    let world = World::new().await;
+    fail_deliveries(&world, 130).await;
+    world.clean().await.unwrap();
+    assert_eq!((world.api_calls("redeliver"), send(&world, true).await), (100, 100));
+    world.clock.advance(PASS);
+    world.clean().await.unwrap();
+    assert_eq!((world.api_calls("redeliver"), send(&world, true).await), (130, 30));
 }
 
 #[tokio::test]
