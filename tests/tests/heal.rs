@@ -312,6 +312,19 @@ async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again()
 }
 
 #[tokio::test]
+async fn a_runner_that_connects_at_last_between_look_and_deletion_stays() {
+    let mut world = World::new().await;
+    starts_after(&world, Duration::from_hours(9));
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(MINUTE * 21);
+    let (github, runner) = (world.github.clone(), world.github.runners()[0].id);
+    meanwhile(&world.api.faults, "get-runner", move || github.connect(runner).unwrap());
+    world.clean().await.unwrap();
+    assert_eq!((world.live_tasks(), world.api_calls("delete-runner")), (1, 0));
+}
+
+#[tokio::test]
 async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {
     for code in [ecs::StopCode::TaskFailedToStart, ecs::StopCode::SpotInterruption] {
         let mut world = World::new().await;

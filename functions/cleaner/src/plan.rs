@@ -114,7 +114,7 @@ pub enum Action {
         /// The task.
         task: TaskArn,
         /// Why.
-        reason: &'static str,
+        because: Useless,
     },
     /// Stop a task whose registration is gone, if it still is.
     StopUnregistered {
@@ -132,6 +132,33 @@ pub enum Action {
         /// Why.
         reason: &'static str,
     },
+}
+
+/// Why a runner is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useless {
+    /// It has not come for so long that it never will.
+    NeverConnected,
+    /// It has had no job for as long as its class permits.
+    Idle,
+}
+
+impl Useless {
+    /// In words, for ECS and the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NeverConnected => "jitgate: its runner never connected",
+            Self::Idle => "jitgate: its runner has no job",
+        }
+    }
+
+    /// Whether it still holds, by a look at the registration right before; `None` if that is gone.
+    pub fn holds(self, runner: Option<&Runner>) -> bool {
+        runner.is_none_or(|runner| match self {
+            Self::NeverConnected => runner.never_connected(),
+            Self::Idle => !runner.busy,
+        })
+    }
 }
 
 /// Plans everything that follows from the lists of registrations and tasks.
