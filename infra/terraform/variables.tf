@@ -200,8 +200,8 @@ variable "runner_name_prefix" {
   description = "What the names of this deployment's runners begin with. Two deployments that register with the same organisation need two prefixes: each cleans up what carries its own."
 
   validation {
-    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$", var.runner_name_prefix))
-    error_message = "runner_name_prefix must have 1 to 12 lower-case letters, digits and inner dashes."
+    condition     = can(regex("^[a-z0-9]{1,12}$", var.runner_name_prefix))
+    error_message = "runner_name_prefix must have 1 to 12 lower-case letters and digits."
   }
 }
 

@@ -25,19 +25,47 @@ const ATTEMPTS: u32 = 3;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// `RunTask` takes about 200 ms, with outliers of seconds.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(6);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a function waits for AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    connect: Duration,
+    attempt: Duration,
+    /// For all attempts of one call.
+    call: Duration,
+}
 
-/// For all attempts of one call. A launch that meets nothing but silence makes four calls in turn (register, start,
-/// take back, defer), each of 14 seconds at most, and still ends by itself before the worker's 60 seconds do.
-const CALL_TIMEOUT: Duration = Duration::from_secs(14);
+impl Patience {
+    /// The webhook's: Lambda ends it after ten seconds, and with it its copy of the secret; GitHub waits as long. A
+    /// delivery takes two calls in turn, the secret and the queue.
+    pub const WEBHOOK: Self =
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(2), call: Duration::from_secs(4) };
+
+    /// The worker's and the cleaner's. `RunTask` takes about 200 ms, with outliers of seconds. A launch that meets
+    /// nothing but silence makes four calls in turn (register, start, take back, defer), and still ends by itself before
+    /// the worker's 60 seconds do.
+    pub const FLEET: Self =
+        Self { connect: Duration::from_secs(3), attempt: Duration::from_secs(6), call: Duration::from_secs(14) };
+
+    /// As the SDK takes it.
+    pub fn timeouts(self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.call)
+            .build()
+    }
+}
 
 /// Region, credentials and endpoints from the standard AWS variables. Nothing is called yet.
 ///
 /// Lambda says everything in the environment. The SDK's default chain would also look into profiles, container
 /// credentials and instance metadata, and takes a tenth of each binary for that.
 pub async fn sdk_config() -> SdkConfig {
+    sdk_config_with(Patience::FLEET).await
+}
+
+/// The same for a function with less time.
+pub async fn sdk_config_with(patience: Patience) -> SdkConfig {
     let is_on = |name| env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -53,13 +81,7 @@ pub async fn sdk_config() -> SdkConfig {
                 .with_initial_backoff(FIRST_BACKOFF)
                 .with_max_backoff(LONGEST_BACKOFF),
         )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .operation_timeout(CALL_TIMEOUT)
-                .build(),
-        )
+        .timeout_config(patience.timeouts())
         .build()
 }
 

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_line_is_what_cloudwatch_reads() {
-        let deployment = "jit-eu".parse().unwrap();
+        let deployment = "jiteu".parse().unwrap();
         let mut metrics = Metrics::new(&deployment, "worker");
         let now = OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(1234);
         assert_eq!(metrics.line(now), None);
@@ -112,7 +112,7 @@ mod tests {
                         ],
                     }],
                 },
-                "deployment": "jit-eu",
+                "deployment": "jiteu",
                 "function": "worker",
                 "JobsLaunched": 2,
                 "QueueToLaunch": [1, 3],

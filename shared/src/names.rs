@@ -22,7 +22,8 @@ const LONGEST_PREFIX: usize = 12;
 /// How many names a launch may try; each one but the first is taken only when a crash left the one before behind.
 pub const MOST_SPARES: u8 = 25;
 
-/// What all names of one deployment begin with, so that it never touches what it did not make.
+/// What all names of one deployment begin with, so that it never touches what it did not make. It has no dashes: those
+/// part it from what follows, and with `jit-eu` beside `jit`, `jit-eu-default-…` could be either's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePrefix(String);
 
@@ -44,13 +45,11 @@ impl FromStr for NamePrefix {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let fits = (1..=LONGEST_PREFIX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !text.starts_with('-')
-            && !text.ends_with('-');
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("1 to {LONGEST_PREFIX} lower-case letters, digits and inner dashes"))
+            Err(format!("1 to {LONGEST_PREFIX} lower-case letters and digits"))
         }
     }
 }
@@ -157,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_short_lower_case_and_has_no_dash_at_its_ends() {
-        for fine in ["a", "jit", "jit-eu", "a1-b2-c3-d4e", "0"] {
+    fn a_prefix_is_short_lower_case_and_has_no_dash() {
+        for fine in ["a", "jit", "jiteu", "a1b2c3d4e5f6", "0"] {
             assert_eq!(fine.parse::<NamePrefix>().map(|prefix| prefix.as_str().to_owned()).as_deref(), Ok(fine));
         }
-        for wrong in ["", "-a", "a-", "A", "a_b", "a b", "ä", "abcdefghijklm"] {
+        for wrong in ["", "-", "-a", "a-", "jit-eu", "A", "a_b", "a b", "ä", "abcdefghijklm"] {
             assert!(wrong.parse::<NamePrefix>().is_err(), "{wrong}");
         }
         assert_eq!(NamePrefix::default(), prefix("jit"));
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn a_name_says_what_its_runner_is_for() {
         for (text, job, attempt, spare) in
-            [("jit", 4711, 1, 0), ("a-1", 1, 7, 3), ("a1-b2-c3-d4e", u64::MAX, u16::MAX, MOST_SPARES), ("0", 0, 1, 1)]
+            [("jit", 4711, 1, 0), ("a1", 1, 7, 3), ("a1b2c3d4e5f6", u64::MAX, u16::MAX, MOST_SPARES), ("0", 0, 1, 1)]
         {
             for class in ["default", "a-1-2", "1", "n-23-4-56789-_8901234567"] {
                 let mut message = message();
@@ -202,6 +201,7 @@ mod tests {
             "jit-",
             "jit-4711-1-1793530800",
             "jit2-default-4711-1-1793530800",
+            "jiteu-default-4711-1-1793530800",
             "other-default-4711-1-1793530800",
             "jit-default-4711-1-now",
             "jit-default-4711-1-1793530800bb",
@@ -216,13 +216,13 @@ mod tests {
     #[test]
     fn a_token_fits_started_by_and_leads_back_to_its_launch() {
         for (text, job, attempt) in
-            [("jit", 4711, 1), ("a-1", 1, 12), ("a1-b2-c3-d4", 999_999_999_999_999_999, u16::MAX)]
+            [("jit", 4711, 1), ("a1", 1, 12), ("a1b2c3d4e5f", 999_999_999_999_999_999, u16::MAX)]
         {
             let token = LaunchToken::derive(&prefix(text), JobId(job), Attempt(attempt));
             assert!(token.as_str().len() <= LONGEST_STARTED_BY, "{token}");
             assert_eq!(LaunchToken::parse(&prefix(text), token.as_str()), Some((JobId(job), Attempt(attempt))));
         }
-        for other in ["", "jit", "jit-1", "jit-1-2-3", "jit-x-1", "ecs-svc/123", "jit--1"] {
+        for other in ["", "jit", "jit-1", "jit-1-2-3", "jit-x-1", "jiteu-1-1", "ecs-svc/123", "jit--1"] {
             assert_eq!(LaunchToken::parse(&prefix("jit"), other), None, "{other}");
         }
     }

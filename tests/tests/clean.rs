@@ -62,7 +62,8 @@ async fn what_lives_is_busy_or_is_not_ours_stays() {
     let mut world = World::new().await;
     let scope = Scope::org(ORGANIZATION);
     let foreign = world.github.orphan(&scope, "build-box-1", &["fargate"], true);
-    let another_fleet = world.github.orphan(&scope, "jitter-default-1-1-1", &["fargate"], false);
+    let birth = world.clock.now().unix_timestamp();
+    let another_fleet = world.github.orphan(&scope, &format!("jiteu-default-1-1-{birth}"), &["fargate"], true);
     world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_hours(1)), ..ecs::Pace::default() });
     world.queue_and_deliver().await;
     world.work().await;

@@ -88,6 +88,7 @@ paths! {
     LaunchError::Ecs(EcsError::Failed { .. }) => "EcsError::Failed",
     LaunchError::Queue(_) => "LaunchError::Queue",
     LaunchError::Unsure { .. } => "LaunchError::Unsure",
+    LaunchError::RunNotShown => "LaunchError::RunNotShown",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
     LaunchError::OverLimit { .. } => "LaunchError::OverLimit",
 }
@@ -121,6 +122,7 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         EcsError::Failed { call: "ListTasks", reason: words() }.into(),
         QueueError::new(&words()).into(),
         LaunchError::Unsure { task: words() },
+        LaunchError::RunNotShown,
         LaunchError::NamesTaken,
         LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::ZERO },
         LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::minutes(10) },

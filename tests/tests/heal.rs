@@ -9,7 +9,7 @@ use cleaner::{Cleaner, Event};
 use jitgate::config::FleetConfig;
 use jitgate::job::{JobId, RunnerId};
 use jitgate_tests::aws::{answers, ecs};
-use jitgate_tests::github::{self, EndOfLife, HookTarget, JobSpec, JobStatus, ORGANIZATION, Outcome, Scope};
+use jitgate_tests::github::{self, EndOfLife, HookTarget, JobSpec, JobStatus, ORGANIZATION, Outcome, Scope, Secondary};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World, runner_classes};
 use serde_json::json;
@@ -280,6 +280,18 @@ async fn a_registration_that_a_list_skips_is_not_gone() {
 }
 
 #[tokio::test]
+async fn a_denied_question_about_versions_does_not_keep_registrations_from_being_cleaned() {
+    let world = World::new().await;
+    let name = format!("jit-default-1-1-{}", world.clock.now().unix_timestamp());
+    let orphan = world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], true);
+    world.clock.advance(MINUTE * 11);
+    world.api.faults.script("runner-deprecations", Fault::Refuse(github::answers::forbidden()));
+    world.clean().await.unwrap();
+    assert!(world.github.runner(orphan).is_none());
+    assert_eq!(world.api_calls("runner-deprecations"), 1);
+}
+
+#[tokio::test]
 async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again() {
     let mut world = World::new().await;
     starts_after(&world, Duration::from_hours(9));
@@ -297,6 +309,19 @@ async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again()
     world.heal().await.unwrap();
     work_until_quiet(&mut world).await;
     assert_done(&world, &[job]);
+}
+
+#[tokio::test]
+async fn a_runner_that_connects_at_last_between_look_and_deletion_stays() {
+    let mut world = World::new().await;
+    starts_after(&world, Duration::from_hours(9));
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(MINUTE * 21);
+    let (github, runner) = (world.github.clone(), world.github.runners()[0].id);
+    meanwhile(&world.api.faults, "get-runner", move || github.connect(runner).unwrap());
+    world.clean().await.unwrap();
+    assert_eq!((world.live_tasks(), world.api_calls("delete-runner")), (1, 0));
 }
 
 #[tokio::test]
@@ -703,14 +728,54 @@ async fn failed_deliveries_are_repeated_until_they_succeed() {
     assert_done(&world, &[lost, heard]);
 }
 
+/// So many deliveries have failed, a while ago.
+async fn fail_deliveries(world: &World, count: usize) {
+    world.github.add_hook(HookTarget::App, "https://webhook.example");
+    for _ in 0..count {
+        world.queue_job();
+    }
+    assert_eq!(send(world, false).await, count);
+    world.clock.advance(MINUTE * 2);
+}
+
+#[tokio::test]
+async fn once_github_limits_redeliveries_the_rest_is_left_to_the_next_pass() {
+    let world = World::new().await;
+    fail_deliveries(&world, 30).await;
+    world.github.limit(|limits| limits.secondary = Some(Secondary { points: 60, ..Secondary::default() }));
+    let (outcome, lines) = logged(world.clean()).await;
+    outcome.unwrap();
+    assert!((1..30).contains(&world.api_calls("redeliver")), "{}", world.api_calls("redeliver"));
+    assert_eq!(world.github.meters()["app"].refused, 1);
+    assert!(!lines.contains(r#""level":"ERROR""#), "{lines}");
+    let mut repeated = send(&world, true).await;
+    for _ in 0..5 {
+        world.clock.advance(PASS);
+        world.clean().await.unwrap();
+        repeated += send(&world, true).await;
+    }
+    assert_eq!(repeated, 30);
+}
+
+#[tokio::test]
+async fn a_pass_repeats_a_hundred_deliveries_at_most() {
+    let world = World::new().await;
+    fail_deliveries(&world, 130).await;
+    world.clean().await.unwrap();
+    assert_eq!((world.api_calls("redeliver"), send(&world, true).await), (100, 100));
+    world.clock.advance(PASS);
+    world.clean().await.unwrap();
+    assert_eq!((world.api_calls("redeliver"), send(&world, true).await), (130, 30));
+}
+
 #[tokio::test]
 async fn a_delivery_that_never_succeeds_is_repeated_a_few_times_only() {
     let world = World::new().await;
     world.github.add_hook(HookTarget::App, "https://webhook.example");
     world.queue_job();
     send(&world, false).await;
-    for _ in 0..12 * 3 {
-        world.clock.advance(PASS);
+    for _ in 0..6 * 10 {
+        world.clock.advance(MINUTE * 24);
         world.clean().await.unwrap();
         send(&world, false).await;
     }

@@ -350,6 +350,31 @@ async fn a_runner_that_died_before_its_job_is_replaced_when_the_job_is_told_agai
 }
 
 #[tokio::test]
+async fn a_busy_runner_lives_on_when_github_once_does_not_show_it() {
+    let mut world = World::new().await;
+    let thief = world.queue_job();
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.run_runners();
+    let runner = world.github.runners().remove(0);
+    assert_eq!(runner.job, Some(thief));
+    world.clock.advance(Duration::from_secs(61));
+    world.deliver_queued(job).await;
+    world.api.faults.script("get-runner", Fault::Refuse(github::answers::not_found()));
+    world.work().await;
+    assert_one_runner(&world);
+    assert_eq!(world.github.runners()[0].id, runner.id);
+    world.pass(Duration::from_mins(5));
+    let thief = world.github.job(thief).unwrap();
+    assert_eq!((thief.times_taken, thief.conclusion.as_deref()), (1, Some("success")));
+    for _ in 0..4 {
+        world.clean().await.unwrap();
+        work_until_quiet(&mut world).await;
+    }
+    assert_done(&world, &[job]);
+}
+
+#[tokio::test]
 async fn a_lost_answer_of_github_leaves_no_second_registration() {
     for fault in [Fault::LoseAnswer, Fault::Misreport(github::answers::server_error()), Fault::Drop] {
         for times in [1, 3] {

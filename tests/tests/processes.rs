@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 const PERSONAL_TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
+/// The function's time-out, as the template has it. GitHub waits as long.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
+
 async fn world() -> World {
     World::on(Clock::system(), &[("RUST_LOG", "trace")]).await
 }
@@ -146,7 +149,7 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_CA_FILE", "/no/such.pem", "found \"/no/such.pem\"", "PEM"),
         (&["webhook", "cleaner"], "ALLOWED_INSTALLATIONS", "octo org", "found \"octo org\"", "logins"),
         (&["worker"], "MAX_RUNNERS", "-1", "found \"-1\"", "a whole number of runners"),
-        (&EVERY, "RUNNER_NAME_PREFIX", "-", "found \"-\"", "1 to 12 lower-case letters"),
+        (&EVERY, "RUNNER_NAME_PREFIX", "jit-eu", "found \"jit-eu\"", "1 to 12 lower-case letters and digits"),
         (&FLEET, "DRY_RUN", "perhaps", "found \"perhaps\"", "true or false"),
         (&FLEET, "RECONCILE_REPOSITORIES", "octo-org", "found \"octo-org\"", "owner/name"),
         (&FLEET, "RUNNER_VERSION_FLOOR", "latest", "found \"latest\"", "2.329.0"),
@@ -227,6 +230,13 @@ async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
     assert_eq!(lines.iter().filter(|line| line["JobsRefused"] == 1).count(), 1, "{lines:?}");
 }
 
+/// All values of a metric, in the order in which they were written.
+fn measured(function: &Function, metric: &str) -> Vec<Value> {
+    let lines = function.lines();
+    let values = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok()?.get(metric).cloned());
+    values.collect()
+}
+
 #[tokio::test]
 async fn waiting_and_passing_are_measured() {
     let world = world().await;
@@ -236,16 +246,32 @@ async fn waiting_and_passing_are_measured() {
     world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
     work(&worker, &world).await.1.expect("an answer");
     cleaner.invoke(&scheduled(world.clock.now())).await.expect("an answer");
-    let measured = |function: &Function, metric: &str| {
-        let lines = function.lines();
-        let values =
-            lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok()?.get(metric).cloned());
-        values.collect::<Vec<_>>()
-    };
     assert_eq!((measured(&worker, "JobsDenied"), measured(&worker, "JobsDeferred").len()), (vec![json!(1)], 0));
     let waited = measured(&worker, "JobWaited");
     assert!(matches!(&waited[..], [Value::Array(waits)] if waits.len() == 1), "{waited:?}");
     assert_eq!(measured(&cleaner, "Passes"), [json!(1)]);
+}
+
+#[tokio::test]
+async fn a_queue_that_says_nothing_becomes_an_answer_before_lambda_ends_the_webhook() {
+    let world = world().await;
+    let webhook = start(&world, "webhook").await;
+    world.aws.faults().script_times("SendMessage", Fault::Delay(Duration::from_mins(1)), 9);
+    let answer = tokio::time::timeout(WEBHOOK_LIMIT, async { deliver(&webhook, &delivery(&world)).await });
+    assert_eq!(answer.await.expect("its time is over"), 503);
+}
+
+#[tokio::test]
+async fn a_release_that_looks_again_is_no_deferred_job() {
+    let world = world().await;
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    let job = world.github.queue_job(JobSpec::labels(["fargate"]));
+    world.github.cancel_job(job);
+    let completed = Delivery::signed("workflow_job", world.github.event(job, "completed").bytes());
+    assert_eq!(deliver(&webhook, &completed.event().to_event(Front::FunctionUrl)).await, 202);
+    work(&worker, &world).await.1.expect("an answer");
+    assert_eq!(world.waiting(), 1, "nothing was found, so it looks again");
+    assert_eq!(measured(&worker, "JobsDeferred"), Vec::<Value>::new());
 }
 
 #[tokio::test]

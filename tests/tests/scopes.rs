@@ -227,17 +227,34 @@ async fn a_class_may_take_pull_requests_from_forks_and_then_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn while_the_run_cannot_be_seen_a_job_of_a_public_repository_waits() {
+async fn a_run_that_github_does_not_show_yet_is_asked_for_again_soon() {
     let mut world = public_world(&["public_repositories"]).await;
     let job = world.queue_and_deliver().await;
-    let gone = github::answers::not_found();
-    world.api.faults.script("get-run", Fault::Refuse(gone));
+    world.api.faults.script("get-run", Fault::Refuse(github::answers::not_found()));
     world.work().await;
     assert_eq!((world.live_tasks(), world.waiting()), (0, 1));
-    world.pass(Duration::from_mins(6));
+    world.pass(Duration::from_secs(15));
     world.work().await;
+    assert_eq!(world.live_tasks(), 1, "after the first of the growing delays");
     world.pass(Duration::from_mins(5));
     assert!(ended(&world, job));
+}
+
+#[tokio::test]
+async fn a_job_whose_run_has_been_deleted_ends_quietly() {
+    let mut world = public_world(&["public_repositories"]).await;
+    world.queue_and_deliver().await;
+    let is_gone = |operation: &str| matches!(operation, "get-run" | "get-job");
+    let answer = github::answers::not_found();
+    world.api.faults.choose(Box::new(move |called| is_gone(called).then(|| Fault::Refuse(answer.clone()))));
+    world.work().await;
+    assert_eq!(world.waiting(), 1, "GitHub may not show them yet");
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(30));
+        world.work().await;
+    }
+    assert_eq!((world.waiting(), world.live_tasks(), world.github.runners().len()), (0, 0, 0));
+    assert_eq!(world.dead_letters(), Vec::<String>::new());
 }
 
 /// The world's GitHub once more, behind TLS, and the settings of a deployment that calls it there.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
+use jitgate::aws::Patience;
+use jitgate::config::WebhookConfig;
 use jitgate::job::JobMessage;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::GitHub;
@@ -11,7 +14,7 @@ use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, START, WEBHOOK_SECRET, World, answer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use webhook::HttpResponse;
+use webhook::{HttpResponse, Webhook};
 
 fn status(response: &HttpResponse) -> (u16, String) {
     let body: Value = serde_json::from_str(&response.body).expect("a JSON body");
@@ -294,6 +297,23 @@ async fn a_copy_at_hand_serves_while_secrets_manager_is_down_but_not_for_ever() 
     assert_eq!(world.aws.calls().count("GetSecretValue"), 2, "not asked for each delivery");
     world.clock.advance(Duration::from_mins(31));
     assert_eq!(world.deliver(&queued()).await.status_code, 503);
+}
+
+#[tokio::test]
+async fn a_copy_at_hand_serves_before_lambda_ends_the_webhook_while_secrets_manager_says_nothing() {
+    let world = World::new().await;
+    let retries = RetryConfig::standard().with_max_attempts(3);
+    let sdk = world.aws.sdk_config_with(retries).into_builder().timeout_config(Patience::WEBHOOK.timeouts()).build();
+    let config = WebhookConfig::from_environment(&world.environment()).expect("a complete environment");
+    let webhook = Webhook::new(&sdk, config, world.clock.clone());
+    let (body, signature) = queued().signed(WEBHOOK_SECRET);
+    let delivery = Delivery::new("workflow_job", body).signature(&signature).event().to_event(Front::FunctionUrl);
+    assert_eq!(answer(&webhook, delivery.clone()).await.status_code, 202);
+    world.clock.advance(Duration::from_mins(6));
+    world.aws.faults().script_times("GetSecretValue", Fault::Delay(Duration::from_mins(1)), 9);
+    // The function's time-out, as the template has it.
+    let response = tokio::time::timeout(Duration::from_secs(10), answer(&webhook, delivery)).await;
+    assert_eq!(response.expect("its time is over").status_code, 202);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use jitgate::github::{Account, Deletion, GitHubError, JobState, Place};
 use jitgate::job::{Purpose, RunnerId};
 
 use crate::clean::{Cleaner, Pass};
-use crate::plan::{Action, Seen};
+use crate::plan::{Action, Seen, Useless};
 use crate::tally::Done;
 
 impl Cleaner {
@@ -33,8 +33,8 @@ impl Cleaner {
                     Done::Failed
                 }
             },
-            Action::Retire { place, id, task, reason } => {
-                self.retire(pass, seen, &seen.places[place].place, id, &task, reason).await
+            Action::Retire { place, id, task, because } => {
+                self.retire(pass, seen, &seen.places[place].place, id, &task, because).await
             }
             Action::StopUnregistered { place, id, task } => {
                 self.stop_unregistered(seen, &seen.places[place].place, id, &task).await
@@ -90,11 +90,12 @@ impl Cleaner {
         place: &Place,
         id: RunnerId,
         task: &TaskArn,
-        reason: &'static str,
+        because: Useless,
     ) -> Done {
+        let reason = because.words();
         let outcome = async {
             let runner = self.github.runner(&place.account, &place.scope, id).await?;
-            if runner.is_some_and(|runner| runner.busy) || self.has_its_own_job(seen, id, task).await? {
+            if !because.holds(runner.as_ref()) || self.has_its_own_job(seen, id, task).await? {
                 return Ok(Some(Deletion::Busy));
             }
             self.delete_in_turn(pass, place, id).await
@@ -102,7 +103,7 @@ impl Cleaner {
         match outcome.await {
             Ok(Some(Deletion::Deleted | Deletion::Gone)) => self.stop(task, reason).await,
             Ok(Some(Deletion::Busy)) => {
-                tracing::info!(runner.id = id.0, task.arn = %task, reason, "runner is busy and stays");
+                tracing::info!(runner.id = id.0, task.arn = %task, reason, "runner has a job or has just come, and stays");
                 Done::LeftBusy
             }
             Ok(None) => Done::Left,

@@ -18,8 +18,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::plan::{
-    Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, ended_by_itself, needs_second_look, plan_cleanup, plan_warm,
-    question_of, questions, without_queued,
+    Cause, SECOND_LOOK_AFTER, Seen, Settings, backoff, beginning, ended_by_itself, needs_second_look, plan_cleanup,
+    plan_warm, question_of, questions, without_queued,
 };
 use crate::tally::{Done, Tally};
 
@@ -262,13 +262,10 @@ impl Cleaner {
         Settings { prefix: &self.config.name_prefix, classes: &self.config.classes }
     }
 
-    /// Begins elsewhere in each pass, so that nothing waits for ever behind a pass whose time or points ran out.
+    /// Begins elsewhere in each pass.
     pub(crate) fn rotate<T>(&self, list: &mut [T]) {
-        if !list.is_empty() {
-            let passes = self.clock.now().unix_timestamp() / PASS_SECONDS;
-            let by = usize::try_from(passes).unwrap_or(0).wrapping_mul(list.len() / 3 + 1) % list.len();
-            list.rotate_left(by);
-        }
+        let passes = self.clock.now().unix_timestamp() / PASS_SECONDS;
+        list.rotate_left(beginning(usize::try_from(passes).unwrap_or(0), list.len()));
     }
 
     fn close(&self, tally: &Tally, tasks: usize) {
@@ -285,7 +282,7 @@ impl Cleaner {
 /// Jobs, as far as they were listed.
 #[derive(Debug, Default)]
 pub(crate) struct ListedJobs {
-    pub(crate) working: HashMap<jitgate::job::RunnerId, crate::plan::Working>,
+    pub(crate) working: HashMap<String, crate::plan::Working>,
     pub(crate) waiting: Vec<crate::plan::Waiting>,
 }
 

@@ -50,8 +50,9 @@ pub struct Seen<'a> {
     pub live_later: Option<&'a [TaskView]>,
     /// Our tasks that have stopped within the last hour or so.
     pub stopped: &'a [TaskView],
-    /// Which job a runner has, as far as jobs in progress were listed.
-    pub working: &'a HashMap<RunnerId, Working>,
+    /// Which job a runner has, by the runner's name, as far as jobs in progress were listed. Ids are unique only within a
+    /// place, and a job does not say in which place its runner is registered.
+    pub working: &'a HashMap<String, Working>,
     /// Jobs that were listed as queued.
     pub waiting: &'a [Waiting],
 }
@@ -113,7 +114,7 @@ pub enum Action {
         /// The task.
         task: TaskArn,
         /// Why.
-        reason: &'static str,
+        because: Useless,
     },
     /// Stop a task whose registration is gone, if it still is.
     StopUnregistered {
@@ -133,11 +134,51 @@ pub enum Action {
     },
 }
 
+/// Why a runner is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useless {
+    /// It has not come for so long that it never will.
+    NeverConnected,
+    /// It has had no job for as long as its class permits.
+    Idle,
+}
+
+impl Useless {
+    /// In words, for ECS and the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NeverConnected => "jitgate: its runner never connected",
+            Self::Idle => "jitgate: its runner has no job",
+        }
+    }
+
+    /// Whether it still holds, by a look at the registration right before; `None` if that is gone.
+    pub fn holds(self, runner: Option<&Runner>) -> bool {
+        runner.is_none_or(|runner| match self {
+            Self::NeverConnected => runner.never_connected(),
+            Self::Idle => !runner.busy,
+        })
+    }
+}
+
 /// Plans everything that follows from the lists of registrations and tasks.
 pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Action> {
     let mut actions = tasks::plan(now, settings, seen);
     actions.extend(registrations::plan(now, settings, seen));
     actions
+}
+
+/// Where a list begins in a pass, so that nothing waits for ever behind a pass whose time or points ran out. About a third
+/// of the list further on each time, since a pass may come that far; every element is the first in turn, since the step has
+/// no divisor in common with the length.
+pub(crate) fn beginning(pass: usize, len: usize) -> usize {
+    let is_coprime = |step: &usize| greatest_common_divisor(*step, len) == 1;
+    let step = (len / 3 + 1..).find(is_coprime).unwrap_or(1);
+    if len == 0 { 0 } else { (pass % len) * step % len }
+}
+
+fn greatest_common_divisor(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
 }
 
 /// Finds places by what tasks say.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
 use jitgate::job::{Attempt, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, Purpose};
+use jitgate::names::RunnerOrigin;
 
 use crate::clean::{Cleaner, ListedJobs, Pass};
 use crate::plan::{WORTH_LISTING, Waiting, Working};
@@ -153,17 +154,20 @@ impl Cleaner {
     }
 
     fn sort(&self, account: &Account, run: &Run, job: Job, jobs: &mut ListedJobs) {
-        match (job.state, job.runner_id) {
-            (JobState::InProgress, Some(runner)) => {
-                let repository = format!("{}/{}", run.repository.owner.login, run.repository.name);
-                jobs.working.insert(runner, Working { job: job.id, repository });
+        match job.state {
+            JobState::InProgress => {
+                let is_ours = |name: &String| RunnerOrigin::parse(&self.config.name_prefix, name).is_some();
+                if let Some(name) = job.runner_name.filter(is_ours) {
+                    let repository = format!("{}/{}", run.repository.owner.login, run.repository.name);
+                    jobs.working.insert(name, Working { job: job.id, repository });
+                }
             }
-            (JobState::Queued, _) => {
+            JobState::Queued => {
                 if let Some(message) = self.message_of(account, run, job) {
                     jobs.waiting.push(Waiting { message });
                 }
             }
-            _ => {}
+            JobState::Completed | JobState::Waiting => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! Having GitHub deliver again what never arrived.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures::{StreamExt, stream};
 use jitgate::github::{Account, Attempts, GitHubError, Hook, Log, Place};
 use jitgate::job::JobMessage;
@@ -10,6 +12,9 @@ use crate::tally::Done;
 
 /// Pages of one hook's log that a pass reads at most, a hundred attempts each.
 const LOG_PAGES: usize = 20;
+
+/// Deliveries that a pass has repeated at most, of all hooks together: 500 of the 900 points a minute that GitHub allows.
+const MOST_REDELIVERIES: usize = 100;
 
 impl Cleaner {
     /// An App sees its own hook. A token sees the hooks of organisations and repositories, of which those are ours that
@@ -25,7 +30,8 @@ impl Cleaner {
             }
         };
         self.rotate(&mut hooks);
-        let done = stream::iter(&hooks).map(|hook| self.redeliver_of(pass, hook));
+        let repeats = AtomicUsize::new(0);
+        let done = stream::iter(&hooks).map(|hook| self.redeliver_of(pass, hook, &repeats));
         steps.extend(done.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
         steps
     }
@@ -64,7 +70,7 @@ impl Cleaner {
     }
 
     /// The whole log is read only as far back as something failed that is still to be mended.
-    async fn redeliver_of(&self, pass: Pass, hook: &Hook) -> Steps {
+    async fn redeliver_of(&self, pass: Pass, hook: &Hook, repeats: &AtomicUsize) -> Steps {
         if pass.is_over(self.clock.now()) {
             return vec![Done::Left];
         }
@@ -84,12 +90,16 @@ impl Cleaner {
             }
         };
         let mut steps = Vec::new();
+        let mut is_limited = false;
         for attempt in plan_redeliveries(now, &log) {
             if self.config.dry_run {
                 tracing::info!(hook = %hook, delivery.attempt = attempt, "would be delivered again");
                 continue;
             }
-            if pass.is_over(self.clock.now()) {
+            if is_limited
+                || pass.is_over(self.clock.now())
+                || repeats.fetch_add(1, Ordering::Relaxed) >= MOST_REDELIVERIES
+            {
                 steps.push(Done::Left);
                 continue;
             }
@@ -97,6 +107,13 @@ impl Cleaner {
                 Ok(()) => {
                     tracing::warn!(hook = %hook, delivery.attempt = attempt, "delivered again");
                     Done::Redelivered
+                }
+                // Every further one would hear the same until then.
+                Err(GitHubError::RateLimited { until }) => {
+                    let delay_seconds = (until - self.clock.now()).whole_seconds();
+                    tracing::warn!(hook = %hook, delay_seconds, "deliveries left to a later pass: GitHub limits them");
+                    is_limited = true;
+                    Done::Left
                 }
                 Err(error) => {
                     tracing::error!(hook = %hook, delivery.attempt = attempt, error = %error, "not delivered again");

@@ -9,7 +9,7 @@ pub(crate) enum Done {
     Nothing,
     RegistrationDeleted,
     TaskStopped,
-    /// GitHub says that the runner is busy, so it was left alone.
+    /// GitHub says that the runner is busy, or has come after all, so it was left alone.
     LeftBusy,
     /// The job is queued in a run that has ended.
     LeftStuck,

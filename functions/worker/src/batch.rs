@@ -466,6 +466,10 @@ impl Worker {
         because: Because,
     ) -> Result<Outcome, MustReturn> {
         self.send(message, delay).await?;
+        if message.purpose == Purpose::Release && because == Because::Other {
+            // No job waits for it.
+            return Ok(Outcome::Nothing);
+        }
         let waits = message.purpose == Purpose::Launch;
         let waited = waits.then(|| (self.clock.now() - message.queued_at).whole_seconds());
         Ok(Outcome::Deferred { waited, because })

@@ -10,14 +10,17 @@
 //! - *The token is taken, its task lives.* The job has its runner. Ours is deleted.
 //! - *The token is taken, its task has stopped.* If the job still waits, it is launched under the next attempt.
 //! - *The token is taken, its task lives, but its registration is gone.* It can take no job any more. If the job still
-//!   waits, the task is stopped and the job is launched under the next attempt.
+//!   waits, the task is stopped and the job is launched under the next attempt, unless GitHub refuses to delete the
+//!   registration: then it is there, and its runner busy.
 
 use std::cell::Cell;
 
 use jitgate::admission::Unwelcome;
 use jitgate::classes::{Fit, RunnerClass};
 use jitgate::ecs::{Launch, RunError, TaskArn, TaskView};
-use jitgate::github::{Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Runner, quickly};
+use jitgate::github::{
+    Account, Deletion, GitHubError, JitConfig, JitRequest, Job, JobState, Place, Run, Runner, quickly,
+};
 use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, MOST_SPARES, RunnerName};
 
@@ -39,7 +42,7 @@ const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 /// released, since then.
 const LATE: time::Duration = time::Duration::minutes(2);
 
-/// A registration younger than this may not be shown yet.
+/// GitHub's reads lag behind: what is younger than this may not be shown yet.
 pub(crate) const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
 
 /// How a launch ended well.
@@ -98,26 +101,22 @@ impl Worker {
         if message.purpose == Purpose::Warm {
             return self.launch_warm(&place, message, fit).await;
         }
-        if message.provenance().depends_on_run(fit.class) {
-            let find =
-                async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
-            let run = quickly(&self.clock, find).await?;
-            message.is_from_fork = run.provenance().is_from_fork;
-        }
-        if let Err(unwelcome) = message.provenance().check(fit.class) {
-            return Ok(Launched::Refused(unwelcome));
-        }
         let has_waited = message.backoff > 0
             || message.unsettled
             || message.queued_at - message.created_at > LATE
             || self.clock.now() - message.created_at > WORTH_ASKING;
         if has_waited && !self.still_waits(&place, message).await? {
-            if message.unsettled {
-                let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
-                let task = self.live_task(&token).await?;
-                message.unsettled = !self.sweep(&place, message, task.as_ref()).await;
+            return self.leave(&place, message).await;
+        }
+        if message.provenance().depends_on_run(fit.class) {
+            match self.run_of(&place, message).await? {
+                Some(run) => message.is_from_fork = run.provenance().is_from_fork,
+                None if self.has_vanished(&place, message).await? => return self.leave(&place, message).await,
+                None => return Err(LaunchError::RunNotShown),
             }
-            return Ok(Launched::JobGone);
+        }
+        if let Err(unwelcome) = message.provenance().check(fit.class) {
+            return Ok(Launched::Refused(unwelcome));
         }
         self.room.check(&fit.kind(), self.clock.now())?;
         match self.attempt(&place, message, fit).await? {
@@ -130,6 +129,32 @@ impl Worker {
             }
             Attempted::Over { .. } => Ok(Launched::JobGone),
         }
+    }
+
+    /// The job needs no runner: what an earlier try may have left is taken back.
+    async fn leave(&self, place: &Place, message: &mut JobMessage) -> Result<Launched, LaunchError> {
+        if message.unsettled {
+            let token = LaunchToken::derive(&self.config.name_prefix, message.job_id, message.attempt);
+            let task = self.live_task(&token).await?;
+            message.unsettled = !self.sweep(place, message, task.as_ref()).await;
+        }
+        Ok(Launched::JobGone)
+    }
+
+    /// The job's run; `None` if GitHub does not show it: not yet, or not any more.
+    async fn run_of(&self, place: &Place, message: &JobMessage) -> Result<Option<Run>, GitHubError> {
+        let find = async || self.github.run(&place.account, &message.owner, &message.repository, message.run_id).await;
+        match quickly(&self.clock, find).await {
+            Ok(run) => Ok(Some(run)),
+            Err(GitHubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a job whose run is not shown has been deleted with it: GitHub has had its time, and shows neither.
+    async fn has_vanished(&self, place: &Place, message: &JobMessage) -> Result<bool, GitHubError> {
+        let has_had_its_time = self.clock.now() - message.queued_at > SHOWN_AFTER;
+        Ok(has_had_its_time && self.job(place, message, message.job_id).await?.is_none())
     }
 
     /// There is no job to ask about. If this launch's task is over, whoever keeps runners ready asks for the next one.
@@ -315,7 +340,8 @@ impl Worker {
         self.meet_alive(place, message, task).await
     }
 
-    /// The launch has its task. That is all, unless its registration is gone while the job still waits.
+    /// The launch has its task. That is all, unless its registration is gone while the job still waits. One answer may be
+    /// wrong, so the deletion decides: GitHub refuses it for a runner with a job.
     async fn meet_alive(&self, place: &Place, message: &JobMessage, task: TaskView) -> Result<Attempted, LaunchError> {
         if let Some(id) = task.runner_id
             && self.runner(place, id).await?.is_none()
@@ -326,8 +352,13 @@ impl Worker {
             if !self.still_waits(place, message).await? {
                 return Ok(Attempted::Done(Launched::JobGone));
             }
-            self.tasks.stop(&task.arn, "jitgate: its registration is gone and its job still waits").await?;
-            return Ok(Attempted::Over { reason: "its registration was gone".to_owned() });
+            match self.delete_runner(place, id).await? {
+                Deletion::Busy => {}
+                Deletion::Deleted | Deletion::Gone => {
+                    self.tasks.stop(&task.arn, "jitgate: its registration is gone and its job still waits").await?;
+                    return Ok(Attempted::Over { reason: "its registration was gone".to_owned() });
+                }
+            }
         }
         Ok(Attempted::Done(Launched::AlreadyRunning { task: task.arn }))
     }

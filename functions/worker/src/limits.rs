@@ -125,10 +125,12 @@ struct StartedTask {
 }
 
 impl Started {
-    /// A task has been started.
+    /// A task has been started. Where nothing is limited, nobody ever counts, so the old ones are forgotten here, too.
     pub(crate) fn note(&self, arn: &TaskArn, token: &LaunchToken, class: &str, now: OffsetDateTime) {
         let (token, class) = (token.as_str().to_owned(), class.to_owned());
-        self.lock().push(StartedTask { arn: arn.clone(), token, class, at: now });
+        let mut started = self.lock();
+        started.retain(|task| now - task.at < LISTED_AFTER);
+        started.push(StartedTask { arn: arn.clone(), token, class, at: now });
     }
 
     /// What lives: all that ECS lists, and what it cannot list yet.
@@ -205,6 +207,15 @@ mod tests {
         assert_eq!(started.running(&[over], NOW).all, 0);
         started.note(&TaskArn("b".to_owned()), &token(2), "small", NOW);
         assert_eq!(started.running(&[], NOW + Duration::seconds(60)).all, 0);
+    }
+
+    #[test]
+    fn what_was_started_long_ago_is_forgotten_where_nobody_ever_counts() {
+        let started = Started::default();
+        for minute in 0..100 {
+            started.note(&TaskArn(minute.to_string()), &token(1), "small", NOW + Duration::minutes(minute));
+        }
+        assert_eq!(started.lock().len(), 1);
     }
 
     proptest! {

@@ -57,6 +57,9 @@ pub enum LaunchError {
         /// Its ARN, if known.
         task: String,
     },
+    /// Where its code comes from is not known before that.
+    #[error("GitHub does not show the job's run")]
+    RunNotShown,
     /// Neighbours or crashes have left too many registrations for one launch.
     #[error("all names for this launch are taken")]
     NamesTaken,
@@ -137,7 +140,10 @@ pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f6
         }
         LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
         LaunchError::Ecs(EcsError::Denied { .. }) => later(now + MENDING_DELAY),
-        LaunchError::Ecs(EcsError::Failed { .. }) | LaunchError::Queue(_) | LaunchError::NamesTaken => growing(),
+        LaunchError::Ecs(EcsError::Failed { .. })
+        | LaunchError::Queue(_)
+        | LaunchError::RunNotShown
+        | LaunchError::NamesTaken => growing(),
     }
 }
 

@@ -230,6 +230,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Asks about a version of the runner, which we may do without.
+    fn about_versions(mut self, scope: &Scope) -> Self {
+        self.subject = Some(format!("{scope} versions"));
+        self
+    }
+
     /// Begins something that can wait for its turn.
     fn in_turn(mut self, has_waited: bool) -> Self {
         self.pace = Pace::Covered { has_waited };

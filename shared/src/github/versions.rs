@@ -59,7 +59,7 @@ impl GitHub {
         let version = version.to_string();
         let mut path = scope.path();
         path.extend(["deprecations", &version]);
-        match self.call(account, Call::get(path, scope.permission())).await {
+        match self.call(account, Call::get(path, scope.permission()).about_versions(scope)).await {
             Ok(end) => Ok(Some(end)),
             Err(GitHubError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),

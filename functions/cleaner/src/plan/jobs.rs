@@ -6,6 +6,7 @@
 //! follow from times alone, so nothing has to be remembered between passes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use jitgate::ecs::TaskView;
 use jitgate::github::{JobState, Runner, RunnerStatus};
@@ -33,10 +34,19 @@ const AFTER_A_STOP: [Duration; 1] = [Duration::minutes(2)];
 /// After a start, while the runner is busy, perhaps with another job, or its registration is gone.
 const WHILE_BUSY: [Duration; 3] = [Duration::minutes(5), Duration::minutes(20), Duration::minutes(60)];
 
-/// After a job was queued, or its last task stopped, while GitHub lists it as queued and no task lives for it. Its
-/// message may be waiting for capacity in our queue, where nobody can look: each of these may put one more there.
+/// After a job's last task stopped, while GitHub lists it as queued. Its message may be waiting for capacity in our queue,
+/// where nobody can look: each of these may put one more there.
 const WHILE_WAITING: [Duration; 5] =
     [WORTH_LISTING, Duration::minutes(20), Duration::minutes(60), Duration::minutes(240), Duration::minutes(960)];
+
+/// After a job was created, while GitHub lists it as queued and no task is known for it: each pass in these times asks, since
+/// one may fail to reach its repository. Not in between: it may have been given up, of which no task tells, and each time
+/// brings one more dead letter.
+const WHILE_UNTOLD: [Range<Duration>; 3] = [
+    WORTH_LISTING..Duration::minutes(90),
+    Duration::minutes(240)..Duration::minutes(300),
+    Duration::minutes(960)..Duration::minutes(1020),
+];
 
 /// A job that was queued more recently is not looked for: its delivery is on its way, or its task about to start.
 pub const WORTH_LISTING: Duration = Duration::minutes(5);
@@ -116,7 +126,8 @@ pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
         } else {
             while_busy(now, task, seen, &registrations)
         };
-        let thief = task.runner_id.filter(|_| !task.is_over).and_then(|id| seen.working.get(&id));
+        let name = registrations.name_of(task).filter(|_| !task.is_over);
+        let thief = name.and_then(|name| seen.working.get(name));
         let thief = thief.map(|working| (working.job, working.repository.clone()));
         Some(Question { thief, ..question_of(now, settings, task, cause?)? })
     });
@@ -220,13 +231,14 @@ fn while_busy(
 ) -> Option<Cause> {
     let id = task.runner_id?;
     let place = registrations.places.find(task)?;
+    let working = registrations.name_of(task).and_then(|name| seen.working.get(name));
     let cause = match registrations.by_id.get(&(place, id)) {
-        Some(runner) if runner.busy || seen.working.contains_key(&id) => Cause::Busy,
+        Some(runner) if runner.busy || working.is_some() => Cause::Busy,
         Some(_) => return None,
         None => Cause::Unregistered,
     };
     let own_job = task.message.as_ref().map(|message| message.job_id);
-    let is_on_its_own = seen.working.get(&id).is_some_and(|working| Some(working.job) == own_job);
+    let is_on_its_own = working.is_some_and(|working| Some(working.job) == own_job);
     (!is_on_its_own && falls_on(now - task.created_at?, &WHILE_BUSY)).then_some(cause)
 }
 
@@ -238,7 +250,7 @@ fn while_waiting(
     latest: Option<&&TaskView>,
 ) -> Option<Question> {
     match latest {
-        None => falls_on(now - message.created_at, &WHILE_WAITING).then(|| Question {
+        None => WHILE_UNTOLD.iter().any(|time| time.contains(&(now - message.created_at))).then(|| Question {
             message: message.clone(),
             cause: Cause::Untold,
             stopped_reason: None,
@@ -278,6 +290,12 @@ impl<'a> Registrations<'a> {
                 .map(|origin| (origin.job_id, origin.attempt))
                 .collect(),
         }
+    }
+
+    /// The name of a task's runner: by its registration, or where that is not listed, by its own tag.
+    fn name_of<'b>(&'b self, task: &'b TaskView) -> Option<&'b str> {
+        let registered = self.places.find(task).zip(task.runner_id).and_then(|key| self.by_id.get(&key));
+        registered.map(|runner| runner.name.as_str()).or(task.runner_name.as_deref())
     }
 
     /// A registration that outlives its task has done no job: GitHub deletes it after one.

@@ -7,7 +7,7 @@ use jitgate::github::{Runner, RunnerStatus};
 use jitgate::job::RunnerId;
 use time::{Duration, OffsetDateTime};
 
-use super::{Action, Places, Seen, Settings, warm};
+use super::{Action, Places, Seen, Settings, Useless, warm};
 
 /// Two looks that shall agree are at least this far apart. `busy` was seen to lag by 25 to 60 seconds.
 pub const BETWEEN_LOOKS: Duration = Duration::seconds(90);
@@ -44,11 +44,11 @@ pub(super) fn plan(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
         match by_id[place].get(&id) {
             None => actions.extend(without_registration(now, task, place, id, created_at)),
             Some(runner) if runner.never_connected() && now - created_at > NEVER_CAME => {
-                let reason = "jitgate: its runner never connected";
-                actions.push(Action::Retire { place, id, task: task.arn.clone(), reason });
+                let because = Useless::NeverConnected;
+                actions.push(Action::Retire { place, id, task: task.arn.clone(), because });
             }
             Some(runner) => {
-                let is_busy = runner.busy || seen.working.contains_key(&id);
+                let is_busy = runner.busy || seen.working.contains_key(&runner.name);
                 actions.extend(with_registration(now, task, runner, is_busy, place, idle_limit));
             }
         }
@@ -94,8 +94,8 @@ fn with_registration(
         _ if task.busy_since.is_some() => {}
         (RunnerStatus::Online, false, None) => actions.push(note(tag::IDLE_SINCE, Some(now))),
         (RunnerStatus::Online, false, Some(since)) if now - since >= idle_limit.max(BETWEEN_LOOKS) => {
-            let reason = "jitgate: its runner has no job";
-            actions.push(Action::Retire { place, id: runner.id, task: task.arn.clone(), reason });
+            let because = Useless::Idle;
+            actions.push(Action::Retire { place, id: runner.id, task: task.arn.clone(), because });
         }
         (_, true, Some(_)) => actions.push(note(tag::BUSY_SINCE, Some(now))),
         _ => {}

@@ -52,7 +52,7 @@ struct Sight {
     live: Vec<TaskView>,
     live_later: Option<Vec<TaskView>>,
     stopped: Vec<TaskView>,
-    working: HashMap<RunnerId, Working>,
+    working: HashMap<String, Working>,
     waiting: Vec<Waiting>,
 }
 
@@ -145,7 +145,7 @@ fn an_idle_runner_is_noted_first_and_retired_when_it_still_is_at_a_later_look() 
     let was_busy = TaskView { busy_since: Some(NOW - Duration::hours(2)), ..noted(Duration::hours(1)) };
     assert_eq!(plan(idle(), &[was_busy]), [], "a runner has one job: it seems idle in the middle of it");
     let mut sight = Sight { runners: idle(), live: vec![noted(Duration::hours(1))], ..Sight::default() };
-    sight.working.insert(RunnerId(7), Working { job: JobId(1), repository: "octo-org/repo".to_owned() });
+    sight.working.insert(born(OLD), Working { job: JobId(1), repository: "octo-org/repo".to_owned() });
     assert!(!sight.plan(NOW).iter().any(|action| matches!(action, Action::Retire { .. })), "a job says it has it");
 }
 
@@ -329,9 +329,11 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
         Sight { waiting: waiting(minutes), live, stopped, ..Sight::default() }.questions(NOW)
     };
     assert_eq!(asked(4, &[], &[]), [], "its delivery may be on its way");
-    let found = asked(6, &[], &[]);
-    assert_eq!((found[0].cause, found[0].message.attempt), (Cause::Untold, Attempt(1)));
-    assert_eq!(asked(12, &[], &[]), [], "its message may be waiting");
+    for minutes in (5..90).step_by(5).chain((240..300).step_by(5)).chain((960..1020).step_by(5)) {
+        let found = asked(minutes, &[], &[]);
+        assert_eq!((found[0].cause, found[0].message.attempt), (Cause::Untold, Attempt(1)), "{minutes}");
+    }
+    assert_eq!(asked(120, &[], &[]), [], "it may have been given up");
     assert_eq!(asked(6, &[task("jit-42-1", Some(7), Duration::ZERO)], &[]), []);
     let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
     let again = asked(90, &[], &[ended]);
@@ -353,15 +355,32 @@ fn jobs_whose_messages_may_be_on_the_queue_get_no_second_one() {
 }
 
 #[test]
+fn a_job_on_a_runner_of_another_place_says_nothing_about_one_with_the_same_id() {
+    let at = |login: &str, name: &str| {
+        let mut seen = place(vec![runner(7, name, RunnerStatus::Online, false)]);
+        seen.place.scope = Scope::Organization(login.to_owned());
+        seen
+    };
+    let (ours, others) = (born(OLD), born(OLD).replace("-42-", "-43-"));
+    let places = [at("octo-org", &ours), at("other", &others)];
+    let live = [TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
+    let working = HashMap::from([(others, Working { job: JobId(43), repository: "other/repo".to_owned() })]);
+    let (prefix, classes) = (NamePrefix::default(), classes());
+    let seen = Seen { places: &places, live: &live, live_later: None, stopped: &[], working: &working, waiting: &[] };
+    let actions = plan_cleanup(NOW, Settings { prefix: &prefix, classes: &classes }, seen);
+    assert!(actions.iter().any(|action| matches!(action, Action::Retire { place: 0, .. })), "{actions:?}");
+}
+
+#[test]
 fn the_thief_is_named_where_a_job_in_progress_names_its_runner() {
     let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     let live = vec![TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) }];
     let mut sight = Sight { runners: busy, live, ..Sight::default() };
     let working = |job| Working { job: JobId(job), repository: "octo-org/other".to_owned() };
-    sight.working.insert(RunnerId(7), working(99));
+    sight.working.insert(born(OLD), working(99));
     let questions = sight.questions(NOW);
     assert_eq!(questions[0].thief, Some((JobId(99), "octo-org/other".to_owned())));
-    sight.working.insert(RunnerId(7), working(42));
+    sight.working.insert(born(OLD), working(42));
     assert_eq!(sight.questions(NOW), [], "it has its own job");
 }
 
@@ -416,12 +435,20 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         runners.retain(|runner| ids.insert(runner.id));
         live.retain(|task| arns.insert(task.arn.clone()) && task.runner_id.is_none_or(|id| run.insert(id)));
         let job = |id| Working { job: JobId(id), repository: "octo-org/repo".to_owned() };
-        let working = working.into_iter().map(|id| (RunnerId(id), job(id))).collect();
+        let working = runners.iter().filter(|runner| working.contains(&runner.id.0));
+        let working = working.map(|runner| (runner.name.clone(), job(runner.id.0))).collect();
         Sight { runners, live_later: Some(live.clone()), live, working, ..Sight::default() }
     })
 }
 
 proptest! {
+    #[test]
+    fn every_element_of_a_list_comes_first_in_turn(first in 0..10_000_usize, len in 1..200_usize) {
+        let beginnings: HashSet<_> = (first..first + len).map(|pass| beginning(pass, len)).collect();
+        prop_assert_eq!(beginnings.len(), len);
+        prop_assert!(beginnings.iter().all(|beginning| *beginning < len));
+    }
+
     #[test]
     fn nothing_busy_young_unknown_or_without_our_prefix_is_ever_touched(sight in any_sight()) {
         for action in sight.plan(NOW) {
@@ -446,7 +473,7 @@ proptest! {
                     let runner = runner(id).expect("one that was seen");
                     prop_assert!(!runner.busy && runner.status != RunnerStatus::Unknown);
                     prop_assert!(ours(&task, Some(id)));
-                    prop_assert!(runner.never_connected() || !sight.working.contains_key(&id));
+                    prop_assert!(runner.never_connected() || !sight.working.contains_key(&runner.name));
                 }
                 Action::Note { task, .. } => prop_assert!(ours(&task, None)),
                 // Only for a lifetime, busy or not.

@@ -125,7 +125,8 @@ fn pool<'a>(
         }
         let is_warm = message.purpose == Purpose::Warm;
         let age = now - created_at;
-        let is_busy = |runner: &Runner| runner.busy || task.busy_since.is_some() || seen.working.contains_key(&id);
+        let is_busy =
+            |runner: &Runner| runner.busy || task.busy_since.is_some() || seen.working.contains_key(&runner.name);
         match runners.get(&id) {
             Some(runner) if is_busy(runner) => taken += usize::from(is_warm),
             Some(runner) if runner.status == RunnerStatus::Online => free.push((age, task)),

@@ -36,7 +36,7 @@ module "jitgate" {
   subnet_ids               = var.subnet_ids
   github_api_url           = "https://${var.github_host}/api/v3"
   github_points_per_minute = 0 # rate limits are off on a server, unless its administrator turned them on
-  runner_name_prefix       = "jit-ghes"
+  runner_name_prefix       = "jitghes"
 }
 
 output "webhook_url" {
