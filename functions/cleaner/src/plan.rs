@@ -173,7 +173,7 @@ pub fn plan_cleanup(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>)
 /// no divisor in common with the length.
 pub(crate) fn beginning(pass: usize, len: usize) -> usize {
     let is_coprime = |step: &usize| greatest_common_divisor(*step, len) == 1;
-    let step = (len / 3 + 1..).find(is_coprime).unwrap_or(1);
+    let step = (len / 3 + 1..=len + 1).find(is_coprime).unwrap_or(1);
     if len == 0 { 0 } else { (pass % len) * step % len }
 }
 
