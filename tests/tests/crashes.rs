@@ -157,7 +157,9 @@ async fn when_the_name_is_taken_by_a_try_that_ended_there() {
             Case::new(world, job)
         });
         let calls = calls.await;
-        assert!(calls.ends_with(&["RunTask", "list-runners", "delete-runner"].map(str::to_owned)), "{calls:?}");
+        // After them it looks for later names that the first try may have taken.
+        let taken_back = ["RunTask", "list-runners", "delete-runner"];
+        assert!(calls.windows(3).any(|calls| calls == taken_back), "{calls:?}");
     }
 }
 
