@@ -33,6 +33,9 @@ const USED_PART: f64 = 0.96;
 /// limit that is one batch of ten. More would let several processes meet the limit together when a burst begins.
 const SAVINGS: f64 = 3.6;
 
+/// The same, of all other processes together: the template lets five work at a time.
+const OTHERS_SAVINGS: f64 = 4.0 * SAVINGS;
+
 /// Calls that a new process makes at the same time before it has heard an answer.
 const FIRST_CALLS: usize = 2;
 
@@ -72,6 +75,9 @@ struct Ledger {
     /// Points that were not saved up since the last answer, since the savings were full: what others spent meanwhile
     /// came out of these first.
     overflow: f64,
+    /// Points that others can have spent on writes, since they keep to the same rate: what they call beyond these was
+    /// reading, as the cleaner does.
+    foreign_writes: f64,
     /// Points a second.
     rate: f64,
     /// GitHub's count of calls at the last answer, and the hour it belongs to.
@@ -166,6 +172,7 @@ impl Pacer {
             points: full_rate * SAVINGS,
             at: now,
             overflow: 0.0,
+            foreign_writes: full_rate * OTHERS_SAVINGS,
             rate: full_rate,
             counted: None,
             own_calls: 0.0,
@@ -183,6 +190,8 @@ impl Pacer {
 impl Ledger {
     fn fill(&mut self, now: OffsetDateTime) {
         if now > self.at {
+            let others = self.foreign_writes + self.rate * (now - self.at).as_seconds_f64();
+            self.foreign_writes = others.min(self.rate * OTHERS_SAVINGS);
             let filled = self.points + self.rate * (now - self.at).as_seconds_f64();
             self.points = filled.min((self.rate * SAVINGS).max(f64::from(WRITE_POINTS)));
             self.overflow += filled - self.points;
@@ -211,7 +220,7 @@ impl Ledger {
         Err(self.booked_until)
     }
 
-    /// Takes off what others have spent: writes, we assume, as ours are. The difference may be negative for a moment,
+    /// Takes off what others have spent: writes, we assume, as ours are, as far as they can have been. The difference may be negative for a moment,
     /// when own calls under way have been counted already, or answers overtake each other; it evens out.
     fn count(&mut self, headers: &HeaderMap) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
@@ -220,7 +229,10 @@ impl Ledger {
             && same_hour == hour
         {
             let foreign = i32::try_from(used - before - 1).map_or(0.0, f64::from);
-            let spent = foreign * f64::from(WRITE_POINTS);
+            let writes = (foreign * f64::from(WRITE_POINTS)).min(self.foreign_writes);
+            let reads = (foreign - writes / f64::from(WRITE_POINTS)) * f64::from(READ_POINTS);
+            self.foreign_writes -= writes;
+            let spent = writes + reads;
             self.points -= spent - spent.clamp(0.0, self.overflow);
             self.own_calls *= MEMORY;
             self.all_calls = (self.all_calls + foreign).max(self.own_calls) * MEMORY;
@@ -351,9 +363,22 @@ mod tests {
         pacer.answered(key, &used(10), START);
         let later = START + Duration::minutes(1);
         pacer.admit(key, false, || later).await.unwrap();
-        pacer.answered(key, &used(211), later);
+        pacer.answered(key, &used(1011), later);
         let back = pacer.admit(key, false, || later).await.unwrap_err();
-        assert!((Duration::seconds(2)..Duration::seconds(20)).contains(&(back - later)), "{}", back - later);
+        assert!((Duration::seconds(2)..Duration::seconds(40)).contains(&(back - later)), "{}", back - later);
+    }
+
+    #[tokio::test]
+    async fn a_cleaner_that_reads_much_is_not_taken_for_workers_that_write() {
+        let (pacer, key) = (Pacer::new(900), CredentialKey::Token);
+        pacer.admit(key, false, || START).await.unwrap();
+        pacer.answered(key, &used(10), START);
+        let soon = START + Duration::seconds(1);
+        pacer.admit(key, false, || soon).await.unwrap();
+        pacer.answered(key, &used(211), soon);
+        let back = pacer.admit(key, false, || soon).await.unwrap_err();
+        // 200 writes would take 70 s.
+        assert!(back - soon < Duration::seconds(30), "{}", back - soon);
     }
 
     #[tokio::test]

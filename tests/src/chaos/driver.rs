@@ -53,6 +53,9 @@ const MOST_MESSAGES: usize = 10;
 /// idle runner needs the most, ten minutes between two of its looks.
 const QUIET_TIME: Duration = Duration::from_mins(40);
 
+/// How long the cleaner's last messages may take.
+const LAST_WORDS: Duration = Duration::from_mins(10);
+
 type Finished = (Process, Option<Ended>);
 
 enum Ended {
@@ -297,7 +300,12 @@ impl Driver {
         }
         self.is_quiet = true;
         let end = self.now() + QUIET_TIME;
-        while let Some(moment) = self.next_moment().await.filter(|moment| *moment <= end) {
+        while let Some(moment) = self.next_moment().await {
+            // A message that the cleaner has sent right before is worked on, too.
+            let is_over = self.running.is_empty() && self.world.aws.sqs.depth(JOB_QUEUE).total() == 0;
+            if moment > end && (is_over || moment > end + LAST_WORDS) {
+                break;
+            }
             self.world.clock.advance_to(moment);
             self.happen().await;
         }
