@@ -25,7 +25,7 @@ down: ## end what `make up` left running
 reference: ## write the Terraform module's reference anew
 	$(LOCAL) reference
 
-simulation: ## how long jobs wait in bursts and on whole days; writes docs/SIMULATION.md, takes a quarter of an hour
+simulation: ## how long jobs wait in bursts and on whole days; writes docs/SIMULATION.md, takes some minutes
 	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null
 
 lint: ## hold template.yaml and the local stack against their rules

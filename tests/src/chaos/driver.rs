@@ -53,8 +53,8 @@ const MOST_MESSAGES: usize = 10;
 /// idle runner needs the most, ten minutes between two of its looks.
 const QUIET_TIME: Duration = Duration::from_mins(40);
 
-/// How long the cleaner's last messages may take.
-const LAST_WORDS: Duration = Duration::from_mins(10);
+/// How long the cleaner's last messages may take: it asks until ECS has forgotten the tasks.
+const LAST_WORDS: Duration = Duration::from_mins(75);
 
 type Finished = (Process, Option<Ended>);
 
