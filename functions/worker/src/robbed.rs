@@ -12,11 +12,8 @@ use jitgate::names::{LaunchToken, RunnerOrigin};
 use crate::batch::Worker;
 use crate::verdict::LaunchError;
 
-/// How far a chain of jobs, each on the next one's runner, is followed in one invocation: a link takes four calls.
+/// How far a chain of jobs, each on the next one's runner, is followed.
 const LONGEST_CHAIN: usize = 10;
-
-/// By how many messages it is followed. In a storm of jobs that are all alike, chains have hundreds of links.
-const MOST_MESSAGES: u32 = 100;
 
 impl Worker {
     /// `job` is the state of the message's job, which runs or has run. If it does so on a runner that was made for
@@ -28,7 +25,6 @@ impl Worker {
         mut job: Job,
     ) -> Result<(), LaunchError> {
         let mut id = message.job_id;
-        let mut last = None;
         for _ in 0..LONGEST_CHAIN {
             let name = job.runner_name.as_deref().unwrap_or_default();
             let Some(origin) = RunnerOrigin::parse(&self.config.name_prefix, name) else { return Ok(()) };
@@ -52,18 +48,8 @@ impl Worker {
                     return self.send_again(&again, time::Duration::ZERO).await;
                 }
                 JobState::Waiting => return Ok(()),
-                JobState::InProgress | JobState::Completed => {
-                    (id, job) = (origin.job_id, found);
-                    last = Some(robbed.for_launch(origin.attempt, self.clock.now()));
-                }
+                JobState::InProgress | JobState::Completed => (id, job) = (origin.job_id, found),
             }
-        }
-        if let Some(last) = last
-            && message.deferrals < MOST_MESSAGES
-        {
-            // Whoever gets it sees that its job runs, or has run, and goes on from there.
-            let next = JobMessage { backoff: 1, deferrals: message.deferrals + 1, ..last };
-            return self.send_again(&next, time::Duration::ZERO).await;
         }
         tracing::warn!(job.id = message.job_id.0, scope = %place.scope, "more jobs have swapped runners than are followed");
         Ok(())
