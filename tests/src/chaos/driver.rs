@@ -184,6 +184,8 @@ pub(super) struct Driver {
     receives: HashMap<String, BTreeSet<u64>>,
     /// How many copies of its messages each job has had.
     copies: HashMap<JobId, u32>,
+    /// The twins of processes that died, whose calls may still arrive.
+    twins_of_dead: BTreeMap<Process, BTreeSet<JobId>>,
     /// How often each delivery was tried, by its GUID.
     tries: HashMap<String, usize>,
     /// When a job last came any further.
@@ -242,6 +244,7 @@ impl Driver {
             deaths: Chance::new(seed, "deaths"),
             receives: HashMap::new(),
             copies: HashMap::new(),
+            twins_of_dead: BTreeMap::new(),
             tries: HashMap::new(),
             progress: START,
             is_quiet: false,

@@ -26,6 +26,8 @@ impl Driver {
             invocation.calls += 1;
             (ordinal, spared, death) = (invocation.calls, invocation.spared, invocation.death);
             is_twin = jobs.first().is_some_and(|job| invocation.twins.contains(job));
+        } else if let Some(twins) = self.twins_of_dead.get(&process) {
+            is_twin = jobs.first().is_some_and(|job| twins.contains(job));
         }
         let (there, mut back) = self.latency(&operation);
         let mut there = there;

@@ -267,6 +267,7 @@ impl Driver {
     pub(super) async fn kill(&mut self, process: Process, how: &str) {
         let Some(invocation) = self.take_invocation(process) else { return };
         invocation.task.abort();
+        self.twins_of_dead.insert(process, invocation.twins);
         self.report.crashes += 1;
         self.stirred = true;
         self.diary.note(self.now(), invocation.jobs.iter().copied(), format!("{process} {how}"));
