@@ -60,12 +60,7 @@ impl Patience {
 ///
 /// Lambda says everything in the environment. The SDK's default chain would also look into profiles, container
 /// credentials and instance metadata, and takes a tenth of each binary for that.
-pub async fn sdk_config() -> SdkConfig {
-    sdk_config_with(Patience::FLEET).await
-}
-
-/// The same for a function with less time.
-pub async fn sdk_config_with(patience: Patience) -> SdkConfig {
+pub async fn sdk_config(patience: Patience) -> SdkConfig {
     let is_on = |name| env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

@@ -2,7 +2,7 @@
 
 use cleaner::plan::check_time_zones;
 use cleaner::{Cleaner, Event};
-use jitgate::aws::sdk_config;
+use jitgate::aws::{Patience, sdk_config};
 use jitgate::clock::Clock;
 use jitgate::config::{Environment, FleetConfig};
 use jitgate::telemetry::start_logging;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     start_logging(&environment)?;
     let config = FleetConfig::from_environment(&environment)?;
     check_time_zones(&config.classes)?;
-    let cleaner = Cleaner::new(&sdk_config().await, config, Clock::system());
+    let cleaner = Cleaner::new(&sdk_config(Patience::FLEET).await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let until = OffsetDateTime::from(event.context.deadline());
         cleaner.handle_until(&event.payload, Some(until)).await.map_err(Error::from)

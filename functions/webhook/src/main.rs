@@ -1,6 +1,6 @@
 //! The webhook function: a Function URL or API Gateway in front, the job queue behind.
 
-use jitgate::aws::{Patience, sdk_config_with};
+use jitgate::aws::{Patience, sdk_config};
 use jitgate::clock::Clock;
 use jitgate::config::{Environment, WebhookConfig};
 use jitgate::telemetry::start_logging;
@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     start_logging(&environment)?;
     let config = WebhookConfig::from_environment(&environment)?;
-    let webhook = Webhook::new(&sdk_config_with(Patience::WEBHOOK).await, config, Clock::system());
+    let webhook = Webhook::new(&sdk_config(Patience::WEBHOOK).await, config, Clock::system());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpRequest>| {
         Ok::<_, Error>(webhook.handle(event.payload).await)
     }))

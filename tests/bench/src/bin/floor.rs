@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use hmac::{Hmac, KeyInit, Mac};
-use jitgate::aws::{Patience, sdk_config_with};
+use jitgate::aws::{Patience, sdk_config};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -24,7 +24,7 @@ struct Response {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let (secret, queue) = (std::env::var("WEBHOOK_SECRET")?, std::env::var("JOB_QUEUE_URL")?);
-    let sqs = aws_sdk_sqs::Client::new(&sdk_config_with(Patience::WEBHOOK).await);
+    let sqs = aws_sdk_sqs::Client::new(&sdk_config(Patience::WEBHOOK).await);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Request>| {
         let request = event.payload;
         let mut hmac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
