@@ -13,12 +13,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use jitgate_tests::chaos::{Arrival, Knobs, Verdict, run};
+use jitgate_tests::chaos::{Arrival, Knobs, Verdict, run_alone, side_by_side};
 use plotters::prelude::{
     BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, LineSeries, PathElement, RGBColor, SVGBackend, WHITE,
 };
@@ -285,33 +282,12 @@ fn simulate(scenario: &Scenario) -> Result<Verdict, String> {
         ..Knobs::calm(scenario.arrivals.len())
     };
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let verdict = runtime.block_on(Box::pin(run(1, &knobs)));
+    let verdict = run_alone(1, &knobs);
     if !verdict.complaints.is_empty() {
         return Err(format!("{}: {}", scenario.name, verdict.complaints.join("\n")));
     }
     eprintln!("{}\n{} s\n{}", row(scenario, &verdict), began.elapsed().as_secs(), verdict.report);
     Ok(verdict)
-}
-
-/// As many at a time as there are processors.
-fn simulate_all(scenarios: &[Scenario]) -> Vec<Result<Verdict, String>> {
-    let next = AtomicUsize::new(0);
-    let verdicts: Vec<_> = scenarios.iter().map(|_| OnceLock::new()).collect();
-    let work = || {
-        while let Some((scenario, verdict)) = {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            scenarios.get(number).zip(verdicts.get(number))
-        } {
-            let _ = verdict.set(simulate(scenario));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    verdicts.into_iter().map(|verdict| verdict.into_inner().expect("all were worked on")).collect()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -323,7 +299,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| | jobs | s until launched: 50 / 90 / 99 / 100 % | s until started: 50 / 90 / 99 / 100 % | most launches a minute \
          | refused by ECS | what they waited for |\n|---|---|---|---|---|---|---|\n",
     );
-    for (scenario, verdict) in scenarios.iter().zip(simulate_all(&scenarios)) {
+    for (scenario, verdict) in scenarios.iter().zip(side_by_side(&scenarios, simulate)) {
         let verdict = verdict?;
         writeln!(table, "{}", row(scenario, &verdict))?;
         draw(scenario, &verdict, &docs.join("simulation"))?;

@@ -25,6 +25,9 @@ pub mod tripwire;
 mod turnstile;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use driver::Driver;
 use jitgate::job::JobId;
@@ -84,6 +87,35 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
         meters: driver.world.github.meters(),
         report: driver.report,
     }
+}
+
+/// The same, on a thread that has no runtime yet.
+///
+/// # Panics
+/// If it has one.
+pub fn run_alone(seed: u64, knobs: &Knobs) -> Verdict {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(Box::pin(run(seed, knobs)))
+}
+
+/// Works on all items, as many at a time as there are processors; what came of them, in their order.
+///
+/// # Panics
+/// If the work on one does.
+pub fn side_by_side<I: Sync, O: Send + Sync>(items: &[I], work: impl Fn(&I) -> O + Sync) -> Vec<O> {
+    let next = AtomicUsize::new(0);
+    let outcomes: Vec<_> = items.iter().map(|_| OnceLock::new()).collect();
+    let work_off = || {
+        while let Some((item, outcome)) = items.iter().zip(&outcomes).nth(next.fetch_add(1, Ordering::Relaxed)) {
+            let _ = outcome.set(work(item));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work_off);
+        }
+    });
+    outcomes.into_iter().map(|outcome| outcome.into_inner().expect("all were worked on")).collect()
 }
 
 /// Tells what somebody wants to know besides what went wrong.

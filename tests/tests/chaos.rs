@@ -3,8 +3,8 @@
 //! The ordinary tests run a few seeds. More of them, on demand, as many at a time as there are processors:
 //!
 //! ```sh
-//! cargo test -p jitgate-tests --test chaos -- --ignored --nocapture
-//! CHAOS_SEEDS=1000-1999 CHAOS_JOBS=200 cargo test -p jitgate-tests --test chaos -- --ignored --nocapture
+//! cargo test --profile bench -p jitgate-tests --test chaos -- --ignored --nocapture
+//! CHAOS_SEEDS=1000-1999 CHAOS_JOBS=200 cargo test --profile bench -p jitgate-tests --test chaos -- --ignored --nocapture
 //! ```
 //!
 //! - `CHAOS_SEEDS`: one seed, or the first and the last of many; 1-100.
@@ -16,49 +16,25 @@
 
 use std::env;
 use std::ops::RangeInclusive;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use jitgate_tests::chaos::{Arrival, Knobs, Report, Verdict, run};
+use jitgate_tests::chaos::{Arrival, Knobs, Report, run_alone, side_by_side};
 
 /// Enough to understand what went wrong; what follows from it fills screens.
 const MOST_COMPLAINTS: usize = 6;
 
-fn run_alone(seed: u64, knobs: &Knobs) -> Verdict {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(Box::pin(run(seed, knobs)))
-}
-
 /// Runs the seeds, a thread for each processor, and fails with what any of them found.
 fn storm(seeds: RangeInclusive<u64>, knobs: &Knobs) -> Report {
-    let next = AtomicU64::new(*seeds.start());
-    let found: Mutex<(Report, Vec<String>)> = Mutex::default();
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if !seeds.contains(&seed) {
-                return;
-            }
-            let verdict = run_alone(seed, knobs);
-            let mut found = found.lock().expect("no thread panics with it");
-            found.0.add(&verdict.report);
-            let again = format!(
-                "again: CHAOS_SEEDS={seed} CHAOS_JOBS={} cargo test -p jitgate-tests --test chaos -- --ignored",
-                knobs.jobs
-            );
-            let complaints =
-                verdict.complaints.into_iter().map(|complaint| format!("seed {seed}: {complaint}{again}\n"));
-            found.1.extend(complaints);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let (report, complaints) = found.into_inner().expect("no thread panicked with it");
+    let seeds: Vec<_> = seeds.collect();
+    let (mut report, mut complaints) = (Report::default(), Vec::new());
+    for (seed, verdict) in seeds.iter().zip(side_by_side(&seeds, |seed| run_alone(*seed, knobs))) {
+        report.add(&verdict.report);
+        let again = format!(
+            "again: CHAOS_SEEDS={seed} CHAOS_JOBS={} cargo test -p jitgate-tests --test chaos -- --ignored",
+            knobs.jobs
+        );
+        complaints.extend(verdict.complaints.into_iter().map(|complaint| format!("seed {seed}: {complaint}{again}\n")));
+    }
     assert!(
         complaints.is_empty(),
         "{report}\n{} things do not hold:\n\n{}",
