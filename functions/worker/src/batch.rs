@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::launch::Launched;
 use crate::limits::{Limits, Started, Wanted, admit};
+use crate::outcome::{self, Because, MustReturn, Outcome};
 use crate::release::Released;
 use crate::room::Room;
 use crate::verdict::{LONGEST_WAIT, LaunchError, SETTLING_DELAY, Verdict, decide, needs_a_person};
@@ -89,42 +90,6 @@ pub struct Worker {
     queue: JobQueue,
 }
 
-/// The queue did not take what had to be put there, so the message itself must come again.
-struct MustReturn;
-
-/// Why a message was sent back to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Because {
-    /// As many runners live as may.
-    OverLimit,
-    /// It will not help unless somebody mends something.
-    Denied,
-    Other,
-}
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// A task was started, this many seconds after the job had come in.
-    Launched(i64),
-    /// A task was started that is kept ready.
-    Warmed,
-    /// There was nothing to start.
-    Nothing,
-    /// Tasks without a job were stopped.
-    Stopped(usize),
-    /// The job's time was over.
-    Expired,
-    /// Its class does not take such jobs.
-    Refused,
-    Deferred {
-        /// Seconds since the job came in; absent where none waits.
-        waited: Option<i64>,
-        because: Because,
-    },
-    GivenUp,
-}
-
 impl Worker {
     /// Nothing is read or called before the first batch.
     pub fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
@@ -162,51 +127,15 @@ impl Worker {
             in_time(record, self.work(record, over))
         });
         let outcomes = join_all(work).await;
-        self.measure(&outcomes);
-        let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
-        let returned = returned.map(|(record, _)| BatchItemFailure { item_identifier: record.message_id });
-        BatchResponse { batch_item_failures: returned.collect() }
-    }
-
-    fn measure(&self, outcomes: &[Result<Outcome, MustReturn>]) {
-        let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
         let mut metrics = Metrics::new(&self.config.name_prefix, "worker");
-        let waits: Vec<_> = outcomes
-            .iter()
-            .flatten()
-            .filter_map(|outcome| if let Outcome::Launched(seconds) = outcome { Some(*seconds) } else { None })
-            .collect();
-        metrics.count("JobsLaunched", waits.len());
-        if !waits.is_empty() {
-            metrics.put("QueueToLaunch", Unit::Seconds, waits);
-        }
-        let deferred: Vec<_> = outcomes
-            .iter()
-            .flatten()
-            .filter_map(|outcome| {
-                if let Outcome::Deferred { waited, because } = outcome { Some((*waited, *because)) } else { None }
-            })
-            .collect();
-        let because = |reason| deferred.iter().filter(|(_, because)| *because == reason).count();
-        metrics.count("JobsDeferred", deferred.len() - because(Because::Denied));
-        metrics.count("JobsOverLimit", because(Because::OverLimit));
-        metrics.count("JobsDenied", because(Because::Denied));
-        let waited: Vec<_> = deferred.iter().filter_map(|(waited, _)| *waited).collect();
-        if !waited.is_empty() {
-            metrics.put("JobWaited", Unit::Seconds, waited);
-        }
-        metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
-        metrics.count("WarmRunnersLaunched", count(|outcome| *outcome == Outcome::Warmed));
-        metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
-        metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
-        let stopped =
-            outcomes.iter().flatten().map(|outcome| if let Outcome::Stopped(tasks) = outcome { *tasks } else { 0 });
-        metrics.count("TasksReleased", stopped.sum());
-        metrics.count("MessagesReturned", outcomes.iter().filter(|outcome| outcome.is_err()).count());
+        outcome::measure(&outcomes, &mut metrics);
         if let Some(remaining) = self.github.take_budget() {
             metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);
         }
         metrics.write(self.clock.now());
+        let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let returned = returned.map(|(record, _)| BatchItemFailure { item_identifier: record.message_id });
+        BatchResponse { batch_item_failures: returned.collect() }
     }
 
     /// Which messages' launches have to wait, since as many runners live as may, by the messages' ids. ECS is asked once

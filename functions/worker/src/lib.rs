@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod launch;
 pub mod limits;
+mod outcome;
 pub mod release;
 mod robbed;
 mod room;
