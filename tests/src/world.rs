@@ -19,7 +19,7 @@ use crate::aws::Aws;
 use crate::aws::ecs::{TaskChange, TaskDefinition};
 use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
-use crate::github::{GitHub, JobSpec};
+use crate::github::{GitHub, JobSpec, JobStatus};
 use crate::lambda::http_event::{Front, HttpEvent};
 use crate::payloads::{WorkflowJobEvent, sign};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
@@ -272,6 +272,33 @@ impl World {
     /// How many calls of each kind GitHub has had.
     pub fn api_calls(&self, operation: &str) -> usize {
         self.api.calls.count(operation)
+    }
+
+    /// Works, and lets time pass, until nothing waits any more; and then until whatever runs has ended.
+    pub async fn work_until_quiet(&mut self) {
+        for _ in 0..50 {
+            self.work().await;
+            if self.waiting() == 0 {
+                break;
+            }
+            self.pass(Duration::from_secs(30));
+        }
+        self.pass(Duration::from_mins(5));
+    }
+
+    /// Every job has run, once, and nothing of ours is left anywhere.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn assert_done(&self, jobs: &[JobId]) {
+        for job in jobs {
+            let job = self.github.job(*job).expect("it exists");
+            assert_eq!((job.status, job.times_taken), (JobStatus::Completed, 1), "job {}", job.id);
+        }
+        assert_eq!(self.live_tasks(), 0, "live tasks");
+        assert_eq!(self.waiting(), 0, "messages");
+        assert!(self.github.runners().is_empty(), "registrations: {:?}", self.github.runners());
+        assert_eq!(self.dead_letters(), Vec::<String>::new());
     }
 
     /// How many tasks live.

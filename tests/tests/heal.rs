@@ -21,17 +21,6 @@ const PASS: Duration = Duration::from_mins(5);
 
 const BAD_IMAGE: &str = "CannotPullContainerError: pull image manifest has been retried 5 time(s)";
 
-/// Every job has run, once, and nothing of ours is left anywhere.
-fn assert_done(world: &World, jobs: &[JobId]) {
-    for job in jobs {
-        let job = world.github.job(*job).expect("it exists");
-        assert_eq!((job.status, job.times_taken), (JobStatus::Completed, 1), "job {}", job.id);
-    }
-    assert_eq!(world.live_tasks(), 0, "live tasks");
-    assert_eq!(world.waiting(), 0, "messages");
-    assert!(world.github.runners().is_empty(), "registrations: {:?}", world.github.runners());
-}
-
 fn starts_after(world: &World, start: Duration) {
     world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
 }
@@ -40,18 +29,6 @@ fn starts_after(world: &World, start: Duration) {
 fn stand_still(world: &World, time: Duration) {
     world.clock.advance(time);
     world.aws.ecs.settle();
-}
-
-/// Works, and lets time pass, until nothing waits any more.
-async fn work_until_quiet(world: &mut World) {
-    for _ in 0..50 {
-        world.work().await;
-        if world.waiting() == 0 {
-            break;
-        }
-        world.pass(Duration::from_secs(30));
-    }
-    world.pass(PASS);
 }
 
 /// A runner that is online without a job: its own was cancelled, and nobody told us.
@@ -135,7 +112,7 @@ async fn a_runner_without_a_job_is_retired_at_its_limit_counted_from_online() {
     let operations = world.api.calls.operations();
     assert_eq!(operations.iter().filter(|call| *call == "delete-runner").count(), 1);
     world.pass(MINUTE);
-    assert_done(&world, &[]);
+    world.assert_done(&[]);
     world.clean().await.unwrap();
     assert_eq!(world.api_calls("delete-runner"), 1, "another pass changes nothing more");
 }
@@ -169,7 +146,7 @@ async fn a_runner_whose_busy_lags_by_a_minute_is_left_to_its_job() {
     world.clean().await.unwrap();
     assert_eq!((world.live_tasks(), world.api_calls("delete-runner")), (1, 1), "GitHub refused");
     world.pass(PASS);
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
     assert_eq!(world.github.job(job).unwrap().conclusion.as_deref(), Some("success"));
 }
 
@@ -222,7 +199,7 @@ async fn a_runner_that_github_takes_for_idle_in_the_middle_of_its_job_stays() {
     }
     assert_eq!(world.live_tasks(), 1);
     world.pass(MINUTE);
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -243,7 +220,7 @@ async fn a_runner_once_seen_busy_is_never_taken_for_idle_again() {
     }
     assert_eq!(world.live_tasks(), 1);
     world.pass(MINUTE);
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -260,7 +237,7 @@ async fn a_task_whose_registration_is_gone_is_stopped_if_it_stays_so() {
     assert_eq!(world.live_tasks(), 1, "noted");
     world.clean().await.unwrap();
     assert_eq!(world.live_tasks(), 0);
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -307,8 +284,8 @@ async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again()
     assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 0));
     starts_after(&world, Duration::ZERO);
     world.heal().await.unwrap();
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -336,12 +313,12 @@ async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {
         world.heal().await.unwrap();
         assert_eq!(world.waiting(), 1);
         assert_eq!(world.api_calls("list-runners"), 0, "about this one job only");
-        work_until_quiet(&mut world).await;
+        world.work_until_quiet().await;
         assert_eq!(world.aws.ecs.started_by(&format!("jit-{job}-2")).len(), 1, "the next attempt");
         // The registration of the first one is an orphan.
         world.pass(PASS * 2);
         world.clean().await.unwrap();
-        assert_done(&world, &[job]);
+        world.assert_done(&[job]);
     }
 }
 
@@ -355,7 +332,7 @@ async fn a_runner_that_crashes_before_its_job_is_replaced() {
     world.heal().await.unwrap();
     assert_eq!(world.waiting(), 1);
     world.run_runners();
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
 }
 
@@ -379,10 +356,10 @@ async fn when_the_event_is_lost_the_schedule_heals() {
     world.work().await;
     world.pass(PASS);
     world.clean().await.unwrap();
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     world.pass(PASS * 2);
     world.clean().await.unwrap();
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -400,7 +377,7 @@ async fn a_job_whose_runner_was_taken_by_one_whose_own_never_came_is_launched_ag
     assert!(taken_by.contains(&format!("-{robbed}-")), "{taken_by}");
     world.pass(MINUTE);
     world.heal().await.unwrap();
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     for job in [thief, robbed] {
         assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed);
     }
@@ -417,7 +394,7 @@ async fn a_question_that_github_fails_to_answer_is_asked_again_at_once() {
         world.api.faults.script(operation, Fault::LoseAnswer);
         world.api.faults.script(operation, Fault::Refuse(github::answers::bad_gateway()));
         world.heal().await.unwrap();
-        work_until_quiet(&mut world).await;
+        world.work_until_quiet().await;
         assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed, "{operation}");
     }
 }
@@ -442,11 +419,11 @@ async fn event_and_schedule_together_and_two_cleaners_at_once_make_one_runner() 
     let own = &world.aws.ecs.live_tasks()[0].tags["jitgate:runner-id"];
     let of_second = world.github.runners().into_iter().filter(|runner| runner.name.contains(&format!("-{job}-2-")));
     assert_eq!(of_second.map(|runner| runner.id.to_string()).collect::<Vec<_>>(), std::slice::from_ref(own));
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     world.pass(PASS * 2);
     let (one, other) = tokio::join!(world.clean(), world.clean());
     assert!(one.is_ok() && other.is_ok());
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -550,8 +527,8 @@ async fn a_job_whose_runner_was_stolen_gets_another_and_the_thief_is_named() {
     stand_still(&world, PASS);
     world.clean().await.unwrap();
     assert_eq!(world.waiting(), 1, "once is enough for a while");
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[thief, victim]);
+    world.work_until_quiet().await;
+    world.assert_done(&[thief, victim]);
 }
 
 #[tokio::test]
@@ -579,11 +556,11 @@ async fn a_job_whose_registration_vanished_before_it_came_gets_another_runner() 
     stand_still(&world, MINUTE * 6);
     world.clean().await.unwrap();
     assert_eq!(world.waiting(), 1);
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     world.clean().await.unwrap();
     world.pass(PASS);
     world.clean().await.unwrap();
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -602,8 +579,8 @@ async fn a_job_of_which_nobody_told_us_is_found_in_the_repositories_of_recent_ta
     assert_eq!(world.waiting(), 1);
     world.pass(MINUTE);
     world.clean().await.unwrap();
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[told, untold]);
+    world.work_until_quiet().await;
+    world.assert_done(&[told, untold]);
     assert_eq!(world.github.job(not_ours).unwrap().status, JobStatus::Queued);
 }
 
@@ -622,7 +599,7 @@ async fn a_job_of_which_nobody_told_us_is_found_where_the_setting_says() {
         let untold = world.github.queue_job(JobSpec::labels(["fargate"]).of_run(run));
         stand_still(&world, MINUTE * 6);
         world.clean().await.unwrap();
-        work_until_quiet(&mut world).await;
+        world.work_until_quiet().await;
         let status = world.github.job(untold).unwrap().status;
         assert_eq!(status == JobStatus::Completed, is_found, "{setting:?}: {status:?}");
     }
@@ -647,8 +624,8 @@ async fn jobs_that_wait_in_our_own_queue_are_not_sent_again() {
     world.pass(MINUTE * 6);
     world.clean().await.unwrap();
     world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::default());
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &jobs);
+    world.work_until_quiet().await;
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -723,9 +700,9 @@ async fn failed_deliveries_are_repeated_until_they_succeed() {
         world.clean().await.unwrap();
     }
     assert_eq!(world.api_calls("redeliver"), 2, "never one that has succeeded");
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     send(&world, true).await;
-    assert_done(&world, &[lost, heard]);
+    world.assert_done(&[lost, heard]);
 }
 
 /// So many deliveries have failed, a while ago.
@@ -844,8 +821,8 @@ async fn a_registration_under_an_old_name_is_not_taken_from_a_launch_that_goes_o
     world.clean().await.unwrap();
     assert_eq!(world.github.runners().len(), 1, "it is about to be used");
     world.aws.faults().clear();
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -962,7 +939,7 @@ async fn without_the_list_of_accounts_the_rest_is_done() {
     world.api.faults.script("list-installations", Fault::Refuse(github::answers::unavailable()));
     assert!(matches!(world.clean().await, Err(CleanError::Incomplete(1))));
     assert_eq!(world.waiting(), 1);
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
 }
 

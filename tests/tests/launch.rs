@@ -13,35 +13,11 @@ use serde_json::{Value, json};
 
 const GENERATE: &str = "generate-jitconfig";
 
-/// Every job has run, once, and nothing of ours is left anywhere.
-fn assert_done(world: &World, jobs: &[JobId]) {
-    for job in jobs {
-        let job = world.github.job(*job).expect("it exists");
-        assert_eq!((job.status, job.times_taken), (JobStatus::Completed, 1), "job {}", job.id);
-    }
-    assert_eq!(world.live_tasks(), 0, "live tasks");
-    assert_eq!(world.waiting(), 0, "messages");
-    assert!(world.github.runners().is_empty(), "registrations: {:?}", world.github.runners());
-    assert_eq!(world.dead_letters(), Vec::<String>::new());
-}
-
 /// One live task, and one registration: its own.
 fn assert_one_runner(world: &World) {
     let (tasks, runners) = (world.aws.ecs.live_tasks(), world.github.runners());
     assert_eq!((tasks.len(), runners.len()), (1, 1), "{runners:?}");
     assert_eq!(tasks[0].tags["jitgate:runner-id"], runners[0].id.to_string());
-}
-
-/// Works, and lets time pass, until nothing waits any more.
-async fn work_until_quiet(world: &mut World) {
-    for _ in 0..50 {
-        world.work().await;
-        if world.waiting() == 0 {
-            break;
-        }
-        world.pass(Duration::from_secs(30));
-    }
-    world.pass(Duration::from_mins(5));
 }
 
 async fn work_once(world: &World, worker: &worker::Worker) -> Vec<String> {
@@ -57,7 +33,7 @@ async fn a_queued_job_gets_a_runner_runs_and_leaves_nothing_behind() {
     world.work().await;
     assert_one_runner(&world);
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -115,7 +91,7 @@ async fn a_batch_is_worked_on_side_by_side_with_one_token_for_all() {
     assert_eq!(world.github.tokens_made(), 1);
     assert_eq!(world.aws.calls().count("GetSecretValue"), 2, "once by the webhook, once by the worker");
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &jobs);
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -205,8 +181,8 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
         world.work().await;
         assert!(world.github.runners().is_empty(), "the registration waits for nobody");
         assert_eq!(world.waiting(), 1);
-        work_until_quiet(&mut world).await;
-        assert_done(&world, &[job]);
+        world.work_until_quiet().await;
+        world.assert_done(&[job]);
     }
 }
 
@@ -231,7 +207,7 @@ async fn many_jobs_that_wait_for_capacity_do_not_use_up_githubs_budget() {
         world.pass(Duration::from_secs(10));
     }
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &jobs);
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -247,8 +223,8 @@ async fn a_job_whose_runner_another_one_took_gets_the_others() {
     world.pass(Duration::from_secs(1));
     assert_eq!(world.github.job(waits).unwrap().status, JobStatus::InProgress, "on the runner made for the other");
     assert_eq!(world.github.job(robbed).unwrap().status, JobStatus::Queued);
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[waits, robbed]);
+    world.work_until_quiet().await;
+    world.assert_done(&[waits, robbed]);
 }
 
 #[tokio::test]
@@ -259,7 +235,7 @@ async fn a_job_that_ended_while_it_waited_for_capacity_is_dropped() {
     world.work().await;
     world.github.cancel_job(job);
     world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::tasks(100));
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
 }
 
@@ -295,8 +271,8 @@ async fn the_same_message_twice_makes_one_runner() {
     assert_one_runner(&world);
     world.pass(Duration::from_mins(5));
     world.aws.sqs.put(JOB_QUEUE, &body);
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -312,7 +288,7 @@ async fn two_deliveries_for_one_job_make_one_runner() {
     world.work().await;
     assert_one_runner(&world);
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -332,7 +308,7 @@ async fn a_late_second_queued_gets_a_runner_when_the_first_one_is_gone() {
     assert_one_runner(&world);
     assert!(world.github.runners()[0].name.contains(&format!("-{job}-2-")), "the second attempt");
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -344,7 +320,7 @@ async fn a_runner_that_died_before_its_job_is_replaced_when_the_job_is_told_agai
     world.pass(Duration::from_mins(1));
     assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1), "a registration that nobody will use");
     world.deliver_queued(job).await;
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
     assert_eq!(world.live_tasks(), 0);
 }
@@ -369,9 +345,9 @@ async fn a_busy_runner_lives_on_when_github_once_does_not_show_it() {
     assert_eq!((thief.times_taken, thief.conclusion.as_deref()), (1, Some("success")));
     for _ in 0..4 {
         world.clean().await.unwrap();
-        work_until_quiet(&mut world).await;
+        world.work_until_quiet().await;
     }
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -384,7 +360,7 @@ async fn a_lost_answer_of_github_leaves_no_second_registration() {
             work_until_quiet_but_running(&mut world).await;
             assert_one_runner(&world);
             world.pass(Duration::from_mins(5));
-            assert_done(&world, &[job]);
+            world.assert_done(&[job]);
         }
     }
 }
@@ -411,7 +387,7 @@ async fn a_lost_answer_of_ecs_leaves_no_second_task() {
         work_until_quiet_but_running(&mut world).await;
         assert_one_runner(&world);
         world.pass(Duration::from_mins(10));
-        assert_done(&world, &[job]);
+        world.assert_done(&[job]);
     }
 }
 
@@ -430,7 +406,7 @@ async fn a_worker_that_dies_after_registering_leaves_nothing_once_another_takes_
     world.work().await;
     assert_one_runner(&world);
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -454,9 +430,9 @@ async fn a_limit_defers_the_whole_installation_without_another_call() {
     assert_eq!(world.api_calls(GENERATE), heard, "nothing is called during the pause");
     assert_eq!(world.waiting(), 10);
     world.api.faults.clear();
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert!(world.clock.now() - before > time::Duration::seconds(90));
-    assert_done(&world, &jobs);
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -472,8 +448,8 @@ async fn a_spent_hour_defers_until_it_is_over() {
     }
     assert_eq!(world.api_calls(GENERATE), 1);
     world.clock.advance(Duration::from_mins(2));
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -493,8 +469,8 @@ async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_mended() 
     assert_eq!((world.waiting(), world.dead_letters().len()), (10, 0), "the messages are not burnt");
     world.github.grant(INSTALLATION, &github::PERMISSIONS);
     world.clock.advance(Duration::from_mins(2));
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &jobs);
+    world.work_until_quiet().await;
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -515,8 +491,8 @@ async fn what_somebody_must_mend_in_aws_keeps_the_jobs_waiting() {
         world.work().await;
         assert_eq!(world.live_tasks(), 0, "{call}: left alone for a while");
         world.clock.advance(Duration::from_mins(2));
-        work_until_quiet(&mut world).await;
-        assert_done(&world, &[job]);
+        world.work_until_quiet().await;
+        world.assert_done(&[job]);
     }
 }
 
@@ -531,8 +507,8 @@ async fn a_role_that_may_not_list_tasks_keeps_a_job_waiting_whose_name_is_taken(
     world.work().await;
     assert_eq!((world.waiting(), world.live_tasks(), world.dead_letters().len()), (1, 0, 0), "left alone for a while");
     world.clock.advance(Duration::from_mins(2));
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -541,8 +517,8 @@ async fn a_full_runner_group_defers_like_missing_capacity() {
     let job = world.queue_and_deliver().await;
     let full = github::answers::validation_failed(&["The runner group has reached its maximum number of runners"]);
     world.api.faults.script_times(GENERATE, Fault::Refuse(full), 3);
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -558,7 +534,7 @@ async fn a_token_that_github_no_longer_takes_is_renewed_once() {
     assert_eq!(world.live_tasks(), 5);
     assert_eq!(world.github.tokens_made(), 2, "one more for all four");
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &jobs);
+    world.assert_done(&jobs);
 }
 
 #[tokio::test]
@@ -631,7 +607,7 @@ async fn an_installation_is_looked_up_where_the_delivery_names_none_or_a_wrong_o
     assert_eq!(world.live_tasks(), 2);
     assert_eq!(world.api_calls("get-installation"), 2, "{:?}", world.api.calls.operations());
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[nameless, misnamed]);
+    world.assert_done(&[nameless, misnamed]);
 }
 
 #[tokio::test]
@@ -644,7 +620,7 @@ async fn a_personal_access_token_works_in_place_of_an_app() {
     world.work().await;
     assert_eq!(world.github.tokens_made(), 0);
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -654,7 +630,7 @@ async fn runners_of_a_personal_account_or_of_repository_scope_join_the_repositor
     world.work().await;
     assert_eq!(world.github.runners()[0].scope, Scope::repo(ORGANIZATION, "octo-repo"));
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 
     let mut world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
     world.github.add_user("octocat");
@@ -664,7 +640,7 @@ async fn runners_of_a_personal_account_or_of_repository_scope_join_the_repositor
     world.work().await;
     assert_eq!(world.github.runners()[0].scope, Scope::repo("octocat", "hello"));
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -745,8 +721,8 @@ async fn a_message_that_comes_again_keeps_its_name_until_nothing_is_left_under_i
     world.api.faults.script(GENERATE, Fault::Refuse(limit));
     world.work().await;
     assert_eq!(world.live_tasks(), 0);
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -760,8 +736,8 @@ async fn a_registration_that_github_makes_after_we_gave_up_waiting_is_taken_back
     let registered = world.github.timeline().into_iter().find(|event| event.event == "registered").expect("the repeat");
     let name = registered.detail.rsplit(' ').next().expect("its name is last").to_owned();
     world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -805,8 +781,8 @@ async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_
     assert_eq!(world.github.runners().len(), 1, "the job is done, and its own name free");
     message.unsettled = true;
     world.aws.sqs.put(JOB_QUEUE, &message.to_body());
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -820,8 +796,8 @@ async fn a_launch_under_a_name_that_is_free_again_takes_back_what_an_earlier_try
     message.unsettled = true;
     world.aws.sqs.purge(JOB_QUEUE);
     world.aws.sqs.put(JOB_QUEUE, &message.to_body());
-    work_until_quiet(&mut world).await;
-    assert_done(&world, &[job]);
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]
@@ -836,7 +812,7 @@ async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once
     world.api.faults.script_times("delete-runner", Fault::Refuse(github::answers::unavailable()), 3);
     world.work().await;
     assert_eq!(world.live_tasks(), 1, "the second launch");
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
     let left: Vec<_> = world.github.runners().into_iter().map(|runner| runner.id).collect();
     assert_eq!(left, [of_dead_task], "that one is the cleaner's");
@@ -854,7 +830,7 @@ async fn a_name_that_was_taken_anew_is_not_spared_for_the_task_that_once_had_it(
     world.aws.sqs.put(JOB_QUEUE, &body);
     world.api.faults.script(GENERATE, Fault::LoseAnswer);
     world.work().await;
-    work_until_quiet(&mut world).await;
+    world.work_until_quiet().await;
     world.pass(Duration::from_mins(5));
-    assert_done(&world, &[job]);
+    world.assert_done(&[job]);
 }
