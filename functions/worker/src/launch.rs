@@ -98,6 +98,9 @@ impl Worker {
     /// sent anew whatever happens; also after a success, as long as it is not settled.
     pub(crate) async fn launch(&self, message: &mut JobMessage, fit: &Fit<'_>) -> Result<Launched, LaunchError> {
         let place = self.place_of(message);
+        // First of all: jobs that wait for capacity come by again and again, and asking GitHub about each would use up its
+        // hourly limit.
+        let _turn = self.room.turn(fit.kind(), self.clock.now())?;
         if message.purpose == Purpose::Warm {
             return self.launch_warm(&place, message, fit).await;
         }
@@ -118,7 +121,6 @@ impl Worker {
         if let Err(unwelcome) = message.provenance().check(fit.class) {
             return Ok(Launched::Refused(unwelcome));
         }
-        self.room.check(&fit.kind(), self.clock.now())?;
         match self.attempt(&place, message, fit).await? {
             Attempted::Done(launched) => Ok(launched),
             Attempted::Over { reason } if self.still_waits(&place, message).await? => {
@@ -164,7 +166,6 @@ impl Worker {
         message: &mut JobMessage,
         fit: &Fit<'_>,
     ) -> Result<Launched, LaunchError> {
-        self.room.check(&fit.kind(), self.clock.now())?;
         match self.attempt(place, message, fit).await? {
             Attempted::Done(launched) => Ok(launched),
             Attempted::Over { .. } => Ok(Launched::JobGone),
