@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
-use crate::launch::Launched;
+use crate::launch::{LATE, Launched};
 use crate::limits::{Limits, Started, Wanted, admit};
 use crate::outcome::{self, Because, MustReturn, Outcome};
 use crate::release::Released;
@@ -346,7 +346,8 @@ impl Worker {
                 message.deferrals += 1;
                 message.backoff = match error {
                     _ if grows => message.backoff + 1,
-                    LaunchError::GitHub(GitHubError::Paced { .. }) => 0,
+                    LaunchError::GitHub(GitHubError::Paced { .. }) => message.backoff,
+                    LaunchError::GitHub(GitHubError::RateLimited { .. }) if until - now < LATE => message.backoff,
                     // Its job may have ended during such a pause.
                     _ => 1,
                 };

@@ -39,8 +39,8 @@ const FREE_IN_A_ROW: usize = 3;
 const WORTH_ASKING: time::Duration = time::Duration::minutes(30);
 
 /// A delivery that comes this long after its job was created has failed before: its job may have been cancelled, and
-/// released, since then.
-const LATE: time::Duration = time::Duration::minutes(2);
+/// released, since then. So may one that GitHub's limit has kept waiting for this long.
+pub(crate) const LATE: time::Duration = time::Duration::minutes(2);
 
 /// GitHub's reads lag behind: what is younger than this may not be shown yet.
 pub(crate) const SHOWN_AFTER: time::Duration = time::Duration::seconds(60);
@@ -84,6 +84,14 @@ enum TakenBack {
     StillThere,
 }
 
+/// How GitHub is asked about a job.
+enum Asking {
+    /// Before anything is done for it: when it is its turn.
+    InTurn,
+    /// In the midst of its launch.
+    Now,
+}
+
 /// What one attempt came to.
 enum Attempted {
     Done(Launched),
@@ -108,7 +116,7 @@ impl Worker {
             || message.unsettled
             || message.queued_at - message.created_at > LATE
             || self.clock.now() - message.created_at > WORTH_ASKING;
-        if has_waited && !self.still_waits(&place, message).await? {
+        if has_waited && !self.still_waits(&place, message, Asking::InTurn).await? {
             return self.leave(&place, message).await;
         }
         if message.provenance().depends_on_run(fit.class) {
@@ -121,9 +129,14 @@ impl Worker {
         if let Err(unwelcome) = message.provenance().check(fit.class) {
             return Ok(Launched::Refused(unwelcome));
         }
-        match self.attempt(&place, message, fit).await? {
+        let attempted = self.attempt(&place, message, fit).await;
+        if matches!(attempted, Err(LaunchError::GitHub(GitHubError::Paced { .. }))) {
+            // It has just been asked about, and only waits for its turn.
+            message.backoff = 0;
+        }
+        match attempted? {
             Attempted::Done(launched) => Ok(launched),
-            Attempted::Over { reason } if self.still_waits(&place, message).await? => {
+            Attempted::Over { reason } if self.still_waits(&place, message, Asking::Now).await? => {
                 // By a message of its own: what is registered for an attempt can be found again from its message alone.
                 let next = message.clone().for_launch(message.attempt.next(), self.clock.now());
                 self.send_again(&next, time::Duration::ZERO).await?;
@@ -179,11 +192,20 @@ impl Worker {
 
     /// Only a clear "no" keeps a job from its runner: one that GitHub does not show may still wait. If another job's
     /// runner has it, that job is looked after.
-    async fn still_waits(&self, place: &Place, message: &JobMessage) -> Result<bool, LaunchError> {
+    async fn still_waits(&self, place: &Place, message: &JobMessage, asking: Asking) -> Result<bool, LaunchError> {
         if message.purpose == Purpose::Warm {
             return Ok(false);
         }
-        match self.job(place, message, message.job_id).await? {
+        let job = match asking {
+            Asking::InTurn => {
+                let (account, has_waited) = (&place.account, message.not_before.is_some());
+                let (owner, repository, id) = (&message.owner, &message.repository, message.job_id);
+                let ask = async || self.github.job_in_turn(account, owner, repository, id, has_waited).await;
+                quickly(&self.clock, ask).await?
+            }
+            Asking::Now => self.job(place, message, message.job_id).await?,
+        };
+        match job {
             Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
                 self.look_after_robbed(place, message, job).await?;
                 Ok(false)
@@ -350,7 +372,7 @@ impl Worker {
             if task.created_at.is_none_or(|at| self.clock.now() - at < SHOWN_AFTER) {
                 return Err(LaunchError::Unsure { task: task.arn.to_string() });
             }
-            if !self.still_waits(place, message).await? {
+            if !self.still_waits(place, message, Asking::Now).await? {
                 return Ok(Attempted::Done(Launched::JobGone));
             }
             match self.delete_runner(place, id).await? {

@@ -46,7 +46,7 @@ use crate::secret::{SecretReader, expose};
 use error::{Refusal, classify};
 use gate::Gate;
 use groups::Groups;
-use pace::{Pacer, READ_POINTS, WRITE_POINTS};
+use pace::{Cost, Pacer, READ_POINTS, WRITE_POINTS};
 use sign_in::SignIn;
 
 /// Before this, the call is given up as unanswered. Real time: it guards against the real network.
@@ -245,6 +245,11 @@ impl<'a> Call<'a> {
     fn points(&self) -> u32 {
         if self.method == Method::GET { READ_POINTS } else { WRITE_POINTS }
     }
+
+    /// What must be there before it is made. One only reads in turn where a write is to follow.
+    fn points_with_what_follows(&self) -> u32 {
+        if self.method == Method::GET { READ_POINTS + WRITE_POINTS } else { WRITE_POINTS }
+    }
 }
 
 /// What one exchange came to, short of success.
@@ -332,7 +337,8 @@ impl GitHub {
                     None
                 }
                 Pace::Covered { has_waited } => {
-                    let permit = self.pacer.admit(key, has_waited, || self.clock.now()).await;
+                    let cost = Cost { points: call.points(), with_what_follows: call.points_with_what_follows() };
+                    let permit = self.pacer.admit(key, cost, has_waited, || self.clock.now()).await;
                     // A neighbour may have met a limit while this call waited for its turn.
                     self.gate.check(key, &subject, self.clock.now())?;
                     Some(permit.map_err(|until| GitHubError::Paced { until })?)

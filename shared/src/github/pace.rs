@@ -3,13 +3,18 @@
 //! GitHub counts points a minute and installation (a read 1, a write 5) and says nothing before it refuses. Several
 //! worker processes share that budget and know nothing of each other, and there is no store to share. But every
 //! answer carries `x-ratelimit-used`, the hourly count of calls of the *whole* installation. So each process keeps the
-//! same ledger: it fills at the permitted rate, its own calls are taken off when they are made, and what the counter
-//! has grown by beyond them was other processes' and is taken off, too. All ledgers then follow one line, however many
-//! processes there are.
+//! same ledger of the last minute: its own calls when they are made, and what the counter has grown by beyond them,
+//! which was other processes'. Until the next answer it expects the others to go on as before.
 //!
-//! A call that the ledger does not cover is not made; its job is told when to come back. A process that has only
-//! just started knows nothing yet, so it begins with a few calls at a time, and with more after every answer. Should
-//! GitHub refuse all the same, the rate goes down and comes back slowly.
+//! A call is made if it keeps the minute below the limit, and if what fills up at the permitted rate, and has been spent
+//! according to the ledger, covers it. Since nothing but the last minute is asked, what one process missed or took
+//! wrongly is soon forgotten, and all ledgers say the same.
+//!
+//! A call that is not covered is not made; its job is told when to come back. A process that has only just started knows
+//! nothing yet, so it begins with a few calls at a time, and with more after every answer. Should GitHub refuse all the
+//! same, more has been spent than we knew of, and the rate goes down and comes back slowly.
+
+mod minute;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +23,7 @@ use reqwest::header::HeaderMap;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::minute::Minute;
 use super::CredentialKey;
 
 /// What a write costs. Source: GitHub's "Rate limits for the REST API".
@@ -26,15 +32,30 @@ pub(super) const WRITE_POINTS: u32 = 5;
 /// What a read costs. Source: as above.
 pub(super) const READ_POINTS: u32 = 1;
 
-/// The part of the limit that is used: other users of the credential, and clocks, take the rest.
-const USED_PART: f64 = 0.96;
+/// One look at the job, and its runner's registration: so much must fit, however low the limit.
+const LAUNCH_POINTS: f64 = 6.0;
 
-/// The most that may be saved up, in seconds of the permitted rate: what can be spent at once after a pause. At GitHub's
-/// limit that is one batch of ten. More would let several processes meet the limit together when a burst begins.
-const SAVINGS: f64 = 3.6;
+/// What is not used of a minute's points, in roots of them: calls under way that nobody has heard of yet are a matter of
+/// chance, and of few calls chance takes a greater part. Of GitHub's 900 points it is 45.
+const MARGIN: f64 = 1.5;
+
+/// The most that may be saved up, likewise: what can be spent at once after a pause. At GitHub's limit that is one batch
+/// of ten. More would let several processes meet the limit together when a burst begins.
+const SAVINGS: f64 = 1.75;
 
 /// The same, of all other processes together: the template lets five work at a time.
 const OTHERS_SAVINGS: f64 = 4.0 * SAVINGS;
+
+/// What others have spent, and are about to spend at once, before a new process hears from GitHub how much there is,
+/// likewise: as it begins in a burst, they do, too.
+const UNKNOWN_AT_FIRST: f64 = 4.5;
+
+/// After an answer others are expected to go on as before for as long as the permitted rate takes to bring so much,
+/// likewise. Later they may be done.
+const EXPECTED: f64 = 1.0;
+
+/// Over so many seconds is the rate measured at which others spend.
+const FOREIGN_RATE_OVER: f64 = 20.0;
 
 /// Calls that a new process makes at the same time before it has heard an answer.
 const FIRST_CALLS: usize = 2;
@@ -62,26 +83,58 @@ const OVERBOOKING: f64 = 1.1;
 
 /// Keeps a ledger for each credential.
 pub(super) struct Pacer {
-    /// Points a second; none for no pacing.
-    full_rate: Option<f64>,
+    /// None for no pacing.
+    limit: Option<Limit>,
     ledgers: Mutex<HashMap<CredentialKey, Ledger>>,
 }
 
+/// What GitHub permits.
+#[derive(Clone, Copy)]
+struct Limit {
+    points_per_minute: f64,
+}
+
+impl Limit {
+    /// Points that may be spent in a minute; one launch in any case.
+    fn most(self) -> f64 {
+        (self.points_per_minute - self.roots(MARGIN)).max(LAUNCH_POINTS)
+    }
+
+    /// Points a second.
+    fn rate(self) -> f64 {
+        self.most() / 60.0
+    }
+
+    fn savings(self) -> f64 {
+        self.roots(SAVINGS).max(LAUNCH_POINTS)
+    }
+
+    /// One launch must still fit in.
+    fn unknown_at_first(self) -> f64 {
+        self.roots(UNKNOWN_AT_FIRST).min(self.most() - LAUNCH_POINTS)
+    }
+
+    fn roots(self, roots: f64) -> f64 {
+        self.points_per_minute.sqrt() * roots
+    }
+}
+
 struct Ledger {
-    /// Points that may be spent; below zero after others have spent them.
-    points: f64,
-    /// When `points` was true.
-    at: OffsetDateTime,
-    /// Points that were not saved up since the last answer, since the savings were full: what others spent meanwhile
-    /// came out of these first.
-    overflow: f64,
+    limit: Limit,
+    minute: Minute,
+    /// GitHub has said so.
+    paused_until: Option<OffsetDateTime>,
+    /// Points a second.
+    rate: f64,
+    counted: Option<Counted>,
+    /// Points that others spend a second, and what has been put down for that since the last answer.
+    foreign_rate: f64,
+    expected: f64,
     /// Points that others can have spent on writes, since they keep to the same rate: what they call beyond these was
     /// reading, as the cleaner does.
     foreign_writes: f64,
-    /// Points a second.
-    rate: f64,
-    /// GitHub's count of calls at the last answer, and the hour it belongs to.
-    counted: Option<(i64, i64)>,
+    /// When that was true.
+    at: OffsetDateTime,
     /// Own calls and all calls, the older the less they count.
     own_calls: f64,
     all_calls: f64,
@@ -93,6 +146,29 @@ struct Ledger {
     most_calls: usize,
 }
 
+/// GitHub's count of calls at the last answer.
+struct Counted {
+    used: i64,
+    /// The hour it belongs to.
+    hour: i64,
+    at: OffsetDateTime,
+}
+
+/// Points that a call costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    pub(super) points: u32,
+    /// What must be there, since another call follows if it goes well.
+    pub(super) with_what_follows: u32,
+}
+
+impl Cost {
+    #[cfg(test)]
+    const READ: Self = Self { points: READ_POINTS, with_what_follows: READ_POINTS + WRITE_POINTS };
+    #[cfg(test)]
+    const WRITE: Self = Self { points: WRITE_POINTS, with_what_follows: WRITE_POINTS };
+}
+
 /// Leave to make one call, until dropped.
 #[derive(Debug)]
 pub(super) struct Permit(#[expect(dead_code, reason = "held for its release")] Option<OwnedSemaphorePermit>);
@@ -100,41 +176,42 @@ pub(super) struct Permit(#[expect(dead_code, reason = "held for its release")] O
 impl Pacer {
     /// 0 points a minute switch pacing off.
     pub(super) fn new(points_per_minute: u32) -> Self {
-        let full_rate = (points_per_minute > 0).then(|| f64::from(points_per_minute) / 60.0 * USED_PART);
-        Self { full_rate, ledgers: Mutex::default() }
+        let limit = (points_per_minute > 0).then(|| Limit { points_per_minute: f64::from(points_per_minute) });
+        Self { limit, ledgers: Mutex::default() }
     }
 
-    /// Asks for leave to make a write now. Otherwise says when to come back. Those who have been told so before go
+    /// Asks for leave to make a call now. Otherwise says when to come back. Those who have been told so before go
     /// first: a newcomer is put behind them.
     pub(super) async fn admit(
         &self,
         key: CredentialKey,
+        cost: Cost,
         has_waited: bool,
         now: impl Fn() -> OffsetDateTime,
     ) -> Result<Permit, OffsetDateTime> {
-        let Some(full_rate) = self.full_rate else { return Ok(Permit(None)) };
-        let calls = Arc::clone(&self.ledger(&mut self.lock(), key, full_rate, now()).calls);
+        let Some(limit) = self.limit else { return Ok(Permit(None)) };
+        let calls = Arc::clone(&self.ledger(&mut self.lock(), key, limit, now()).calls);
         let permit = calls.acquire_owned().await.expect("never closed");
         let mut ledgers = self.lock();
         let now = now();
-        let ledger = self.ledger(&mut ledgers, key, full_rate, now);
-        ledger.admit(f64::from(WRITE_POINTS), has_waited, now).map(|()| Permit(Some(permit)))
+        let ledger = self.ledger(&mut ledgers, key, limit, now);
+        ledger.admit(cost, has_waited, now).map(|()| Permit(Some(permit)))
     }
 
     /// A call that is made whatever the ledger says, since it finishes what has been begun.
     pub(super) fn spend(&self, key: CredentialKey, points: u32, now: OffsetDateTime) {
-        let Some(full_rate) = self.full_rate else { return };
+        let Some(limit) = self.limit else { return };
         let mut ledgers = self.lock();
-        self.ledger(&mut ledgers, key, full_rate, now).points -= f64::from(points);
+        self.ledger(&mut ledgers, key, limit, now).minute.spend(f64::from(points));
     }
 
     /// An answer came in.
     pub(super) fn answered(&self, key: CredentialKey, headers: &HeaderMap, now: OffsetDateTime) {
-        let Some(full_rate) = self.full_rate else { return };
+        let Some(limit) = self.limit else { return };
         let mut ledgers = self.lock();
-        let ledger = self.ledger(&mut ledgers, key, full_rate, now);
-        ledger.count(headers);
-        ledger.rate += (full_rate - ledger.rate) * RECOVERY;
+        let ledger = self.ledger(&mut ledgers, key, limit, now);
+        ledger.count(headers, now);
+        ledger.rate += (limit.rate() - ledger.rate) * RECOVERY;
         if ledger.most_calls < MOST_CALLS {
             ledger.most_calls += 1;
             ledger.calls.add_permits(1);
@@ -143,16 +220,16 @@ impl Pacer {
 
     /// GitHub refused a call until that moment.
     pub(super) fn refused(&self, key: CredentialKey, until: OffsetDateTime, now: OffsetDateTime) {
-        let Some(full_rate) = self.full_rate else { return };
+        let Some(limit) = self.limit else { return };
         let mut ledgers = self.lock();
-        let ledger = self.ledger(&mut ledgers, key, full_rate, now);
+        let ledger = self.ledger(&mut ledgers, key, limit, now);
         // Calls made at the same time are refused together: one refusal.
-        if ledger.at < until {
-            ledger.rate = (ledger.rate * AFTER_REFUSAL).max(full_rate * LEAST_RATE);
+        if ledger.paused_until.is_none_or(|paused_until| paused_until < until) {
+            ledger.rate = (ledger.rate * AFTER_REFUSAL).max(limit.rate() * LEAST_RATE);
+            ledger.paused_until = Some(until);
         }
-        // What was overspent is paid by the pause; nothing is saved up in it, or the limit would be met right again.
-        ledger.points = 0.0;
-        ledger.at = ledger.at.max(until);
+        let unknown = (limit.points_per_minute - ledger.minute.spent()).max(0.0);
+        ledger.minute.guess(unknown);
         ledger.booked_until = ledger.booked_until.max(until);
     }
 
@@ -165,16 +242,23 @@ impl Pacer {
         &self,
         ledgers: &'a mut HashMap<CredentialKey, Ledger>,
         key: CredentialKey,
-        full_rate: f64,
+        limit: Limit,
         now: OffsetDateTime,
     ) -> &'a mut Ledger {
         let ledger = ledgers.entry(key).or_insert_with(|| Ledger {
-            points: full_rate * SAVINGS,
-            at: now,
-            overflow: 0.0,
-            foreign_writes: full_rate * OTHERS_SAVINGS,
-            rate: full_rate,
+            limit,
+            minute: {
+                let mut minute = Minute::new(now);
+                minute.guess(limit.unknown_at_first());
+                minute
+            },
+            paused_until: None,
+            rate: limit.rate(),
             counted: None,
+            foreign_rate: 0.0,
+            expected: 0.0,
+            foreign_writes: limit.roots(OTHERS_SAVINGS),
+            at: now,
             own_calls: 0.0,
             all_calls: 0.0,
             booked_until: now,
@@ -182,33 +266,46 @@ impl Pacer {
             calls: Arc::new(Semaphore::new(FIRST_CALLS)),
             most_calls: FIRST_CALLS,
         });
-        ledger.fill(now);
+        ledger.turn(now);
         ledger
     }
 }
 
 impl Ledger {
-    fn fill(&mut self, now: OffsetDateTime) {
-        if now > self.at {
-            let others = self.foreign_writes + self.rate * (now - self.at).as_seconds_f64();
-            self.foreign_writes = others.min(self.rate * OTHERS_SAVINGS);
-            let filled = self.points + self.rate * (now - self.at).as_seconds_f64();
-            self.points = filled.min((self.rate * SAVINGS).max(f64::from(WRITE_POINTS)));
-            self.overflow += filled - self.points;
-            self.at = now;
-        }
+    fn turn(&mut self, now: OffsetDateTime) {
+        self.minute.turn(now);
+        self.expect(now);
+        let passed = (now - self.at).max(Duration::ZERO);
+        let writes = self.foreign_writes + self.rate * passed.as_seconds_f64();
+        self.foreign_writes = writes.min(self.limit.roots(OTHERS_SAVINGS));
+        self.at += passed;
     }
 
-    fn admit(&mut self, cost: f64, has_waited: bool, now: OffsetDateTime) -> Result<(), OffsetDateTime> {
+    /// Others go on spending while no answer tells of it.
+    fn expect(&mut self, now: OffsetDateTime) {
+        let Some(counted) = &self.counted else { return };
+        let longest = self.limit.roots(EXPECTED) / self.rate;
+        let expected = self.foreign_rate * (now - counted.at).as_seconds_f64().clamp(0.0, longest);
+        let more = (expected - self.expected).max(0.0);
+        self.minute.spend(more);
+        self.expected += more;
+    }
+
+    fn admit(&mut self, cost: Cost, has_waited: bool, now: OffsetDateTime) -> Result<(), OffsetDateTime> {
+        let (points, cost) = (f64::from(cost.points), f64::from(cost.with_what_follows));
         let is_its_turn = has_waited || self.booked_until <= now;
-        if self.at <= now && self.points >= cost && is_its_turn {
-            self.points -= cost;
+        let paused_until = self.paused_until.unwrap_or(now).max(now);
+        let room = self.limit.most() - cost;
+        // What was overspent is paid by the pause; nothing is saved up in it, or the limit would be met right again.
+        let left = self.minute.left(self.rate, self.limit.savings(), self.paused_until, now);
+        if paused_until <= now && self.minute.spent() <= room && left >= cost && is_its_turn {
+            self.minute.spend(points);
             self.own_calls += 1.0;
             self.all_calls += 1.0;
             return Ok(());
         }
-        let missing = (cost - self.points).max(0.0);
-        let earliest = self.at.max(now) + Duration::seconds_f64(missing / self.rate);
+        let covered = paused_until + Duration::seconds_f64((cost - left).max(0.0) / self.rate);
+        let earliest = covered.max(self.minute.at_most(room));
         let slot = cost / (self.rate * OVERBOOKING);
         if has_waited {
             // It came at its moment, but others had spent what was meant for it: next, not last.
@@ -220,183 +317,32 @@ impl Ledger {
         Err(self.booked_until)
     }
 
-    /// Takes off what others have spent: writes, we assume, as ours are, as far as they can have been. The difference may
-    /// be negative for a moment, when own calls under way have been counted already, or answers overtake each other; it
-    /// evens out.
-    fn count(&mut self, headers: &HeaderMap) {
+    /// Puts down what others have spent: on writes, we assume, as ours are, as far as they can have been. The difference
+    /// may be negative for a moment, when own calls under way have been counted already, or answers overtake each other;
+    /// it evens out.
+    fn count(&mut self, headers: &HeaderMap, now: OffsetDateTime) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
         let (Some(used), Some(hour)) = (number("x-ratelimit-used"), number("x-ratelimit-reset")) else { return };
-        if let Some((before, same_hour)) = self.counted
-            && same_hour == hour
+        if let Some(last) = &self.counted
+            && last.hour == hour
         {
-            let foreign = i32::try_from(used - before - 1).map_or(0.0, f64::from);
+            let elapsed = (now - last.at).max(Duration::ZERO);
+            let foreign = i32::try_from(used - last.used - 1).map_or(0.0, f64::from);
             let writes = (foreign * f64::from(WRITE_POINTS)).min(self.foreign_writes);
             let reads = (foreign - writes / f64::from(WRITE_POINTS)) * f64::from(READ_POINTS);
             self.foreign_writes -= writes;
             let spent = writes + reads;
-            self.points -= spent - spent.clamp(0.0, self.overflow);
+            self.minute.spend_within(elapsed, spent - self.expected);
+            let memory = (-elapsed.as_seconds_f64() / FOREIGN_RATE_OVER).exp();
+            let rate = self.foreign_rate * memory + spent / FOREIGN_RATE_OVER;
+            self.foreign_rate = rate.clamp(0.0, self.limit.rate());
             self.own_calls *= MEMORY;
             self.all_calls = (self.all_calls + foreign).max(self.own_calls) * MEMORY;
         }
-        self.counted = Some((used, hour));
-        self.overflow = 0.0;
+        self.counted = Some(Counted { used, hour, at: now });
+        self.expected = 0.0;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cmp::Reverse;
-    use std::collections::{BinaryHeap, VecDeque};
-
-    use super::*;
-
-    const START: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
-    const STEP: Duration = Duration::milliseconds(100);
-
-    /// Ten batches of ten: most of their jobs are only told to come back, which takes no time.
-    const JOBS_PER_STEP: usize = 100;
-
-    /// GitHub's count of calls, as an answer has it.
-    fn used(calls: i64) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-ratelimit-used", calls.into());
-        headers.insert("x-ratelimit-reset", 0.into());
-        headers
-    }
-
-    /// GitHub's secondary limit: so many points in any window of that length.
-    struct Limiter {
-        points: usize,
-        window: Duration,
-        spent: VecDeque<OffsetDateTime>,
-        used: i64,
-        rejected: usize,
-    }
-
-    impl Limiter {
-        fn call(&mut self, now: OffsetDateTime) -> Result<HeaderMap, OffsetDateTime> {
-            self.used += 1;
-            while self.spent.front().is_some_and(|at| now - *at >= self.window) {
-                self.spent.pop_front();
-            }
-            if (self.spent.len() + 1) * WRITE_POINTS as usize > self.points {
-                self.rejected += 1;
-                return Err(self.spent[0] + self.window);
-            }
-            self.spent.push_back(now);
-            Ok(used(self.used))
-        }
-    }
-
-    struct Process {
-        pacer: Pacer,
-        paused_until: OffsetDateTime,
-    }
-
-    /// Lets processes work off a burst, as an event source lets them; returns the rate achieved as
-    /// a part of the permitted one, and the part of calls that were rejected.
-    async fn work_off(processes: usize, jobs: usize, points: usize, window: Duration) -> (f64, f64) {
-        let key = CredentialKey::Token;
-        let per_minute = u32::try_from(points * 60).unwrap() / u32::try_from(window.whole_seconds()).unwrap();
-        let mut limiter = Limiter { points, window, spent: VecDeque::new(), used: 0, rejected: 0 };
-        let mut processes: Vec<_> =
-            (0..processes).map(|_| Process { pacer: Pacer::new(per_minute), paused_until: START }).collect();
-        let mut waiting: BinaryHeap<_> = vec![Reverse((START, false)); jobs].into();
-        let mut now = START;
-        let mut launched = 0;
-        while launched < jobs {
-            for process in &mut processes {
-                let mut batch = Vec::new();
-                while batch.len() < JOBS_PER_STEP && waiting.peek().is_some_and(|Reverse((moment, _))| *moment <= now) {
-                    batch.extend(waiting.pop());
-                }
-                for Reverse((_, has_waited)) in batch {
-                    let again = if process.paused_until > now {
-                        Err(process.paused_until)
-                    } else {
-                        match process.pacer.admit(key, has_waited, || now).await {
-                            Err(moment) => Err(moment),
-                            Ok(_permit) => match limiter.call(now) {
-                                Ok(headers) => {
-                                    process.pacer.answered(key, &headers, now);
-                                    Ok(())
-                                }
-                                Err(until) => {
-                                    process.pacer.refused(key, until, now);
-                                    process.paused_until = until;
-                                    Err(until)
-                                }
-                            },
-                        }
-                    };
-                    match again {
-                        Ok(()) => launched += 1,
-                        Err(moment) => waiting.push(Reverse((moment, true))),
-                    }
-                }
-            }
-            now += STEP;
-            assert!(now - START < Duration::hours(2), "stuck with {launched} of {jobs}");
-        }
-        let permitted = f64::from(per_minute) / 60.0 / f64::from(WRITE_POINTS);
-        let number = |count: usize| f64::from(u32::try_from(count).unwrap());
-        let rejected = number(limiter.rejected);
-        (number(jobs) / (now - START).as_seconds_f64() / permitted, rejected / (number(jobs) + rejected))
-    }
-
-    /// How long a write has to wait, if others make so many calls in a pause of ours.
-    async fn wait_after(pause: Duration, calls_of_others: i64) -> Duration {
-        let (pacer, key) = (Pacer::new(900), CredentialKey::Token);
-        pacer.admit(key, false, || START).await.unwrap();
-        pacer.answered(key, &used(10), START);
-        let later = START + pause;
-        pacer.admit(key, false, || later).await.unwrap();
-        pacer.answered(key, &used(11 + calls_of_others), later);
-        pacer.admit(key, false, || later).await.map_or_else(|until| until - later, |_| Duration::ZERO)
-    }
-
-    #[tokio::test]
-    async fn what_others_spent_during_a_long_pause_is_not_owed_after_it() {
-        assert_eq!(wait_after(Duration::minutes(30), 1400).await, Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn what_others_spend_more_than_the_pause_has_brought_is_owed() {
-        let wait = wait_after(Duration::minutes(1), 1000).await;
-        assert!((Duration::seconds(2)..Duration::seconds(40)).contains(&wait), "{wait}");
-    }
-
-    #[tokio::test]
-    async fn a_cleaner_that_reads_much_is_not_taken_for_workers_that_write() {
-        let wait = wait_after(Duration::seconds(1), 200).await;
-        // 200 writes would take 70 s.
-        assert!((Duration::milliseconds(1)..Duration::seconds(30)).contains(&wait), "{wait}");
-    }
-
-    #[tokio::test]
-    async fn all_who_come_back_at_their_moment_get_their_turn() {
-        for per_minute in [1, 60, 900] {
-            let (pacer, key) = (Pacer::new(per_minute), CredentialKey::Token);
-            let mut waiting: BinaryHeap<_> = vec![Reverse((START, false)); 30].into();
-            let mut rounds = 0;
-            while let Some(Reverse((moment, has_waited))) = waiting.pop() {
-                rounds += 1;
-                assert!(rounds < 30 * 30, "{per_minute} points a minute: they keep each other from it");
-                if let Err(again) = pacer.admit(key, has_waited, || moment).await {
-                    waiting.push(Reverse((again, true)));
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_burst_is_worked_off_at_nearly_the_permitted_rate_by_any_number_of_processes() {
-        for (points, window) in [(900, Duration::minutes(1)), (90, Duration::seconds(6)), (900, Duration::seconds(6))] {
-            for processes in [1, 2, 5] {
-                let (rate, rejected) = work_off(processes, 2000, points, window).await;
-                assert!(rate >= 0.9, "{processes} processes, {points} points in {window}: rate {rate}");
-                assert!(rejected < 0.05, "{processes} processes, {points} points in {window}: rejected {rejected}");
-            }
-        }
-    }
-}
+mod tests;

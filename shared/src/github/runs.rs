@@ -165,6 +165,11 @@ pub struct Page<T> {
     pub is_full: bool,
 }
 
+fn job_call<'a>(owner: &'a str, repository: &'a str, id: &'a str) -> Call<'a> {
+    let call = Call::get(vec!["repos", owner, repository, "actions", "jobs", id], ACTIONS_READ);
+    call.about_jobs(owner, repository)
+}
+
 impl GitHub {
     /// Runs of a repository in that state, the latest first.
     pub async fn runs(
@@ -203,8 +208,25 @@ impl GitHub {
         job: JobId,
     ) -> Result<Option<Job>, GitHubError> {
         let id = job.to_string();
-        let call = Call::get(vec!["repos", owner, repository, "actions", "jobs", &id], ACTIONS_READ);
-        match self.call(account, call.about_jobs(owner, repository)).await {
+        self.job_of(account, job_call(owner, repository, &id)).await
+    }
+
+    /// The same, before the job is launched: with [`GitHubError::Paced`] if it is not the launch's turn. `has_waited`: it
+    /// was told so, and comes at its moment.
+    pub async fn job_in_turn(
+        &self,
+        account: &Account,
+        owner: &str,
+        repository: &str,
+        job: JobId,
+        has_waited: bool,
+    ) -> Result<Option<Job>, GitHubError> {
+        let id = job.to_string();
+        self.job_of(account, job_call(owner, repository, &id).in_turn(has_waited)).await
+    }
+
+    async fn job_of(&self, account: &Account, call: Call<'_>) -> Result<Option<Job>, GitHubError> {
+        match self.call(account, call).await {
             Ok(job) => Ok(Some(job)),
             Err(GitHubError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
