@@ -77,7 +77,7 @@ async fn main() {
         add(cold::webhook(&programs, options.runs(200)).await);
     }
     if wanted("warm") {
-        add(warm::deliveries(&programs, options.runs(50)).await);
+        add(warm::deliveries(&programs, options.runs(200)).await);
         add(warm::forgeries(&programs, options.runs(50)).await);
     }
     if wanted("round-trips") {
