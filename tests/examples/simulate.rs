@@ -128,6 +128,13 @@ fn scenarios() -> Vec<Scenario> {
             warm: None,
         },
         Scenario {
+            name: "day-small-quota",
+            title: "The same day, quota of 60 vCPUs",
+            arrivals: day(),
+            vcpus: 60,
+            warm: None,
+        },
+        Scenario {
             name: "matrix-new-account",
             title: "A matrix of 64 jobs in a new account, whose quota is 6 vCPUs",
             arrivals: matrix(64),

@@ -5,7 +5,7 @@ mod deliveries;
 mod processes;
 mod tasks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use super::report::Report;
 use super::turnstile::{Arrivals, Process};
 use crate::aws::ecs::{Limit, Provider, Rate, TaskChange};
 use crate::aws::sqs::mapping::{Batch, EventSource};
-use crate::github::{HookTarget, JobStatus};
+use crate::github::{HookTarget, JobStatus, Limits};
 use crate::runner::Runner;
 use crate::wire::{Answer, Request, Service};
 use crate::world::{self, JOB_QUEUE, START, World};
@@ -211,6 +211,8 @@ impl Driver {
                 behaviour.deregistration_lag = Duration::from_secs(3);
             }
         });
+        let repositories: HashSet<_> = knobs.arrivals.iter().map(|arrival| arrival.repository).collect();
+        world.github.limit(|limits| limits.primary = Limits::primary_for(repositories.len()));
         world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
         let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
         let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };

@@ -36,6 +36,15 @@ pub struct Secondary {
     pub refused_cost: bool,
 }
 
+impl Limits {
+    /// The hourly budget of an installation on so many repositories: 50 more for each above 20. Source: GitHub's "Rate
+    /// limits for the REST API".
+    pub fn primary_for(repositories: usize) -> u64 {
+        let more = u64::try_from(repositories.saturating_sub(20)).unwrap_or(u64::MAX);
+        more.saturating_mul(50).saturating_add(5_000).min(12_500)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { primary: 5_000, secondary: Some(Secondary::default()) }
