@@ -229,7 +229,7 @@ impl Pacer {
             ledger.paused_until = Some(until);
         }
         let unknown = (limit.points_per_minute - ledger.minute.spent()).max(0.0);
-        ledger.minute.guess(unknown);
+        ledger.minute.guess_evenly(unknown);
         ledger.booked_until = ledger.booked_until.max(until);
     }
 

@@ -57,10 +57,18 @@ impl Minute {
         }
     }
 
-    /// So many must have been spent, too.
+    /// So many must have been spent just now, too.
     pub(super) fn guess(&mut self, points: f64) {
         if let Some(present) = self.points.back_mut() {
             present.guessed += points;
+        }
+    }
+
+    /// So many must have been spent within the minute, evenly as far as anybody knows.
+    pub(super) fn guess_evenly(&mut self, points: f64) {
+        let of_each = points / (f64::from(OLDER_STEPS) + 1.0);
+        for step in &mut self.points {
+            step.guessed += of_each;
         }
     }
 
