@@ -18,6 +18,12 @@ struct Points {
     guessed: f64,
 }
 
+impl Points {
+    fn all(self) -> f64 {
+        self.known + self.guessed
+    }
+}
+
 /// Points by the step they were spent in.
 #[derive(Debug)]
 pub(super) struct Minute {
@@ -73,7 +79,7 @@ impl Minute {
     }
 
     pub(super) fn spent(&self) -> f64 {
-        self.points.iter().map(|points| points.known + points.guessed).sum()
+        self.points.iter().map(|points| points.all()).sum()
     }
 
     /// What is left of so many points a second, of which at most so many are saved up, and none until `pause_ends`. May
@@ -100,7 +106,7 @@ impl Minute {
         let mut over = self.spent() - points;
         let forgotten = self.points.iter().take_while(|points| {
             let is_over = over > 0.0;
-            over -= points.known + points.guessed;
+            over -= points.all();
             is_over
         });
         self.began + STEP * i32::try_from(forgotten.count()).unwrap_or(i32::MAX)
