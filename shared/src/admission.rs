@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::classes::RunnerClass;
-use crate::job::InstallationId;
+use crate::ids::InstallationId;
 
 /// The accounts whose jobs are taken: by login, or by the id of the App's installation, which no renaming can move to
 /// somebody else. An empty list takes everybody whose deliveries are signed.

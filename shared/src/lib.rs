@@ -8,6 +8,7 @@ pub mod config;
 pub mod ecs;
 pub mod github;
 pub mod globs;
+pub mod ids;
 pub mod job;
 pub mod metrics;
 pub mod names;
