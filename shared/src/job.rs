@@ -1,4 +1,4 @@
-//! The job, and the message in which it travels from the webhook to the worker.
+//! The job, how far it has come, and the message that carries both through the queue.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use crate::admission::Provenance;
 pub use crate::ids::{InstallationId, JobId, OwnerId, RunId, RunnerId};
 
-/// The version of [`JobMessage`]'s JSON that this code writes and reads.
+/// The version of [`Message`]'s JSON that this code writes and reads.
 pub const MESSAGE_VERSION: u8 = 1;
 
-/// Longest `html_url` carried; a longer one is left out, since nothing but a log line depends on it.
+/// The longest `html_url` that a message carries, in bytes. A longer one is left out: only log lines use it.
 pub const LONGEST_HTML_URL: usize = 192;
 
-/// How many times we have launched a runner for a job, this one included; the first is 1.
+/// The number of a launch for a job; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub u16);
@@ -36,16 +36,16 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// What a message wants done about its job.
+/// What a message asks the worker to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// The job is queued and needs a runner.
+    /// Start a runner: the job is queued.
     #[default]
     Launch,
-    /// The job ended without a runner: whatever was started for it is of no use.
+    /// Stop what was started: the job ended without a runner.
     Release,
-    /// There is no job: a runner is to be kept ready. Whoever wants it asks again, so it never waits.
+    /// Start a warm runner. There is no job, so the message never waits: the cleaner asks again.
     Warm,
 }
 
@@ -56,46 +56,37 @@ impl Purpose {
     }
 }
 
-/// A job on its way through the queue: all that later steps need, so that none has to ask GitHub again.
-///
-/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Nothing in it is cut: an overlong
-/// `html_url` is left out, and a job whose labels are longer than [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS)
-/// together is refused at the door.
+/// A job as its delivery described it. Nothing in it changes on the way, except that `is_from_fork` is filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobMessage {
-    /// [`MESSAGE_VERSION`]
-    #[serde(rename = "v")]
-    pub version: u8,
-    /// What is to be done.
-    #[serde(default, skip_serializing_if = "Purpose::is_launch")]
-    pub purpose: Purpose,
-    /// The job.
-    pub job_id: JobId,
-    /// Its run.
+pub struct Job {
+    /// GitHub's id, or that of a warm runner's slot.
+    #[serde(rename = "job_id")]
+    pub id: JobId,
+    /// The job's run.
     pub run_id: RunId,
-    /// Which attempt of the run; re-runs count up from 1.
+    /// The attempt of the run; re-runs count up from 1.
     pub run_attempt: u32,
     /// Login of the account that owns the repository.
     pub owner: String,
-    /// That account's id; also the message's group, so that one owner's storm does not starve the others.
+    /// That account's id. It is also the message's group in SQS, so that one owner's burst does not starve the others.
     pub owner_id: OwnerId,
     /// Name of the repository, without its owner.
     pub repository: String,
-    /// Login of the organisation; absent for personal accounts.
+    /// Login of the organization; absent for personal accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// Whether anybody may see the repository, and so fork it. Messages of old do not say.
+    /// Whether anyone may see the repository, and so fork it.
     #[serde(default, rename = "public", skip_serializing_if = "std::ops::Not::not")]
     pub is_public: bool,
-    /// Whether the run's code comes from another repository, once that has been asked for.
+    /// Whether the run's code comes from another repository; absent until GitHub has been asked.
     #[serde(default, rename = "fork", skip_serializing_if = "Option::is_none")]
     pub is_from_fork: Option<bool>,
-    /// The App's installation that sent the delivery; absent for organisation and repository hooks.
+    /// The App's installation that sent the delivery; absent for organization and repository hooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<InstallationId>,
-    /// Exactly the job's labels: its runner will carry these and no others.
+    /// Exactly the job's labels: its runner carries these and no others.
     pub labels: Vec<String>,
-    /// Name of the runner class that fits.
+    /// Name of the runner class that the job fits.
     pub class: String,
     /// When GitHub created the job.
     #[serde(with = "time::serde::rfc3339")]
@@ -103,83 +94,15 @@ pub struct JobMessage {
     /// The job's page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html_url: Option<String>,
-    /// `X-GitHub-Delivery` of the delivery that told us.
+    /// `X-GitHub-Delivery` of the delivery that announced the job.
     pub delivery_id: String,
-    /// Which launch for this job.
-    pub attempt: Attempt,
-    /// When we first heard of it; a job waits 24 h on GitHub, counted from about here.
+    /// When jitgate first heard of the job. GitHub's limit of 24 hours counts from about here.
     #[serde(with = "time::serde::timestamp")]
     pub queued_at: OffsetDateTime,
-    /// Birth time of the runner's name. Every repeat of this message derives the same name from it.
-    #[serde(with = "time::serde::timestamp")]
-    pub born_at: OffsetDateTime,
-    /// How often the job was sent back to wait.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub deferrals: u32,
-    /// How often in a row it had to wait for the same reason of ours or of AWS; sets the next delay.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub backoff: u32,
-    /// Not to be worked on earlier: SQS delays 15 minutes at most, GitHub's limits can take an hour.
-    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<OffsetDateTime>,
-    /// A registration may be left under this message's name by a launch whose outcome we never heard, so the name
-    /// must stay as it is until that is settled.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unsettled: bool,
-    /// How often in a row ECS did not show what the launch's task is.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub doubts: u32,
-    /// For a release: when the launch's runner was first seen online and idle. It is idle only if a later look agrees.
-    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
-    pub seen_idle_at: Option<OffsetDateTime>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// Why a message's body cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum UnreadableMessage {
-    /// Not JSON, or a field missing or of the wrong type.
-    #[error("not a job message: {0}")]
-    Malformed(#[from] serde_json::Error),
-    /// Written by a later version of jitgate.
-    #[error("job message of version {0}, expected {MESSAGE_VERSION}")]
-    Version(u8),
-}
-
-impl JobMessage {
-    /// Reads a message's body.
-    pub fn parse(body: &str) -> Result<Self, UnreadableMessage> {
-        let message: Self = serde_json::from_str(body)?;
-        if message.version == MESSAGE_VERSION { Ok(message) } else { Err(UnreadableMessage::Version(message.version)) }
-    }
-
-    /// The message's body.
-    pub fn to_body(&self) -> String {
-        serde_json::to_string(self).expect("a struct of strings and numbers always becomes JSON")
-    }
-
-    /// The message of a further launch for the same job, as if it had just come in.
-    #[must_use]
-    pub fn for_launch(self, attempt: Attempt, now: OffsetDateTime) -> Self {
-        Self {
-            purpose: Purpose::Launch,
-            attempt,
-            born_at: now,
-            deferrals: 0,
-            backoff: 0,
-            doubts: 0,
-            not_before: None,
-            unsettled: false,
-            seen_idle_at: None,
-            ..self
-        }
-    }
-
-    /// Where its code comes from, as far as is known.
+impl Job {
+    /// Where the job's code comes from, as far as is known.
     pub fn provenance(&self) -> Provenance {
         Provenance { is_public: self.is_public, is_from_fork: self.is_from_fork }
     }
@@ -190,79 +113,229 @@ impl JobMessage {
     }
 }
 
+/// How far a job has come. Only the worker moves it on, in the functions that decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The launch that the message is about.
+    pub attempt: Attempt,
+    /// Birth time of the runner's name. Every repeat of the message derives the same name from it.
+    #[serde(with = "time::serde::timestamp")]
+    pub born_at: OffsetDateTime,
+    /// How often the message has been deferred.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deferrals: u32,
+    /// How often in a row it has been deferred with a growing delay; sets the next delay.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backoff: u32,
+    /// Nothing happens before this moment. SQS delays a message by 15 minutes at most, GitHub's limits can take an hour.
+    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<OffsetDateTime>,
+    /// Ask GitHub whether the job still waits before launching: it has waited long enough to have ended meanwhile.
+    #[serde(default, rename = "ask", skip_serializing_if = "std::ops::Not::not")]
+    pub ask_first: bool,
+    /// An earlier try may have left a registration under this message's name, so the name stays until that is settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsettled: bool,
+    /// How often in a row ECS did not show the launch's task.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubts: u32,
+    /// For a release: when the runner was first seen online and idle. It counts as idle once a later observation agrees.
+    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
+    pub seen_idle_at: Option<OffsetDateTime>,
+}
+
+impl Progress {
+    /// The beginning of a launch.
+    pub fn new(attempt: Attempt, now: OffsetDateTime) -> Self {
+        Self {
+            attempt,
+            born_at: now,
+            deferrals: 0,
+            backoff: 0,
+            not_before: None,
+            ask_first: false,
+            unsettled: false,
+            doubts: 0,
+            seen_idle_at: None,
+        }
+    }
+}
+
+/// A job on its way through the queue, with everything that later steps need.
+///
+/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Nothing in it is cut: an overlong
+/// `html_url` is left out, and the webhook refuses a job whose labels are longer than
+/// [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS) together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    #[serde(rename = "v")]
+    version: u8,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Purpose::is_launch")]
+    pub purpose: Purpose,
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub progress: Progress,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Why a message's body cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableMessage {
+    /// Not JSON, or a field is missing or of the wrong type.
+    #[error("not a job message: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Written by a later version of jitgate.
+    #[error("job message of version {0}, expected {MESSAGE_VERSION}")]
+    Version(u8),
+}
+
+impl Message {
+    /// A message that nobody has worked on yet.
+    pub fn new(purpose: Purpose, job: Job, attempt: Attempt, now: OffsetDateTime) -> Self {
+        Self { version: MESSAGE_VERSION, purpose, job, progress: Progress::new(attempt, now) }
+    }
+
+    /// The message of a further launch for the same job.
+    #[must_use]
+    pub fn for_launch(self, attempt: Attempt, now: OffsetDateTime) -> Self {
+        Self::new(Purpose::Launch, self.job, attempt, now)
+    }
+
+    /// The same message with that progress.
+    #[must_use]
+    pub fn with(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// The same message, but GitHub is asked about the job before anything is launched.
+    #[must_use]
+    pub fn asking_first(mut self) -> Self {
+        self.progress.ask_first = true;
+        self
+    }
+
+    /// Reads a message's body.
+    pub fn parse(body: &str) -> Result<Self, UnreadableMessage> {
+        let message: Self = serde_json::from_str(body)?;
+        match message.version {
+            // Bodies of older releases say nothing but `backoff` when GitHub is to be asked first.
+            MESSAGE_VERSION if message.progress.backoff > 0 => Ok(message.asking_first()),
+            MESSAGE_VERSION => Ok(message),
+            other => Err(UnreadableMessage::Version(other)),
+        }
+    }
+
+    /// The message's body.
+    pub fn to_body(&self) -> String {
+        serde_json::to_string(self).expect("a struct of strings and numbers always becomes JSON")
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
-    /// A second launch, with all that a message may carry.
-    pub(crate) fn message() -> JobMessage {
-        let at = time::macros::datetime!(2026-11-01 11:00 UTC);
-        JobMessage {
-            version: MESSAGE_VERSION,
-            purpose: Purpose::Release,
-            job_id: JobId(4711),
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    /// A second launch, with every field set.
+    pub(crate) fn message() -> Message {
+        let at = datetime!(2026-11-01 11:00 UTC);
+        let job = Job {
+            id: JobId(4711),
             run_id: RunId(815),
             run_attempt: 3,
             owner: "octo-org".to_owned(),
             owner_id: OwnerId(1),
             repository: "octo-repo".to_owned(),
             organization: Some("octo-org".to_owned()),
+            is_public: true,
+            is_from_fork: Some(false),
             installation_id: Some(InstallationId(2)),
             labels: vec!["fargate".to_owned(), "ü\"\\".to_owned()],
             class: "default".to_owned(),
             created_at: at - time::Duration::milliseconds(1500),
             html_url: Some("https://github.com/octo-org/octo-repo/actions/runs/815/job/4711".to_owned()),
             delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
-            attempt: Attempt(2),
             queued_at: at,
+        };
+        let progress = Progress {
+            attempt: Attempt(2),
             born_at: at,
             deferrals: 4,
             backoff: 2,
             not_before: Some(at),
+            ask_first: true,
             unsettled: true,
             doubts: 1,
             seen_idle_at: Some(at),
-            is_public: true,
-            is_from_fork: Some(false),
-        }
+        };
+        Message { version: MESSAGE_VERSION, purpose: Purpose::Release, job, progress }
     }
 
     #[test]
     fn a_message_is_read_as_it_was_written() {
         let full = message();
-        assert_eq!(JobMessage::parse(&full.to_body()).unwrap(), full);
-        let least = JobMessage {
-            organization: None,
-            installation_id: None,
-            html_url: None,
-            ..full.for_launch(Attempt::FIRST, time::macros::datetime!(2026-11-01 12:00 UTC))
-        };
+        assert_eq!(Message::parse(&full.to_body()).unwrap(), full);
+        let mut least = full.for_launch(Attempt::FIRST, NOW);
+        (least.job.organization, least.job.installation_id, least.job.html_url) = (None, None, None);
         let body = least.to_body();
-        assert_eq!(JobMessage::parse(&body).unwrap(), least);
-        for left_out in ["purpose", "deferrals", "backoff", "not_before", "unsettled", "doubts", "seen_idle_at", "null"]
+        assert_eq!(Message::parse(&body).unwrap(), least);
+        for left_out in
+            ["purpose", "deferrals", "backoff", "not_before", "ask", "unsettled", "doubts", "seen_idle_at", "null"]
         {
             assert!(!body.contains(left_out), "{left_out} takes room in {body}");
         }
     }
 
+    /// As release 0.1 wrote them: on the queue, and on running tasks.
+    #[test]
+    fn a_body_that_an_earlier_release_wrote_is_still_read() {
+        let full = r#"{"v":1,"purpose":"release","job_id":4711,"run_id":815,"run_attempt":3,"owner":"octo-org",
+            "owner_id":1,"repository":"octo-repo","organization":"octo-org","public":true,"fork":false,
+            "installation_id":2,"labels":["fargate","ü\"\\"],"class":"default",
+            "created_at":"2026-11-01T10:59:58.5Z",
+            "html_url":"https://github.com/octo-org/octo-repo/actions/runs/815/job/4711",
+            "delivery_id":"72d3162e-cc78-11e3-81ab-4c9367dc0958","attempt":2,"queued_at":1793530800,
+            "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
+            "seen_idle_at":1793530800}"#;
+        assert_eq!(Message::parse(full).unwrap(), message());
+        let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
+            "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",
+            "delivery_id":"d","attempt":1,"queued_at":1793534400,"born_at":1793534400}"#;
+        let read = Message::parse(fresh).unwrap();
+        assert_eq!(
+            (read.purpose, read.job.id, read.progress),
+            (Purpose::Launch, JobId(29_679_449), Progress::new(Attempt::FIRST, NOW))
+        );
+        assert_eq!((read.job.organization, read.job.is_public, read.job.is_from_fork), (None, false, None));
+    }
+
     #[test]
     fn a_further_launch_begins_anew_and_keeps_what_the_job_is() {
-        let now = time::macros::datetime!(2026-11-01 12:00 UTC);
-        let again = message().for_launch(Attempt(3), now);
-        assert_eq!((again.attempt, again.born_at, again.purpose), (Attempt(3), now, Purpose::Launch));
-        assert_eq!((again.deferrals, again.backoff, again.doubts, again.unsettled), (0, 0, 0, false));
-        assert_eq!((again.not_before, again.seen_idle_at), (None, None));
-        assert_eq!((again.job_id, again.queued_at, again.labels), (JobId(4711), message().queued_at, message().labels));
+        let again = message().for_launch(Attempt(3), NOW);
+        assert_eq!((again.purpose, &again.job), (Purpose::Launch, &message().job));
+        assert_eq!(again.progress, Progress::new(Attempt(3), NOW));
         assert_eq!(Attempt(u16::MAX).next(), Attempt(u16::MAX));
     }
 
     #[test]
-    fn a_message_that_nobody_can_read_says_why() {
+    fn an_unreadable_message_says_why() {
         let later = message().to_body().replacen("\"v\":1", "\"v\":2", 1);
-        assert!(matches!(JobMessage::parse(&later), Err(UnreadableMessage::Version(2))));
+        assert!(matches!(Message::parse(&later), Err(UnreadableMessage::Version(2))));
         let without = message().to_body().replacen("\"job_id\"", "\"id\"", 1);
-        let error = JobMessage::parse(&without).expect_err("a field is missing");
+        let error = Message::parse(&without).expect_err("a field is missing");
         assert!(error.to_string().contains("missing field `job_id`"), "{error}");
-        assert!(matches!(JobMessage::parse("jobs"), Err(UnreadableMessage::Malformed(_))));
+        assert!(matches!(Message::parse("jobs"), Err(UnreadableMessage::Malformed(_))));
     }
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use time::OffsetDateTime;
 
-use crate::job::{Attempt, JobId, JobMessage};
+use crate::job::{Attempt, JobId, Message};
 
 /// Longest name of a runner, in characters. Source: GitHub's OpenAPI description of `generate-jitconfig`.
 pub const LONGEST_RUNNER_NAME: usize = 64;
@@ -61,15 +61,15 @@ pub struct RunnerName(String);
 impl RunnerName {
     /// The name for a message's runner. `spare` 0 is the ordinary one; higher ones stand in for names that are taken
     /// by a registration which may still be about to be used.
-    pub fn derive(prefix: &NamePrefix, message: &JobMessage, spare: u8) -> Self {
+    pub fn derive(prefix: &NamePrefix, message: &Message, spare: u8) -> Self {
+        let Message { job, progress, .. } = message;
         let spare = match spare {
             0 => String::new(),
             spare => char::from(b'a' + spare.min(MOST_SPARES)).to_string(),
         };
-        let tail =
-            format!("-{}-{}-{}{spare}", message.job_id, message.attempt, message.born_at.unix_timestamp().max(0));
+        let tail = format!("-{}-{}-{}{spare}", job.id, progress.attempt, progress.born_at.unix_timestamp().max(0));
         let room = LONGEST_RUNNER_NAME.saturating_sub(prefix.0.len() + 1 + tail.len());
-        let class: String = message.class.chars().take(room).collect();
+        let class: String = job.class.chars().take(room).collect();
         Self(format!("{}-{class}{tail}", prefix.0))
     }
 
@@ -120,6 +120,11 @@ impl LaunchToken {
     /// The token of one launch.
     pub fn derive(prefix: &NamePrefix, job_id: JobId, attempt: Attempt) -> Self {
         Self(format!("{}-{job_id}-{attempt}", prefix.0))
+    }
+
+    /// The token of a message's launch.
+    pub fn of(prefix: &NamePrefix, message: &Message) -> Self {
+        Self::derive(prefix, message.job.id, message.progress.attempt)
     }
 
     /// The token as ECS knows it.
@@ -173,12 +178,13 @@ mod tests {
         {
             for class in ["default", "a-1-2", "1", "n-23-4-56789-_8901234567"] {
                 let mut message = message();
-                (message.job_id, message.attempt, message.class) = (JobId(job), Attempt(attempt), class.to_owned());
+                (message.job.id, message.progress.attempt, message.job.class) =
+                    (JobId(job), Attempt(attempt), class.to_owned());
                 let name = RunnerName::derive(&prefix(text), &message, spare);
                 assert!(name.as_str().len() <= LONGEST_RUNNER_NAME, "{name}");
                 let origin = RunnerOrigin::parse(&prefix(text), name.as_str()).expect("one of ours");
-                assert_eq!((origin.job_id, origin.attempt), (message.job_id, message.attempt), "{name}");
-                assert_eq!(origin.born_at, message.born_at, "{name}");
+                assert_eq!((origin.job_id, origin.attempt), (message.job.id, message.progress.attempt), "{name}");
+                assert_eq!(origin.born_at, message.progress.born_at, "{name}");
             }
         }
     }

@@ -8,7 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 
 use crate::aws::words_of;
-use crate::job::JobMessage;
+use crate::job::Message;
 
 /// Longest delay of one message. Source: SQS's `SendMessage` reference.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
@@ -46,13 +46,13 @@ impl JobQueue {
 
     /// Puts a job on the queue, to be seen after a delay of [`LONGEST_DELAY`] at most. The owner's id is the message's
     /// group: on a standard queue that makes it a fair one, in which one owner's storm does not starve the others.
-    pub async fn send(&self, message: &JobMessage, delay: Duration) -> Result<(), QueueError> {
+    pub async fn send(&self, message: &Message, delay: Duration) -> Result<(), QueueError> {
         let seconds = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or(0);
         self.client
             .send_message()
             .queue_url(&self.url)
             .message_body(message.to_body())
-            .message_group_id(message.owner_id.to_string())
+            .message_group_id(message.job.owner_id.to_string())
             .set_delay_seconds((seconds > 0).then_some(seconds))
             .send()
             .await

@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::ecs::{Launch, Tasks};
 use jitgate::github::JitConfig;
-use jitgate::job::{Attempt, JobId, JobMessage};
+use jitgate::job::{Attempt, JobId, Message};
 use jitgate::names::{LaunchToken, NamePrefix, RunnerName};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
@@ -56,7 +56,7 @@ async fn start_task(tasks: &Tasks, world: &World, job: JobId) {
         "html_url": format!("https://github.com/octo-org/octo-repo/actions/runs/{run_id}/job/{job}"),
         "attempt": 1, "queued_at": born_at, "born_at": born_at,
     });
-    let message = JobMessage::parse(&message.to_string()).expect("a message as the webhook makes it");
+    let message = Message::parse(&message.to_string()).expect("a message as the webhook makes it");
     let runner_name = RunnerName::derive(&prefix, &message, 0);
     let id = world.github.orphan(&Scope::org(ORGANIZATION), runner_name.as_str(), &["fargate"], true);
     world.github.connect(id).expect("registered above");
@@ -64,7 +64,7 @@ async fn start_task(tasks: &Tasks, world: &World, job: JobId) {
     let classes = RunnerClasses::parse(&runner_classes().to_string()).expect("the world's own classes");
     let jit = JitConfig { runner_id: id, encoded: world.github.config_of(id).expect("registered above").into() };
     let token = LaunchToken::derive(&prefix, job, Attempt::FIRST);
-    let fit = classes.fit(&Asked::from(&message)).expect("labels of the world's own class");
+    let fit = classes.fit(&Asked::from(&message.job)).expect("labels of the world's own class");
     let launch = Launch {
         message: &message,
         placement: classes.placements(&fit)[0],

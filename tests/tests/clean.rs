@@ -119,6 +119,14 @@ async fn all_organizations_are_looked_at_and_one_that_fails_does_not_stop_the_ot
         }
         let outcome = world.clean().await;
         let left = orphans.iter().filter(|runner| is_there(&world, **runner)).count();
+        if matches!(fail, "token not to be had" | "down" | "behind a broken proxy" | "silent") {
+            assert_eq!(
+                (left, outcome.is_ok()),
+                (0, true),
+                "{fail}: it passes within a second, and the pass is complete"
+            );
+            continue;
+        }
         assert_eq!(left, 1, "{fail}: the other three are looked at");
         match (fail, outcome) {
             // A suspended installation is not ours to clean; everything else that fails shows.
@@ -140,7 +148,9 @@ async fn without_the_list_of_accounts_the_pass_fails_and_deletes_nothing() {
         let world = World::new().await;
         let orphan = orphan(&world, &Scope::org(ORGANIZATION), 1);
         world.clock.advance(GRACE * 2);
-        world.api.faults.script("list-installations", fault);
+        for _ in 0..3 {
+            world.api.faults.script("list-installations", fault.clone());
+        }
         assert!(matches!(world.clean().await, Err(CleanError::Incomplete(_))));
         assert!(is_there(&world, orphan));
     }
@@ -235,7 +245,7 @@ async fn a_refused_deletion_is_right_a_late_one_fine_and_a_failed_one_shows_afte
     for (answer, fails) in [
         (github::answers::still_running("jit"), false),
         (github::answers::not_found(), false),
-        (github::answers::server_error(), true),
+        (github::answers::forbidden(), true),
     ] {
         // Without pacing: a clock that stands still earns no points for a deletion.
         let world = World::with(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jitgate::job::{JobId, JobMessage};
+use jitgate::job::{JobId, Message};
 use jitgate_tests::aws::sqs::mapping::EventSource;
 use jitgate_tests::chaos::gateway::Gateway;
 use jitgate_tests::chaos::tripwire::Tripwire;
@@ -29,8 +29,8 @@ async fn defer(world: &World, source: &EventSource) -> u32 {
         tripwire.set_trace(&batch.trace());
         let record = &batch.event()["Records"][0];
         assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1", "no receive is counted against it");
-        let message = JobMessage::parse(record["body"].as_str().expect("a body")).expect("a message of ours");
-        deferrals = message.deferrals;
+        let message = Message::parse(record["body"].as_str().expect("a body")).expect("a message of ours");
+        deferrals = message.progress.deferrals;
         let answer = invoke(&worker, batch.event().clone()).await;
         assert!(source.settle(&batch, &answer).returned.is_empty());
     }

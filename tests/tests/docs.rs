@@ -7,14 +7,15 @@ use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
+use jitgate::job::{Attempt, Progress};
 use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
 use jitgate_tests::tls::PrivateAuthority;
 use jitgate_tests::world::START;
 use time::{Duration, OffsetDateTime};
 use worker::verdict::{
-    FIRST_DELAY, LONGEST_DELAY, LONGEST_ROOM_DELAY, LaunchError, MENDING_DELAY, SETTLING_DELAY, SHORTEST_ROOM_DELAY,
-    Verdict, decide,
+    Aftermath, FIRST_DELAY, Judgement, LONGEST_GROWING_DELAY, LONGEST_LIMIT_DELAY, LaunchError, MENDING_DELAY,
+    SETTLING_DELAY, SHORTEST_LIMIT_DELAY, Verdict, judge,
 };
 
 fn file(path: &str) -> String {
@@ -63,7 +64,6 @@ macro_rules! paths {
 }
 
 paths! {
-    LaunchError::GitHub(GitHubError::NameTaken) => "GitHubError::NameTaken",
     LaunchError::GitHub(GitHubError::NotFound { .. }) => "GitHubError::NotFound",
     LaunchError::GitHub(GitHubError::RateLimited { .. }) => "GitHubError::RateLimited",
     LaunchError::GitHub(GitHubError::Paced { .. }) => "GitHubError::Paced",
@@ -75,7 +75,6 @@ paths! {
     LaunchError::GitHub(GitHubError::Secret(SecretError::Unreadable { .. })) => "SecretError::Unreadable",
     LaunchError::GitHub(GitHubError::Secret(SecretError::OutOfReach { .. })) => "SecretError::OutOfReach",
     LaunchError::GitHub(GitHubError::Secret(SecretError::Unusable { .. })) => "SecretError::Unusable",
-    LaunchError::Run(RunError::AlreadyStarted { .. }) => "RunError::AlreadyStarted",
     LaunchError::Run(RunError::TooLarge { .. }) => "RunError::TooLarge",
     LaunchError::Run(RunError::NoCapacity { .. }) => "RunError::NoCapacity",
     LaunchError::Run(RunError::Throttled { .. }) => "RunError::Throttled",
@@ -90,14 +89,13 @@ paths! {
     LaunchError::Unsure { .. } => "LaunchError::Unsure",
     LaunchError::RunNotShown => "LaunchError::RunNotShown",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
-    LaunchError::OverLimit { .. } => "LaunchError::OverLimit",
+    LaunchError::LimitReached { .. } => "LaunchError::LimitReached",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
     let words = || "words".to_owned();
     let secret = |error: SecretError| LaunchError::GitHub(error.into());
     vec![
-        GitHubError::NameTaken.into(),
         GitHubError::NotFound { message: words() }.into(),
         GitHubError::RateLimited { until }.into(),
         GitHubError::Paced { until }.into(),
@@ -109,7 +107,6 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         secret(SecretError::Unreadable { id: words(), cause: words() }),
         secret(SecretError::OutOfReach { id: words(), cause: words() }),
         secret(SecretError::Unusable { id: words(), problem: words() }),
-        RunError::AlreadyStarted { arns: Vec::new() }.into(),
         RunError::TooLarge { characters: 9000 }.into(),
         RunError::NoCapacity { reason: words() }.into(),
         RunError::Throttled { reason: words() }.into(),
@@ -124,9 +121,9 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         LaunchError::Unsure { task: words() },
         LaunchError::RunNotShown,
         LaunchError::NamesTaken,
-        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::ZERO },
-        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::minutes(10) },
-        LaunchError::OverLimit { of: words(), limit: 3, waited: Duration::hours(20) },
+        LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::ZERO },
+        LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::minutes(10) },
+        LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::hours(20) },
     ]
 }
 
@@ -184,8 +181,8 @@ fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
 
 #[test]
 fn the_table_of_verdicts_is_what_is_decided() {
-    let architecture = file("docs/ARCHITECTURE.md");
-    let rows = rows(between(&architecture, "<!-- verdicts -->", "<!-- /verdicts -->"));
+    let module = file("functions/worker/src/verdict.rs").replace("//! ", "");
+    let rows = rows(between(&module, "The verdicts, which a test", "| delay | how long |"));
     let until = START + Duration::minutes(20);
     let errors = one_of_each(until);
     let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
@@ -204,34 +201,36 @@ fn assert_row(row: &[String], error: &LaunchError, until: OffsetDateTime) {
     let (verdict, delay) = (row[1].as_str(), row[2].as_str());
     assert_eq!(verdict.starts_with("retried"), is_passing, "{}", path(error));
     for (backoff, chance) in [(0, 0.0), (0, 0.999), (3, 0.0), (3, 0.5), (30, 0.999)] {
-        match decide(error, backoff, START, chance) {
-            Verdict::GiveUp => assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error)),
-            Verdict::Defer { until: moment, grows } => {
-                assert!(verdict.ends_with("deferred"), "{}", path(error));
-                assert_eq!(grows, matches!(delay, "growing" | "settling"), "{}", path(error));
-                let waits = moment - START;
-                let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_DELAY);
-                let spread = [Duration::seconds(3), Duration::seconds(5)];
-                let (least, most) = match delay {
-                    "exactly" => (until - START, until - START),
-                    "until" => (until - START + spread[0], until - START + spread[1]),
-                    "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
-                    "settling" => (SETTLING_DELAY, SETTLING_DELAY),
-                    "growing" => (grown * 3 / 4, grown * 5 / 4),
-                    "room" => {
-                        let LaunchError::OverLimit { waited, .. } = error else { panic!("{}", path(error)) };
-                        let usual = match waited.whole_minutes() {
-                            0 => LONGEST_ROOM_DELAY,
-                            10 => Duration::seconds(45),
-                            _ => SHORTEST_ROOM_DELAY,
-                        };
-                        (usual * 3 / 4, usual * 5 / 4)
-                    }
-                    other => panic!("{}: what is {other:?}?", path(error)),
+        let progress = Progress { backoff, ..Progress::new(Attempt::FIRST, START) };
+        let settled = Aftermath { unsettled: false, asked: false };
+        let Judgement { verdict: judged, next, .. } = judge(error, &progress, settled, START, chance);
+        let Verdict::Defer { until: moment } = judged else {
+            assert_eq!((verdict, delay), ("given up", "none"), "{}", path(error));
+            continue;
+        };
+        assert!(verdict.ends_with("deferred"), "{}", path(error));
+        assert_eq!(next.backoff > backoff, matches!(delay, "growing" | "settling"), "{}", path(error));
+        let waits = moment - START;
+        let grown = (FIRST_DELAY * 2_i32.pow(backoff.min(10))).min(LONGEST_GROWING_DELAY);
+        let spread = [Duration::seconds(3), Duration::seconds(5)];
+        let (least, most) = match delay {
+            "exactly" => (until - START, until - START),
+            "until" => (until - START + spread[0], until - START + spread[1]),
+            "mending" => (MENDING_DELAY + spread[0], MENDING_DELAY + spread[1]),
+            "settling" => (SETTLING_DELAY, SETTLING_DELAY),
+            "growing" => (grown * 3 / 4, grown * 5 / 4),
+            "limit" => {
+                let LaunchError::LimitReached { waited, .. } = error else { panic!("{}", path(error)) };
+                let usual = match waited.whole_minutes() {
+                    0 => LONGEST_LIMIT_DELAY,
+                    10 => Duration::seconds(45),
+                    _ => SHORTEST_LIMIT_DELAY,
                 };
-                assert_within(error, waits, least, most);
+                (usual * 3 / 4, usual * 5 / 4)
             }
-        }
+            other => panic!("{}: what is {other:?}?", path(error)),
+        };
+        assert_within(error, waits, least, most);
     }
 }
 

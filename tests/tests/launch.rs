@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jitgate::clock::Clock;
 use jitgate::ecs::{JIT_CONFIG_VARIABLE, JOB_VARIABLE, LONGEST_OVERRIDES};
-use jitgate::job::{JobId, JobMessage};
+use jitgate::job::{JobId, Message};
 use jitgate_tests::aws::{answers, ecs};
 use jitgate_tests::github::{self, INSTALLATION, JobSpec, JobStatus, ORGANIZATION, Scope};
 use jitgate_tests::wire::Fault;
@@ -50,7 +50,7 @@ async fn the_task_is_what_the_class_says_and_leads_back_to_its_job() {
     assert_eq!(task.started_by.as_deref(), Some("jit-4711-1"));
     let environment = task.environment();
     assert_eq!(world.github.recognise(&environment[JIT_CONFIG_VARIABLE]), Some(runner.id));
-    assert_eq!(JobMessage::parse(&environment[JOB_VARIABLE]).unwrap().job_id, job);
+    assert_eq!(Message::parse(&environment[JOB_VARIABLE]).unwrap().job.id, job);
     let call = world.aws.calls().all().into_iter().find(|call| call.operation == "RunTask").expect("it was called");
     let mut request: Value = serde_json::from_str(&call.body).expect("JSON");
     for variable in request["overrides"]["containerOverrides"][0]["environment"].as_array_mut().expect("a list") {
@@ -773,14 +773,14 @@ async fn a_delivery_that_comes_late_after_the_job_was_cancelled_starts_nothing()
 async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_again() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    let mut message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
     world.work().await;
     // A repeat took the next name, and lost sight of what became of it.
     let name = format!("{}b", world.github.runners()[0].name);
     world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
     world.pass(Duration::from_mins(5));
     assert_eq!(world.github.runners().len(), 1, "the job is done, and its own name free");
-    message.unsettled = true;
+    message.progress.unsettled = true;
     world.aws.sqs.put(JOB_QUEUE, &message.to_body());
     world.work_until_quiet().await;
     world.assert_done(&[job]);
@@ -790,11 +790,11 @@ async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_
 async fn a_launch_under_a_name_that_is_free_again_takes_back_what_an_earlier_try_left_under_the_next() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    let mut message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
     // A repeat of the message had the first name, and took it back when there was no capacity.
-    let second = format!("jit-default-{job}-1-{}b", message.born_at.unix_timestamp());
+    let second = format!("jit-default-{job}-1-{}b", message.progress.born_at.unix_timestamp());
     world.github.orphan(&Scope::org(ORGANIZATION), &second, &["fargate"], false);
-    message.unsettled = true;
+    message.progress.unsettled = true;
     world.aws.sqs.purge(JOB_QUEUE);
     world.aws.sqs.put(JOB_QUEUE, &message.to_body());
     world.work_until_quiet().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use jitgate::job::{JobId, JobMessage};
+use jitgate::job::{JobId, Message};
 use jitgate_tests::aws::ecs::Pace;
 use jitgate_tests::aws::{answers, sqs::mapping::EventSource};
 use jitgate_tests::github::{JobSpec, JobStatus};
@@ -75,9 +75,9 @@ async fn a_job_over_the_limit_costs_github_no_call_and_none_of_its_tries() {
     for round in 1..=20_u32 {
         world.work().await;
         let [waiting] = &world.aws.sqs.messages(JOB_QUEUE)[..] else { panic!("one message") };
-        let message = JobMessage::parse(&waiting.body).expect("a message of ours");
-        assert_eq!((message.deferrals, message.backoff), (round, 1), "its delay never grows");
-        let delay = message.not_before.expect("it waits") - world.clock.now();
+        let message = Message::parse(&waiting.body).expect("a message of ours");
+        assert_eq!((message.progress.deferrals, message.progress.backoff), (round, 0), "its delay never grows");
+        let delay = message.progress.not_before.expect("it waits") - world.clock.now();
         assert!((11..=75).contains(&delay.whole_seconds()), "{delay}");
         world.clock.advance_to(world.aws.sqs.next_visible_at(JOB_QUEUE).expect("a message"));
     }

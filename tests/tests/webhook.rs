@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use jitgate::aws::Patience;
 use jitgate::config::WebhookConfig;
-use jitgate::job::JobMessage;
+use jitgate::job::Message;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::GitHub;
 use jitgate_tests::lambda::http_event::Front;
@@ -208,10 +208,10 @@ async fn what_is_only_sometimes_there_may_be_missing() {
     let event = queued().without("/organization").without("/installation").without("/workflow_job/html_url");
     let event = event.without("/workflow_job/run_attempt").without("/workflow_job/created_at");
     assert_eq!(world.deliver(&event).await.status_code, 202);
-    let message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
-    assert_eq!(message.installation_id, None);
-    assert_eq!(message.html_url, None);
-    assert_eq!((message.run_attempt, message.created_at), (1, START));
+    let message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    assert_eq!(message.job.installation_id, None);
+    assert_eq!(message.job.html_url, None);
+    assert_eq!((message.job.run_attempt, message.job.created_at), (1, START));
 }
 
 #[tokio::test]
@@ -225,11 +225,11 @@ async fn the_message_stays_small_whatever_the_names() {
         .with("/workflow_job/name", json!("n".repeat(5000)));
     assert_eq!(world.deliver(&event).await.status_code, 202);
     let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
-    assert!(JobMessage::parse(&body).unwrap().html_url.is_some());
+    assert!(Message::parse(&body).unwrap().job.html_url.is_some());
     assert!(body.len() <= 1040, "{} bytes", body.len());
     let event = event.with("/workflow_job/html_url", json!(format!("https://github.com/{}", "x".repeat(174))));
     assert_eq!(world.deliver(&event).await.status_code, 202);
-    assert_eq!(JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[1].body).unwrap().html_url, None);
+    assert_eq!(Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[1].body).unwrap().job.html_url, None);
     let response = world.deliver(&event.labels([long_label('a'), long_label('b'), "fargate".to_owned()])).await;
     assert_eq!(status(&response), (200, "ignored".to_owned()));
     assert!(reason(&response).contains("300 characters"), "{}", response.body);
@@ -366,8 +366,8 @@ async fn a_forged_flood_does_not_become_a_flood_of_calls() {
 async fn the_birth_time_is_when_the_delivery_came() {
     let world = World::new().await;
     world.deliver(&queued()).await;
-    let message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
-    assert_eq!((message.born_at, message.queued_at), (START, START));
+    let message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+    assert_eq!((message.progress.born_at, message.job.queued_at), (START, START));
 }
 
 proptest! {

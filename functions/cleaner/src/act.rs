@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Account, Deletion, GitHubError, JobState, Place};
-use jitgate::job::{Purpose, RunnerId};
+use jitgate::job::{Message, Purpose, RunnerId};
 
 use crate::clean::{Cleaner, Pass};
 use crate::plan::{Action, Seen, Useless};
@@ -63,7 +63,7 @@ impl Cleaner {
     async fn delete_in_turn(&self, pass: Pass, place: &Place, id: RunnerId) -> Result<Option<Deletion>, GitHubError> {
         let mut has_waited = false;
         loop {
-            match self.github.delete_runner_in_turn(&place.account, &place.scope, id, has_waited).await {
+            match self.github.at(place).delete_in_turn(id, has_waited).await {
                 Err(GitHubError::Paced { until }) => {
                     let before = self.clock.now();
                     if pass.is_over(until) {
@@ -94,7 +94,7 @@ impl Cleaner {
     ) -> Done {
         let reason = because.words();
         let outcome = async {
-            let runner = self.github.runner(&place.account, &place.scope, id).await?;
+            let runner = self.github.at(place).runner(id).await?;
             if !because.holds(runner.as_ref()) || self.has_its_own_job(seen, id, task).await? {
                 return Ok(Some(Deletion::Busy));
             }
@@ -117,7 +117,7 @@ impl Cleaner {
     /// A list that is read page by page while registrations go may skip one, so it is asked for by itself.
     async fn stop_unregistered(&self, seen: Seen<'_>, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
         let outcome = async {
-            let is_there = self.github.runner(&place.account, &place.scope, id).await?.is_some();
+            let is_there = self.github.at(place).runner(id).await?.is_some();
             Ok::<_, GitHubError>(is_there || self.has_its_own_job(seen, id, task).await?)
         };
         match outcome.await {
@@ -136,8 +136,9 @@ impl Cleaner {
         let task: Option<&TaskView> = seen.live.iter().find(|task| task.arn == *arn);
         let message = task.and_then(|task| task.message.as_ref());
         let Some(message) = message.filter(|message| message.purpose == Purpose::Launch) else { return Ok(false) };
-        let (owner, repository) = (&message.owner, &message.repository);
-        let job = self.github.job(&Account::from(message), owner, repository, message.job_id).await?;
+        let Message { job, .. } = message;
+        let account = Account::from(job);
+        let job = self.github.in_repository(&account, &job.owner, &job.repository).job(job.id).await?;
         Ok(job.is_some_and(|job| job.state == JobState::InProgress && job.runner_id == Some(id)))
     }
 
@@ -157,9 +158,9 @@ impl Cleaner {
     /// The registration of a task that has stopped, unless its runner was ever there: that one GitHub deletes itself,
     /// or the schedule does.
     pub(crate) async fn delete_unused(&self, place: &Place, id: RunnerId) -> Done {
-        let outcome = match self.github.runner(&place.account, &place.scope, id).await {
+        let outcome = match self.github.at(place).runner(id).await {
             Ok(Some(runner)) if runner.never_connected() && !self.config.dry_run => {
-                self.github.delete_runner(&place.account, &place.scope, id).await
+                self.github.at(place).delete(id).await
             }
             Ok(_) => return Done::Nothing,
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate::ecs::{EcsError, TaskArn, TaskView, Tasks};
-use jitgate::github::{Account, GitHub, Place};
+use jitgate::github::GitHub;
 use jitgate::metrics::{Metrics, Unit};
 use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
@@ -103,7 +103,7 @@ impl Cleaner {
     pub fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
         let secret = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
         Self {
-            github: GitHub::new(config.github.clone(), secret, clock.clone()),
+            github: GitHub::new(&config.github, secret, clock.clone()),
             tasks: Tasks::new(sdk, config.cluster.clone()),
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),
             config,
@@ -219,7 +219,7 @@ impl Cleaner {
     /// Asks the worker for the runners that are missing from those that classes keep ready.
     async fn keep_warm(&self, pass: Pass, seen: Seen<'_>, tally: &mut Tally) {
         for message in plan_warm(self.clock.now(), self.settings(), seen) {
-            let (class, owner) = (&message.class, &message.owner);
+            let (class, owner) = (&message.job.class, &message.job.owner);
             if self.config.dry_run {
                 tracing::info!(class, owner, "a warm runner would be launched");
             } else if pass.is_over(self.clock.now()) {
@@ -231,8 +231,8 @@ impl Cleaner {
                 tracing::info!(
                     class,
                     owner,
-                    slot = message.job_id.0,
-                    attempt = message.attempt.0,
+                    slot = message.job.id.0,
+                    attempt = message.progress.attempt.0,
                     "warm runner asked for"
                 );
             }
@@ -248,11 +248,11 @@ impl Cleaner {
         let Some(task) = task.filter(|task| task.is_over && !ended_by_itself(task)) else { return Ok(()) };
         let Some(question) = question_of(now, self.settings(), &task, Cause::FailedStart) else { return Ok(()) };
         let mut tally = Tally::default();
-        let place = Place { account: Account::from(&question.message), scope: self.github.scope_of(&question.message) };
+        let place = self.github.place_of(&question.message.job);
         if let Some(id) = task.runner_id {
             tally.add([self.delete_unused(&place, id).await]);
         }
-        let delay = Duration::try_from(backoff(question.message.attempt)).unwrap_or_default();
+        let delay = Duration::try_from(backoff(question.message.progress.attempt)).unwrap_or_default();
         tally.add([self.repair(pass, question, delay).await]);
         self.close(&tally, 0);
         if tally.failed > 0 { Err(CleanError::Incomplete(tally.failed)) } else { Ok(()) }

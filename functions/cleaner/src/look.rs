@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, stream};
 use jitgate::ecs::{EcsError, TaskView};
 use jitgate::github::{Account, GitHubError, Place, Runner};
-use jitgate::job::{JobMessage, Purpose};
+use jitgate::job::{Message, Purpose};
 use jitgate::names::RunnerOrigin;
 use time::OffsetDateTime;
 
@@ -29,7 +29,7 @@ impl Cleaner {
         &self,
         pass: Pass,
         tally: &mut Tally,
-    ) -> Result<(Looked, Vec<JobMessage>), EcsError> {
+    ) -> Result<(Looked, Vec<Message>), EcsError> {
         let mut accounts = self.github.accounts().await.unwrap_or_else(|error| {
             tally.failed += 1;
             tracing::error!(error = %error, "accounts not listed");
@@ -69,12 +69,10 @@ impl Cleaner {
     }
 
     /// A token has no list of its repositories: those are known in which tasks run.
-    fn places_of_tasks(&self, listed: &[SeenPlace], recent: &[JobMessage]) -> Vec<Place> {
+    fn places_of_tasks(&self, listed: &[SeenPlace], recent: &[Message]) -> Vec<Place> {
         let mut known: HashSet<String> =
             listed.iter().map(|seen| seen.place.scope.to_string().to_lowercase()).collect();
-        let places = recent
-            .iter()
-            .map(|message| Place { account: Account::from(message), scope: self.github.scope_of(message) });
+        let places = recent.iter().map(|message| self.github.place_of(&message.job));
         places.filter(|place| known.insert(place.scope.to_string().to_lowercase())).collect()
     }
 
@@ -86,7 +84,7 @@ impl Cleaner {
             if pass.is_over(self.clock.now()) {
                 return (place, None);
             }
-            let runners = self.github.runners(&place.account, &place.scope, is_ours).await;
+            let runners = self.github.at(&place).runners(is_ours).await;
             (place, Some(runners))
         });
         let mut seen = Vec::new();
@@ -108,8 +106,8 @@ impl Cleaner {
     }
 }
 
-fn repositories<'a>(tasks: impl Iterator<Item = &'a TaskView>) -> Vec<JobMessage> {
+fn repositories<'a>(tasks: impl Iterator<Item = &'a TaskView>) -> Vec<Message> {
     let mut known = HashSet::new();
     let messages = tasks.filter_map(|task| task.message.as_ref()).filter(|message| message.purpose == Purpose::Launch);
-    messages.filter(|message| known.insert(message.full_name().to_lowercase())).cloned().collect()
+    messages.filter(|message| known.insert(message.job.full_name().to_lowercase())).cloned().collect()
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use jitgate::classes::RunnerClasses;
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Place, Runner, Scope};
-use jitgate::job::{JobId, JobMessage, RunnerId};
+use jitgate::job::{JobId, Message, RunnerId};
 use jitgate::names::NamePrefix;
 use time::OffsetDateTime;
 
@@ -81,7 +81,7 @@ pub struct Working {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// The message with which a delivery would have told us of it.
-    pub message: JobMessage,
+    pub message: Message,
 }
 
 /// One thing to be done.
@@ -198,10 +198,10 @@ impl Places {
 
     /// The index of the place where a task's runner is registered; `None` if it is not known or could not be listed.
     fn find(&self, task: &TaskView) -> Option<usize> {
-        let of_message = task.message.as_ref().map(JobMessage::full_name);
+        let of_message = task.message.as_ref().map(|message| message.job.full_name());
         let repository = task.repository.clone().or(of_message)?.to_lowercase();
         let owner = repository.split_once('/')?.0;
-        let of_organization = task.message.as_ref().is_some_and(|message| message.organization.is_some());
+        let of_organization = task.message.as_ref().is_some_and(|message| message.job.organization.is_some());
         let enterprise = self.enterprise.filter(|_| of_organization);
         self.by_key.get(owner).or_else(|| self.by_key.get(&repository)).copied().or(enterprise)
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
-use jitgate::job::{Attempt, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, Purpose};
+use jitgate::job::{Attempt, LONGEST_HTML_URL, Message, Purpose};
 use jitgate::names::RunnerOrigin;
 
 use crate::clean::{Cleaner, ListedJobs, Pass};
@@ -36,12 +36,7 @@ impl Points {
 
 impl Cleaner {
     /// The jobs of the repositories of recent tasks and of those that are configured; and how many looks failed.
-    pub(crate) async fn reconcile(
-        &self,
-        pass: Pass,
-        accounts: &[Account],
-        recent: &[JobMessage],
-    ) -> (ListedJobs, usize) {
+    pub(crate) async fn reconcile(&self, pass: Pass, accounts: &[Account], recent: &[Message]) -> (ListedJobs, usize) {
         let (mut repositories, mut failed) = self.repositories(accounts, recent).await;
         self.rotate(&mut repositories);
         let mut jobs = ListedJobs::default();
@@ -73,15 +68,15 @@ impl Cleaner {
         (jobs, failed)
     }
 
-    async fn repositories(&self, accounts: &[Account], recent: &[JobMessage]) -> (Vec<Repository>, usize) {
+    async fn repositories(&self, accounts: &[Account], recent: &[Message]) -> (Vec<Repository>, usize) {
         let mut failed = 0;
         let mut known = HashSet::new();
         let mut repositories: Vec<_> = recent
             .iter()
             .map(|message| Repository {
-                account: Account::from(message),
-                owner: message.owner.clone(),
-                name: message.repository.clone(),
+                account: Account::from(&message.job),
+                owner: message.job.owner.clone(),
+                name: message.job.repository.clone(),
             })
             .collect();
         for account in accounts {
@@ -119,35 +114,19 @@ impl Cleaner {
         points: &mut Points,
         jobs: &mut ListedJobs,
     ) -> Result<(), GitHubError> {
-        let name = (repository.owner.as_str(), repository.name.as_str());
+        let Repository { account, owner, name } = repository;
+        let client = self.github.in_repository(account, owner, name);
         let mut runs = Vec::new();
         for state in [RunState::Queued, RunState::InProgress] {
-            for number in 1.. {
-                if !points.spend() {
-                    break;
-                }
-                let page = self.github.runs(&repository.account, name, state, number).await?;
-                runs.extend(page.items);
-                if !page.is_full {
-                    break;
-                }
-            }
+            runs.extend(client.runs(state, &mut || points.spend()).await?);
         }
         let now = self.clock.now();
         runs.retain(|run| now - run.created_at >= WORTH_LISTING);
         self.rotate(&mut runs);
         for run in runs {
-            for number in 1.. {
-                if pass.is_over(self.clock.now()) || !points.spend() {
-                    return Ok(());
-                }
-                let page = self.github.jobs_of_run(&repository.account, name, run.id, number).await?;
-                for job in page.items {
-                    self.sort(&repository.account, &run, job, jobs);
-                }
-                if !page.is_full {
-                    break;
-                }
+            let mut may_read = || !pass.is_over(self.clock.now()) && points.spend();
+            for job in client.jobs_of_run(run.id, &mut may_read).await? {
+                self.sort(account, &run, job, jobs);
             }
         }
         Ok(())
@@ -173,7 +152,7 @@ impl Cleaner {
 
     /// As the webhook would have made it; `None` for a job that fits none of our classes, or that its class does not
     /// take: it would only be refused again.
-    fn message_of(&self, account: &Account, run: &Run, job: Job) -> Option<JobMessage> {
+    fn message_of(&self, account: &Account, run: &Run, job: Job) -> Option<Message> {
         let now = self.clock.now();
         let owner = &run.repository.owner;
         let asked = Asked { owner: &owner.login, repository: &run.repository.name, labels: &job.labels };
@@ -182,10 +161,8 @@ impl Cleaner {
         provenance.check(class).ok()?;
         let class = class.name.clone();
         let created_at = job.created_at.unwrap_or(run.created_at);
-        Some(JobMessage {
-            version: MESSAGE_VERSION,
-            purpose: Purpose::Launch,
-            job_id: job.id,
+        let job = jitgate::job::Job {
+            id: job.id,
             run_id: job.run_id,
             run_attempt: job.run_attempt,
             owner: owner.login.clone(),
@@ -200,15 +177,8 @@ impl Cleaner {
             created_at,
             html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
             delivery_id: NO_DELIVERY.to_owned(),
-            attempt: Attempt::FIRST,
             queued_at: created_at,
-            born_at: now,
-            deferrals: 0,
-            backoff: 0,
-            not_before: None,
-            unsettled: false,
-            doubts: 0,
-            seen_idle_at: None,
-        })
+        };
+        Some(Message::new(Purpose::Launch, job, Attempt::FIRST, now))
     }
 }

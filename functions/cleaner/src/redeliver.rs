@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt, stream};
 use jitgate::github::{Account, Attempts, GitHubError, Hook, Log, Place};
-use jitgate::job::JobMessage;
+use jitgate::job::Message;
 
 use crate::clean::{AT_ONCE, Cleaner, Pass, Steps};
 use crate::plan::{LOOK_BACK, candidates, plan_redeliveries};
@@ -19,7 +19,7 @@ const MOST_REDELIVERIES: usize = 100;
 impl Cleaner {
     /// An App sees its own hook. A token sees the hooks of organisations and repositories, of which those are ours that
     /// deliver to our URL.
-    pub(crate) async fn redeliver(&self, pass: Pass, recent: &[JobMessage]) -> Steps {
+    pub(crate) async fn redeliver(&self, pass: Pass, recent: &[Message]) -> Steps {
         let mut steps = Vec::new();
         let mut hooks = match self.github.is_app().await {
             Ok(true) => vec![Hook::App],
@@ -36,7 +36,7 @@ impl Cleaner {
         steps
     }
 
-    async fn hooks_of_token(&self, recent: &[JobMessage], steps: &mut Steps) -> Vec<Hook> {
+    async fn hooks_of_token(&self, recent: &[Message], steps: &mut Steps) -> Vec<Hook> {
         let Some(url) = &self.config.webhook_url else { return Vec::new() };
         let organizations = self.github.accounts().await.unwrap_or_default();
         let of_organizations = organizations
@@ -44,10 +44,10 @@ impl Cleaner {
             .filter(|account| self.config.allowed.includes(&account.login, account.installation))
             .map(|account| Place { scope: jitgate::github::Scope::Organization(account.login.clone()), account });
         let of_repositories = recent.iter().map(|message| Place {
-            account: Account::from(message),
+            account: Account::from(&message.job),
             scope: jitgate::github::Scope::Repository {
-                owner: message.owner.clone(),
-                name: message.repository.clone(),
+                owner: message.job.owner.clone(),
+                name: message.job.repository.clone(),
             },
         });
         let places: Vec<_> = of_organizations.chain(of_repositories).collect();

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use jitgate::github::{Account, GitHubError, Job, JobState, quickly};
-use jitgate::job::JobMessage;
+use jitgate::github::{Account, GitHubError, Job, JobState};
 use jitgate::names::RunnerOrigin;
 use jitgate::queue::LONGEST_DELAY;
 
@@ -18,22 +17,20 @@ impl Cleaner {
             return Done::Left;
         }
         let message = &question.message;
-        let account = Account::from(message);
+        let account = Account::from(&message.job);
+        let repository = self.github.in_repository(&account, &message.job.owner, &message.job.repository);
         let answer = async {
-            let (owner, repository) = (message.owner.as_str(), message.repository.as_str());
-            let look = async || self.github.job(&account, owner, repository, message.job_id).await;
-            let job = quickly(&self.clock, look).await?;
+            let job = repository.job(message.job.id).await?;
             let robbed = job.as_ref().is_some_and(|job| self.has_robbed(&question, job));
             let state = job.map(|job| job.state);
             let is_queued = state == Some(JobState::Queued);
-            let ask = async || self.github.run_has_ended(&account, owner, repository, message.run_id).await;
-            let has_ended = is_queued && quickly(&self.clock, ask).await?;
+            let has_ended = is_queued && repository.run_has_ended(message.job.run_id).await?;
             Ok::<_, GitHubError>((plan_repair(&question, state, has_ended), robbed))
         };
         let (repair, robbed) = match answer.await {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::error!(job.id = message.job_id.0, repository = message.full_name(), error = %error, "job not asked about");
+                tracing::error!(job.id = message.job.id.0, repository = message.job.full_name(), error = %error, "job not asked about");
                 return Done::Failed;
             }
         };
@@ -42,14 +39,14 @@ impl Cleaner {
             Repair::None => Done::Nothing,
             Repair::LeaveStuck => {
                 tracing::info!(
-                    job.id = message.job_id.0,
-                    run.id = message.run_id.0,
+                    job.id = message.job.id.0,
+                    run.id = message.job.run_id.0,
                     "job is queued in a run that has ended"
                 );
                 Done::LeftStuck
             }
             Repair::GiveUp | Repair::Relaunch if self.config.dry_run => {
-                tracing::info!(job.id = message.job_id.0, repair = ?repair, reason = question.cause.words(), "would be done");
+                tracing::info!(job.id = message.job.id.0, repair = ?repair, reason = question.cause.words(), "would be done");
                 Done::Nothing
             }
             Repair::GiveUp => self.give_up(&question).await,
@@ -62,17 +59,17 @@ impl Cleaner {
         let name = job.runner_name.as_deref().unwrap_or_default();
         matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
             && RunnerOrigin::parse(&self.config.name_prefix, name)
-                .is_some_and(|origin| origin.job_id != question.message.job_id && !origin.job_id.is_warm())
+                .is_some_and(|origin| origin.job_id != question.message.job.id && !origin.job_id.is_warm())
     }
 
     /// The worker looks after the other one, when it finds that this job waits no longer. It asks only about a job that
     /// has been sent back to wait.
     async fn look_after_robbed(&self, question: &Question) -> Done {
-        let message = JobMessage { backoff: 1, ..question.message.clone() };
+        let message = question.message.clone().asking_first();
         match self.queue.send(&message, Duration::ZERO).await {
             Ok(()) => Done::Nothing,
             Err(error) => {
-                tracing::error!(job.id = message.job_id.0, error = %error, "job whose runner was taken not looked after");
+                tracing::error!(job.id = message.job.id.0, error = %error, "job whose runner was taken not looked after");
                 Done::Failed
             }
         }
@@ -83,9 +80,9 @@ impl Cleaner {
         match self.queue.send(message, delay.min(LONGEST_DELAY)).await {
             Ok(()) => {
                 tracing::warn!(
-                    job.id = message.job_id.0,
-                    job.attempt = message.attempt.0,
-                    repository = message.full_name(),
+                    job.id = message.job.id.0,
+                    job.attempt = message.progress.attempt.0,
+                    repository = message.job.full_name(),
                     reason = question.cause.words(),
                     stopped_reason = question.stopped_reason,
                     thief.job.id = question.thief.as_ref().map(|(job, _)| job.0),
@@ -100,7 +97,7 @@ impl Cleaner {
                 }
             }
             Err(error) => {
-                tracing::error!(job.id = message.job_id.0, error = %error, "job not launched again");
+                tracing::error!(job.id = message.job.id.0, error = %error, "job not launched again");
                 Done::Failed
             }
         }
@@ -109,12 +106,12 @@ impl Cleaner {
     /// The letter carries the message of the next launch, for whoever mends the cause and has it done again.
     async fn give_up(&self, question: &Question) -> Done {
         let message = &question.message;
-        let launches = message.attempt.0.saturating_sub(1);
+        let launches = message.progress.attempt.0.saturating_sub(1);
         let stopped_reason = question.stopped_reason.as_deref().unwrap_or("its tasks ended without a word");
         tracing::error!(
-            job.id = message.job_id.0,
+            job.id = message.job.id.0,
             job.attempt = launches,
-            repository = message.full_name(),
+            repository = message.job.full_name(),
             stopped_reason,
             "job given up: none of its tasks came to run it"
         );
@@ -123,7 +120,7 @@ impl Cleaner {
         match self.queue.send_dead_letter(url, &message.to_body(), &reason).await {
             Ok(()) => Done::GivenUp,
             Err(error) => {
-                tracing::error!(job.id = message.job_id.0, error = %error, "dead letter not sent");
+                tracing::error!(job.id = message.job.id.0, error = %error, "dead letter not sent");
                 Done::Failed
             }
         }

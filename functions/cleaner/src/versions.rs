@@ -30,7 +30,7 @@ impl Cleaner {
                 steps.push(Done::Left);
                 continue;
             }
-            let end = match self.github.end_of_life(&place.account, &place.scope, version).await {
+            let end = match self.github.at(place).end_of_life(version).await {
                 Ok(Some(end)) => end.first().map_or(End::Unknown, End::At),
                 Ok(None) | Err(GitHubError::Denied { .. }) => self.by_floor(version),
                 Err(error) => {

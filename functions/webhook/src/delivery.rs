@@ -3,9 +3,7 @@
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::{Asked, Misfit};
 use jitgate::config::WebhookConfig;
-use jitgate::job::{
-    Attempt, InstallationId, JobId, JobMessage, LONGEST_HTML_URL, MESSAGE_VERSION, OwnerId, Purpose, RunId,
-};
+use jitgate::job::{Attempt, InstallationId, Job, JobId, LONGEST_HTML_URL, Message, OwnerId, Purpose, RunId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -20,7 +18,7 @@ pub enum Delivery {
     /// GitHub tries whether somebody is there.
     Ping,
     /// A job needs a runner of ours, or needs none any more.
-    Job(Box<JobMessage>),
+    Job(Box<Message>),
     /// A job means one of our classes and asks for what none of them may give.
     Refused {
         /// The job.
@@ -234,10 +232,8 @@ pub fn read(
         }
         Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
     };
-    Ok(Delivery::Job(Box::new(JobMessage {
-        version: MESSAGE_VERSION,
-        purpose,
-        job_id: job.id,
+    let job = Job {
+        id: job.id,
         run_id: job.run_id,
         run_attempt: job.run_attempt,
         owner: repository.owner.login,
@@ -252,16 +248,9 @@ pub fn read(
         created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
-        attempt: Attempt::FIRST,
         queued_at: now,
-        born_at: now,
-        deferrals: 0,
-        backoff: 0,
-        not_before: None,
-        unsettled: false,
-        doubts: 0,
-        seen_idle_at: None,
-    })))
+    };
+    Ok(Delivery::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))))
 }
 
 /// The second reading, which finds out the field's path, happens only when the first has failed.

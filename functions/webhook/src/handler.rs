@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use jitgate::clock::Clock;
 use jitgate::config::WebhookConfig;
-use jitgate::job::{JobMessage, Purpose};
+use jitgate::job::{Message, Purpose};
 use jitgate::metrics::Metrics;
 use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
@@ -95,26 +95,26 @@ impl Webhook {
         }
     }
 
-    async fn enqueue(&self, message: &JobMessage) -> HttpResponse {
+    async fn enqueue(&self, message: &Message) -> HttpResponse {
         match self.queue.send(message, Duration::ZERO).await {
             Ok(()) => {
                 tracing::info!(
-                    job.id = message.job_id.0,
-                    run.id = message.run_id.0,
-                    repository = message.full_name(),
-                    class = message.class,
+                    job.id = message.job.id.0,
+                    run.id = message.job.run_id.0,
+                    repository = message.job.full_name(),
+                    class = message.job.class,
                     purpose = ?message.purpose,
-                    delivery.id = message.delivery_id,
+                    delivery.id = message.job.delivery_id,
                     "job queued"
                 );
                 let reason = match message.purpose {
-                    Purpose::Launch => format!("job {} gets a {} runner", message.job_id, message.class),
-                    Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job_id),
+                    Purpose::Launch => format!("job {} gets a {} runner", message.job.id, message.job.class),
+                    Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job.id),
                 };
                 HttpResponse::new(202, "queued", &reason)
             }
             Err(error) => {
-                tracing::error!(job.id = message.job_id.0, delivery.id = message.delivery_id, error = %error, "job not queued");
+                tracing::error!(job.id = message.job.id.0, delivery.id = message.job.delivery_id, error = %error, "job not queued");
                 HttpResponse::new(503, "failed", "the queue did not take the job, redeliver later")
             }
         }

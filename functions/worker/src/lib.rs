@@ -1,12 +1,19 @@
 //! Launches one runner for each queued job.
 
-pub mod batch;
-pub mod launch;
+mod batch;
+mod capacity;
+mod context;
+mod event;
+mod handle;
+mod launch;
+mod leftovers;
 pub mod limits;
 mod outcome;
-pub mod release;
-mod robbed;
-mod room;
+mod protocol;
+mod received;
+mod release;
+mod swaps;
 pub mod verdict;
 
-pub use batch::{BatchResponse, SqsEvent, Worker};
+pub use batch::Worker;
+pub use event::{BatchResponse, SqsEvent};

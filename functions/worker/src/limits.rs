@@ -1,8 +1,10 @@
-//! How many runners may live at once, in all and of one class.
+//! How many runners may live at once, in the fleet and in one class.
 //!
-//! ECS is asked once a batch, and only if a limit concerns one of its jobs. What this process has started lately counts
-//! whether ECS lists it yet or not. Other workers' launches count from when ECS lists them, so workers that look at the
-//! same moment see the same room, and each may fill it: at worst every one but the first starts a whole batch too many.
+//! ECS is asked once a batch, and only if a limit concerns one of its jobs. What this process has started within a minute
+//! counts whether ECS lists it yet or not. Other workers' launches count once ECS lists them. So workers that look at the
+//! same moment see the same free places, and each may fill them: a limit is exceeded by (concurrency - 1) x 10 runners at
+//! most, while new tasks are listed within the time that a batch takes. A lock would bound that, and would be the only one
+//! in jitgate: another store, for a number that need not be exact.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -13,10 +15,10 @@ use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::names::LaunchToken;
 use time::{Duration, OffsetDateTime};
 
-/// For how long ECS may fail to list a task that was started. Its lists lag by seconds.
+/// How long ECS may fail to list a started task. Its lists lag by seconds.
 const LISTED_AFTER: Duration = Duration::seconds(60);
 
-/// What may live at once.
+/// The runner limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits<'a> {
     /// `MAX_RUNNERS`
@@ -26,7 +28,7 @@ pub struct Limits<'a> {
 }
 
 impl Limits<'_> {
-    /// Whether anything limits how many runners of a class may live.
+    /// Whether a limit applies to a class.
     pub fn concern(&self, class: &str) -> bool {
         self.fleet.is_some() || self.of_class(class).is_some()
     }
@@ -36,27 +38,27 @@ impl Limits<'_> {
     }
 }
 
-/// A launch that wants room.
+/// A launch that needs a free place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which launch.
+    /// The launch.
     pub token: LaunchToken,
     /// Its job's class.
     pub class: String,
-    /// Since when its job has waited.
+    /// When its job began to wait.
     pub since: OffsetDateTime,
 }
 
-/// A limit that has been reached.
+/// A limit that is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Whose limit it is, in words.
     pub of: String,
-    /// How many it allows.
+    /// How many runners it allows.
     pub limit: u32,
 }
 
-/// How many runners live.
+/// The runners that live.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
     all: u32,
@@ -65,8 +67,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Counts each of these once. A runner counts for the class of the job it was started for, also where another class
-    /// stands in for that one.
+    /// Counts each launch once. A runner counts for the class of the job that it was launched for, even where a fallback
+    /// class stands in.
     pub fn count<'a>(launches: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut running = Self::default();
         for (token, class) in launches {
@@ -92,8 +94,8 @@ impl Running {
     }
 }
 
-/// Gives the room there is to those that have waited longest; answers, in the order of `wanted`, which limit keeps a
-/// launch from being made. One whose task lives already takes no room.
+/// Gives the free places to the launches that have waited longest. Returns, in the order of `wanted`, the limit that holds a
+/// launch back. A launch whose task already lives needs no place: it is a repeat.
 pub fn admit(limits: Limits<'_>, mut running: Running, wanted: &[Wanted]) -> Vec<Option<Reached>> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|index| wanted[*index].since);
@@ -112,7 +114,7 @@ pub fn admit(limits: Limits<'_>, mut running: Running, wanted: &[Wanted]) -> Vec
     answers
 }
 
-/// What this process has started lately.
+/// The tasks that this process has started within a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Started(Mutex<Vec<StartedTask>>);
 
@@ -125,7 +127,7 @@ struct StartedTask {
 }
 
 impl Started {
-    /// A task has been started. Where nothing is limited, nobody ever counts, so the old ones are forgotten here, too.
+    /// Notes a started task. Old ones are forgotten here too, because without limits nothing else looks at them.
     pub(crate) fn note(&self, arn: &TaskArn, token: &LaunchToken, class: &str, now: OffsetDateTime) {
         let (token, class) = (token.as_str().to_owned(), class.to_owned());
         let mut started = self.lock();
@@ -133,11 +135,11 @@ impl Started {
         started.push(StartedTask { arn: arn.clone(), token, class, at: now });
     }
 
-    /// What lives: all that ECS lists, and what it cannot list yet.
+    /// All tasks that live: those that ECS lists, and those that it may not list yet.
     pub(crate) fn running(&self, listed: &[TaskView], now: OffsetDateTime) -> Running {
         let mut started = self.lock();
         started.retain(|task| now - task.at < LISTED_AFTER && !listed.iter().any(|seen| seen.arn == task.arn));
-        let of_job = |task: &'_ TaskView| task.message.as_ref().map(|message| message.class.clone());
+        let of_job = |task: &'_ TaskView| task.message.as_ref().map(|message| message.job.class.clone());
         let live = listed
             .iter()
             .filter(|task| !task.is_over)
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_have_waited_longest_get_the_room() {
+    fn the_launches_that_have_waited_longest_get_the_free_places() {
         let classes = classes();
         let limits = Limits { fleet: None, classes: &classes };
         let tokens = [token(1), token(2)];
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_started_long_ago_is_forgotten_where_nobody_ever_counts() {
+    fn old_tasks_are_forgotten_where_nothing_is_limited() {
         let started = Started::default();
         for minute in 0..100 {
             started.note(&TaskArn(minute.to_string()), &token(1), "small", NOW + Duration::minutes(minute));
@@ -220,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_limit_is_passed_and_no_room_is_left_unused(
+        fn no_limit_is_exceeded_and_no_place_stays_free(
             live in proptest::collection::vec(0..40_u64, 0..12),
             jobs in proptest::collection::vec((0..40_u64, 0..100_i64), 0..12),
             fleet in 0..10_u32,
@@ -244,8 +246,8 @@ mod tests {
             prop_assert!(fleet == 0 || after.all <= before.all.max(fleet));
             for (job, answer) in jobs.iter().zip(&answers) {
                 let is_full = after.reached(limits, &job.class).is_some();
-                prop_assert!(answer.is_none() || is_full, "{job:?} was turned away although there was room");
-                // Nobody who came later has the room of one that was turned away.
+                prop_assert!(answer.is_none() || is_full, "{job:?} was held back although a place was free");
+                // No later launch has the place of one that was held back.
                 let later = |other: &Wanted| other.class == job.class && other.since > job.since;
                 let is_new = |other: &Wanted| !before.launches.contains(other.token.as_str());
                 let overtaken = jobs.iter().zip(&answers).any(|(other, answer)| {

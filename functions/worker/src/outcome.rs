@@ -2,43 +2,35 @@
 
 use jitgate::metrics::{Metrics, Unit};
 
-/// The queue did not take what had to be put there, or no time was left: the message itself must come again.
-pub(crate) struct MustReturn;
+use crate::verdict::Cause;
 
-/// Why a message was sent back to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Because {
-    /// As many runners live as may.
-    OverLimit,
-    /// It will not help unless somebody mends something.
-    Denied,
-    Other,
-}
+/// The message must return to the queue: SQS did not take what had to be sent, or no time was left.
+pub(crate) struct MustReturn;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// A task was started, this many seconds after the job had come in.
+    /// A task was started, this many seconds after the job came in.
     Launched(i64),
-    /// A task was started that is kept ready.
+    /// A warm runner's task was started.
     Warmed,
-    /// There was nothing to start.
+    /// Nothing had to be started.
     Nothing,
-    /// Tasks without a job were stopped.
+    /// This many tasks without a job were stopped.
     Stopped(usize),
-    /// The job's time was over.
+    /// The job has waited as long as GitHub lets it.
     Expired,
-    /// Its class does not take such jobs.
+    /// The class does not take such jobs.
     Refused,
     Deferred {
-        /// Seconds since the job came in; absent where none waits.
+        /// Seconds since the job came in; absent if no job waits.
         waited: Option<i64>,
-        because: Because,
+        cause: Cause,
     },
     GivenUp,
 }
 
-/// Counts them, and how long their jobs have waited.
+/// Counts the outcomes, and how long their jobs have waited.
 pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Metrics<'_>) {
     let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
     let waits: Vec<_> = outcomes
@@ -50,18 +42,19 @@ pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Me
     if !waits.is_empty() {
         metrics.put("QueueToLaunch", Unit::Seconds, waits);
     }
-    let deferred: Vec<_> =
-        outcomes
-            .iter()
-            .flatten()
-            .filter_map(|outcome| {
-                if let Outcome::Deferred { waited, because } = outcome { Some((*waited, *because)) } else { None }
-            })
-            .collect();
-    let because = |reason| deferred.iter().filter(|(_, because)| *because == reason).count();
-    metrics.count("JobsDeferred", deferred.len() - because(Because::Denied));
-    metrics.count("JobsOverLimit", because(Because::OverLimit));
-    metrics.count("JobsDenied", because(Because::Denied));
+    let deferred: Vec<_> = outcomes
+        .iter()
+        .flatten()
+        .filter_map(
+            |outcome| {
+                if let Outcome::Deferred { waited, cause } = outcome { Some((*waited, *cause)) } else { None }
+            },
+        )
+        .collect();
+    let caused_by = |reason| deferred.iter().filter(|(_, cause)| *cause == reason).count();
+    metrics.count("JobsDeferred", deferred.len() - caused_by(Cause::Person));
+    metrics.count("JobsOverLimit", caused_by(Cause::Limit));
+    metrics.count("JobsDenied", caused_by(Cause::Person));
     let waited: Vec<_> = deferred.iter().filter_map(|(waited, _)| *waited).collect();
     if !waited.is_empty() {
         metrics.put("JobWaited", Unit::Seconds, waited);

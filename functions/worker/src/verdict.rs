@@ -1,12 +1,55 @@
-//! The one place that decides what happens to a message after a failure.
+//! What happens to a message after a failure. This is the only place that decides it, and the only one that moves a
+//! message's progress on.
 //!
-//! A message is done, or it is deferred: sent anew with a delay, which does not use up its retries, until its job has
-//! waited as long as GitHub lets it; or it is given up: put on the dead-letter queue with the reason on it. Failures
-//! that often pass within a second are first repeated inside the invocation; see
-//! [`GitHubError::is_passing`].
+//! A message is done; or it is deferred, that is sent again with a delay, until its job has waited as long as GitHub lets
+//! it; or it is given up, that is put on the dead-letter queue with the reason. A deferral uses up none of the queue's
+//! receives. Failures that often pass within a second are repeated before that, inside the clients: GitHub's twice, AWS's
+//! in three tries altogether.
+//!
+//! The verdicts, which a test holds against the code:
+//!
+//! | error | verdict | delay |
+//! |---|---|---|
+//! | `GitHubError::RateLimited` | deferred | until |
+//! | `GitHubError::Denied` | deferred | until |
+//! | `GitHubError::Paced` | deferred | exactly |
+//! | `GitHubError::Full` | deferred | growing |
+//! | `GitHubError::Rejected` | given up | none |
+//! | `GitHubError::NotFound` | deferred | mending |
+//! | `GitHubError::Unavailable` | retried, then deferred | growing |
+//! | `GitHubError::Silent` | retried, then deferred | growing |
+//! | `SecretError::Unusable` | deferred | mending |
+//! | `SecretError::OutOfReach` | deferred | mending |
+//! | `SecretError::Unreadable` | deferred | growing |
+//! | `RunError::TooLarge` | given up | none |
+//! | `RunError::Rejected` | given up | none |
+//! | `RunError::Denied` | deferred | mending |
+//! | `RunError::Unknown` | deferred | growing |
+//! | `RunError::NoCapacity` | deferred | growing |
+//! | `RunError::Throttled` | deferred | growing |
+//! | `RunError::Unavailable` | deferred | growing |
+//! | `RunError::Silent` | deferred | growing |
+//! | `EcsError::Denied` | deferred | mending |
+//! | `EcsError::Failed` | deferred | growing |
+//! | `LaunchError::Queue` | deferred | growing |
+//! | `LaunchError::Unsure` | deferred | settling |
+//! | `LaunchError::RunNotShown` | deferred | growing |
+//! | `LaunchError::NamesTaken` | deferred | growing |
+//! | `LaunchError::LimitReached` | deferred | limit |
+//!
+//! | delay | how long |
+//! |---|---|
+//! | until | until the moment in the error, and 3 to 5 s more |
+//! | exactly | until the moment in the error, which is this job's own |
+//! | growing | 10 s, then twice as long each time, up to 5 min; spread between three and five quarters of that |
+//! | mending | 5 min, and 3 to 5 s more: a person must correct the secret, the runner group, the App's installation, a role or the task definition |
+//! | limit | 60 s, and less the longer the job has waited, down to 15 s after half an hour; spread like the growing delay |
+//! | settling | 30 s; counts as a step of the growing delay |
+//! | none | no delay: the dead-letter queue |
 
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
+use jitgate::job::Progress;
 use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
 use time::{Duration, OffsetDateTime};
@@ -14,29 +57,33 @@ use time::{Duration, OffsetDateTime};
 /// GitHub fails a job that waits longer. Source: GitHub's "Usage limits for self-hosted runners".
 pub const LONGEST_WAIT: Duration = Duration::hours(24);
 
-/// The first of the growing delays; each next one is twice as long.
+/// The first growing delay; each next one is twice as long.
 pub const FIRST_DELAY: Duration = Duration::seconds(10);
 
-/// The longest of the growing delays: what a job waits at most after capacity has come back.
-pub const LONGEST_DELAY: Duration = Duration::minutes(5);
+/// The longest growing delay: how long a job may go on waiting after the cause is gone.
+pub const LONGEST_GROWING_DELAY: Duration = Duration::minutes(5);
 
-/// Until something that a person must mend is looked at again.
+/// How soon to look again at what a person must correct.
 pub const MENDING_DELAY: Duration = Duration::minutes(5);
 
-/// ECS's reads lag behind its writes by seconds.
+/// How long ECS's and GitHub's reads may lag behind their writes, with plenty to spare: they lag by seconds.
 pub const SETTLING_DELAY: Duration = Duration::seconds(30);
 
-/// How soon a job that came when as many runners lived as may is looked at again. One that has waited longer comes back
-/// sooner, so that room goes to it rather than to newcomers, as far as a queue without an order permits.
-pub const LONGEST_ROOM_DELAY: Duration = Duration::seconds(60);
+/// How soon a job that has just met a runner limit is tried again. One that has waited longer comes back sooner, so that it
+/// gets the next free place before newcomers do, as far as a queue without an order permits.
+pub const LONGEST_LIMIT_DELAY: Duration = Duration::seconds(60);
 
-/// Likewise after it has waited for [`LONG_WAIT`].
-pub const SHORTEST_ROOM_DELAY: Duration = Duration::seconds(15);
+/// How soon a job is tried again that has waited for [`LONG_WAIT`].
+pub const SHORTEST_LIMIT_DELAY: Duration = Duration::seconds(15);
 
-/// From then on a job that waits for room comes back as often as it may.
+/// From this age on, a job that waits for a free place comes back as often as it can.
 pub const LONG_WAIT: Duration = Duration::minutes(30);
 
-/// Why a launch did not come to its end.
+/// A pause that ends sooner is too short for a job to have been cancelled and released, so GitHub is not asked about it.
+/// Such questions, all at the end of a pause, met GitHub's limit again and more than halved the rate.
+const SHORT_PAUSE: Duration = Duration::minutes(2);
+
+/// Why a launch or a release did not come to its end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LaunchError {
     /// From GitHub.
@@ -45,30 +92,30 @@ pub enum LaunchError {
     /// From `RunTask`.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// From a look at existing tasks.
+    /// From a call about existing tasks.
     #[error(transparent)]
     Ecs(#[from] EcsError),
-    /// From the queue, about another job's message.
+    /// From the queue, about another message.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A task was started for this launch, but ECS or GitHub do not show yet what it is.
+    /// A task was started for this launch, but ECS or GitHub do not show yet whether it lives.
     #[error("the launch's task {task} cannot be told alive from dead yet")]
     Unsure {
-        /// Its ARN, if known.
+        /// Its ARN, or the launch token if ECS did not name it.
         task: String,
     },
-    /// Where its code comes from is not known before that.
+    /// GitHub does not show the job's run yet, so where its code comes from is not known.
     #[error("GitHub does not show the job's run")]
     RunNotShown,
-    /// Neighbours or crashes have left too many registrations for one launch.
+    /// Other workers or crashes have left too many registrations for one launch.
     #[error("all names for this launch are taken")]
     NamesTaken,
-    /// As many runners live as may.
+    /// A runner limit is reached.
     #[error("{of} has the {limit} runners that it may have")]
-    OverLimit {
+    LimitReached {
         /// Whose limit it is, in words.
         of: String,
-        /// How many it allows.
+        /// How many runners it allows.
         limit: u32,
         /// How long the job has waited.
         waited: Duration,
@@ -76,82 +123,180 @@ pub enum LaunchError {
 }
 
 /// What happens to the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Sent anew, to be worked on at that moment.
+    /// It is sent again, to be worked on from that moment.
     Defer {
-        /// Not before this.
+        /// The moment.
         until: OffsetDateTime,
-        /// Whether the next delay for the same reason is longer.
-        grows: bool,
     },
-    /// To the dead-letter queue.
+    /// It goes to the dead-letter queue.
     GiveUp,
 }
 
-/// Whether only a person can help, by mending the App, its installation, the secret or a role.
-pub fn needs_a_person(error: &LaunchError) -> bool {
-    matches!(
-        error,
-        LaunchError::GitHub(
-            GitHubError::Denied { .. }
-                | GitHubError::NotFound { .. }
-                | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. })
-        ) | LaunchError::Run(RunError::Denied { .. })
-            | LaunchError::Ecs(EcsError::Denied { .. })
-    )
+/// What a deferral is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A runner limit is reached.
+    Limit,
+    /// A person must correct something.
+    Person,
+    /// Anything else.
+    Other,
 }
 
-/// Decides. `backoff` is how often in a row the message has been deferred with a growing delay; `chance`, from 0 up to 1,
-/// keeps jobs that were turned away together from coming back together.
-pub fn decide(error: &LaunchError, backoff: u32, now: OffsetDateTime, chance: f64) -> Verdict {
-    // Between three and five quarters of it.
-    let spread = |delay: Duration| delay * (0.75 + 0.5 * chance);
-    let growing = || Verdict::Defer { until: now + spread(growing_delay(backoff)), grows: true };
-    let later = |until: OffsetDateTime| Verdict::Defer { until: until + spread(Duration::seconds(4)), grows: false };
+/// What a try leaves for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aftermath {
+    /// A registration may be left under the message's names.
+    pub unsettled: bool,
+    /// GitHub has just said that the job still waits.
+    pub asked: bool,
+}
+
+/// The decision about a message after a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What happens to it.
+    pub verdict: Verdict,
+    /// The progress that it is sent again with.
+    pub next: Progress,
+    /// What the deferral is counted as.
+    pub cause: Cause,
+}
+
+/// How an error is dealt with.
+enum Rule {
+    GiveUp,
+    /// Temporary, for how long nobody knows.
+    Grow,
+    /// ECS or GitHub do not show their latest writes yet.
+    Settle,
+    /// This job's turn comes at that moment.
+    Turn(OffsetDateTime),
+    /// GitHub limits the credential until that moment.
+    Limited(OffsetDateTime),
+    /// A person must correct something; worth another look from that moment.
+    Mend(OffsetDateTime),
+    /// A runner limit is reached; the job has waited this long.
+    Limit(Duration),
+}
+
+fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
     match error {
         LaunchError::GitHub(error) => match error {
-            GitHubError::RateLimited { until } | GitHubError::Denied { until, .. } => later(*until),
-            // Every job was given a moment of its own.
-            GitHubError::Paced { until } => Verdict::Defer { until: *until, grows: false },
+            GitHubError::RateLimited { until } => Rule::Limited(*until),
+            GitHubError::Paced { until } => Rule::Turn(*until),
+            GitHubError::Denied { until, .. } => Rule::Mend(*until),
             GitHubError::NotFound { .. }
             | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. }) => {
-                later(now + MENDING_DELAY)
+                Rule::Mend(now + MENDING_DELAY)
             }
-            GitHubError::Rejected { .. } => Verdict::GiveUp,
-            GitHubError::NameTaken
-            | GitHubError::Full { .. }
+            GitHubError::Rejected { .. } => Rule::GiveUp,
+            GitHubError::Full { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }
-            | GitHubError::Secret(SecretError::Unreadable { .. }) => growing(),
+            | GitHubError::Secret(SecretError::Unreadable { .. }) => Rule::Grow,
         },
         LaunchError::Run(error) => match error {
-            RunError::TooLarge { .. } | RunError::Rejected { .. } => Verdict::GiveUp,
-            RunError::Denied { .. } => later(now + MENDING_DELAY),
-            RunError::AlreadyStarted { .. }
-            | RunError::NoCapacity { .. }
+            RunError::TooLarge { .. } | RunError::Rejected { .. } => Rule::GiveUp,
+            RunError::Denied { .. } => Rule::Mend(now + MENDING_DELAY),
+            RunError::NoCapacity { .. }
             | RunError::Throttled { .. }
             | RunError::Unknown { .. }
             | RunError::Unavailable { .. }
-            | RunError::Silent { .. } => growing(),
+            | RunError::Silent { .. } => Rule::Grow,
         },
-        LaunchError::OverLimit { waited, .. } => {
-            Verdict::Defer { until: now + spread(room_delay(*waited)), grows: false }
-        }
-        LaunchError::Unsure { .. } => Verdict::Defer { until: now + SETTLING_DELAY, grows: true },
-        LaunchError::Ecs(EcsError::Denied { .. }) => later(now + MENDING_DELAY),
+        LaunchError::Ecs(EcsError::Denied { .. }) => Rule::Mend(now + MENDING_DELAY),
         LaunchError::Ecs(EcsError::Failed { .. })
         | LaunchError::Queue(_)
         | LaunchError::RunNotShown
-        | LaunchError::NamesTaken => growing(),
+        | LaunchError::NamesTaken => Rule::Grow,
+        LaunchError::Unsure { .. } => Rule::Settle,
+        LaunchError::LimitReached { waited, .. } => Rule::Limit(*waited),
     }
 }
 
-fn growing_delay(backoff: u32) -> Duration {
-    (FIRST_DELAY * 2_i32.pow(backoff.min(16))).min(LONGEST_DELAY)
+/// Decides what follows from an error. `chance`, from 0 up to 1, keeps jobs that were turned away together from coming back
+/// together.
+pub fn judge(
+    error: &LaunchError,
+    progress: &Progress,
+    aftermath: Aftermath,
+    now: OffsetDateTime,
+    chance: f64,
+) -> Judgement {
+    // Between three and five quarters of it.
+    let spread = |delay: Duration| delay * (0.75 + 0.5 * chance);
+    let a_little = spread(Duration::seconds(4));
+    let as_before = (progress.backoff, progress.ask_first);
+    let grown = (progress.backoff + 1, true);
+    // After any longer pause the job may have ended.
+    let anew = (0, true);
+    let (until, (backoff, ask_first), cause) = match rule(error, now) {
+        Rule::GiveUp => {
+            let next = Progress { unsettled: aftermath.unsettled, ..progress.clone() };
+            return Judgement { verdict: Verdict::GiveUp, next, cause: Cause::Other };
+        }
+        Rule::Grow => (now + spread(growing_delay(progress.backoff)), grown, Cause::Other),
+        Rule::Settle => (now + SETTLING_DELAY, grown, Cause::Other),
+        Rule::Turn(until) => (until, if aftermath.asked { (0, false) } else { as_before }, Cause::Other),
+        Rule::Limited(until) => {
+            let is_short = until + a_little - now < SHORT_PAUSE;
+            (until + a_little, if is_short { as_before } else { anew }, Cause::Other)
+        }
+        Rule::Mend(until) => (until + a_little, anew, Cause::Person),
+        Rule::Limit(waited) => (now + spread(limit_delay(waited)), anew, Cause::Limit),
+    };
+    let next = Progress {
+        deferrals: progress.deferrals + 1,
+        backoff,
+        ask_first,
+        doubts: if matches!(error, LaunchError::Unsure { .. }) { progress.doubts + 1 } else { 0 },
+        not_before: Some(until),
+        unsettled: aftermath.unsettled,
+        // An unsettled message keeps its names; any other gets new ones, because the cleaner goes by the birth time in them.
+        born_at: if aftermath.unsettled { progress.born_at } else { until },
+        ..progress.clone()
+    };
+    Judgement { verdict: Verdict::Defer { until }, next, cause }
 }
 
-fn room_delay(waited: Duration) -> Duration {
+/// The message was received before, so an earlier try may have crashed at any step and left anything behind.
+pub(crate) fn received_again(progress: &Progress) -> Progress {
+    Progress { unsettled: true, ..progress.clone() }
+}
+
+/// The message lay in the queue for so long that its names are too old. Nothing is registered under them yet.
+pub(crate) fn renamed(progress: &Progress, now: OffsetDateTime) -> Progress {
+    Progress { born_at: now, ..progress.clone() }
+}
+
+/// The job has its runner, but a registration of an earlier try is left.
+pub(crate) fn launched_unsettled(progress: &Progress, now: OffsetDateTime) -> Progress {
+    Progress {
+        backoff: progress.backoff + 1,
+        ask_first: true,
+        not_before: Some(now + SETTLING_DELAY),
+        unsettled: true,
+        ..progress.clone()
+    }
+}
+
+/// A release has to look again at that moment.
+pub(crate) fn to_look_again(
+    progress: &Progress,
+    until: OffsetDateTime,
+    seen_idle_at: Option<OffsetDateTime>,
+) -> Progress {
+    Progress { deferrals: progress.deferrals + 1, not_before: Some(until), seen_idle_at, ..progress.clone() }
+}
+
+fn growing_delay(backoff: u32) -> Duration {
+    (FIRST_DELAY * 2_i32.pow(backoff.min(16))).min(LONGEST_GROWING_DELAY)
+}
+
+fn limit_delay(waited: Duration) -> Duration {
     let share = (waited / LONG_WAIT).clamp(0.0, 1.0);
-    LONGEST_ROOM_DELAY - (LONGEST_ROOM_DELAY - SHORTEST_ROOM_DELAY) * share
+    LONGEST_LIMIT_DELAY - (LONGEST_LIMIT_DELAY - SHORTEST_LIMIT_DELAY) * share
 }

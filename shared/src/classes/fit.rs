@@ -10,7 +10,7 @@ use super::{
     Architecture, Capacity, Cpu, Dialect, Disk, FargateSize, LONGEST_LABELS, MOST_LABELS, Memory, RunnerClass,
     RunnerClasses,
 };
-use crate::job::JobMessage;
+use crate::job::Job;
 
 /// Keys by which workflows for other fleets choose what Fargate does not have. Sources: `RunsOn`'s "Job labels" and
 /// AWS `CodeBuild`'s "Label overrides supported with the CodeBuild-hosted GitHub Actions runner".
@@ -53,9 +53,9 @@ pub struct Asked<'a> {
     pub labels: &'a [String],
 }
 
-impl<'a> From<&'a JobMessage> for Asked<'a> {
-    fn from(message: &'a JobMessage) -> Self {
-        Self { owner: &message.owner, repository: &message.repository, labels: &message.labels }
+impl<'a> From<&'a Job> for Asked<'a> {
+    fn from(job: &'a Job) -> Self {
+        Self { owner: &job.owner, repository: &job.repository, labels: &job.labels }
     }
 }
 

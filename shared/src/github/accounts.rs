@@ -1,23 +1,15 @@
-//! Where runners of ours may be registered: found out, not configured.
+//! The accounts and places where runners of ours may be registered: found by asking GitHub, not configured.
 
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::{Account, Call, GitHub, GitHubError, Scope};
+use super::call::{Call, Caller};
+use super::client::GitHub;
+use super::error::GitHubError;
+use super::pages::{PageJson, Pages};
+use super::place::{Account, Place, Scope};
 use crate::config::ScopeKind;
-use crate::job::InstallationId;
-
-/// Most items of a page. Source: GitHub's OpenAPI description.
-const PAGE: usize = 100;
-
-/// A scope, and the account it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Whose credential it takes.
-    pub account: Account,
-    /// Where the registrations are.
-    pub scope: Scope,
-}
+use crate::job::{InstallationId, Job};
 
 #[derive(Deserialize)]
 struct InstallationJson {
@@ -33,6 +25,18 @@ struct AccountJson {
     login: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+}
+
+impl InstallationJson {
+    fn account(self) -> Option<Account> {
+        let account = self.account?;
+        Some(Account {
+            login: account.login?,
+            is_organization: account.kind.as_deref() == Some("Organization"),
+            repository: None,
+            installation: Some(self.id),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,102 +55,78 @@ struct RepositoryJson {
     owner: OrganizationJson,
 }
 
+impl PageJson for RepositoriesJson {
+    type Item = RepositoryJson;
+
+    fn items(self) -> Vec<RepositoryJson> {
+        self.repositories
+    }
+}
+
 impl GitHub {
-    /// All accounts that the credential manages: the App's installations but for suspended ones, or the organisations
-    /// of a personal access token's user.
+    /// All accounts that the credential manages: the App's installations except suspended ones, or the organizations of
+    /// the user of a personal access token.
     pub async fn accounts(&self) -> Result<Vec<Account>, GitHubError> {
-        let mut accounts = Vec::new();
-        for page in 1_u32.. {
-            let call = page_of(vec!["app", "installations"], page, "a GitHub App");
-            let Some((installations, _)) = self.call_as_app_itself::<Vec<InstallationJson>>(&call).await? else {
-                return self.organizations_of_user().await;
-            };
-            let is_last = installations.len() < PAGE;
-            accounts.extend(installations.into_iter().filter(|each| each.suspended_at.is_none()).filter_map(|each| {
-                let account = each.account?;
-                Some(Account {
-                    login: account.login?,
-                    is_organization: account.kind.as_deref() == Some("Organization"),
-                    repository: None,
-                    installation: Some(each.id),
-                })
-            }));
-            if is_last {
-                break;
-            }
+        if !self.is_app().await? {
+            return self.organizations_of_user().await;
         }
-        Ok(accounts)
+        let call = Call::get(vec!["app", "installations"], "a GitHub App");
+        let installations = Pages::numbered(self, Caller::App, call);
+        let active = installations.collect::<Vec<InstallationJson>>(|each| each.suspended_at.is_none()).await?;
+        Ok(active.into_iter().filter_map(InstallationJson::account).collect())
     }
 
-    /// The enterprise where the runners of all organisations are registered, if that is how it is configured.
+    async fn organizations_of_user(&self) -> Result<Vec<Account>, GitHubError> {
+        let user = Account { login: String::new(), is_organization: false, repository: None, installation: None };
+        let call = Call::get(vec!["user", "orgs"], "a token with read:org");
+        let organizations = Pages::numbered(self, Caller::Account(&user), call);
+        let organizations = organizations.collect::<Vec<OrganizationJson>>(|_| true).await?;
+        let account = |OrganizationJson { login }| Account { login, is_organization: true, ..user.clone() };
+        Ok(organizations.into_iter().map(account).collect())
+    }
+
+    /// Where the runner for a job is registered.
+    pub fn place_of(&self, job: &Job) -> Place {
+        Place { account: Account::from(job), scope: Scope::of(&self.scope, job) }
+    }
+
+    /// The enterprise, if the runners of all organizations are registered there.
     pub fn enterprise(&self) -> Option<Place> {
-        let ScopeKind::Enterprise(slug) = &self.config.scope else { return None };
+        let ScopeKind::Enterprise(slug) = &self.scope else { return None };
         let account = Account { login: slug.clone(), is_organization: true, repository: None, installation: None };
         Some(Place { account, scope: Scope::Enterprise(slug.clone()) })
     }
 
-    /// The places where an account's own runners are registered, an enterprise's aside. For repository scope those are all repositories that the
-    /// installation covers.
+    /// The places where an account's own runners are registered, except an enterprise. For repository scope those are all
+    /// repositories that the installation covers.
     pub async fn places_of(&self, account: &Account) -> Result<Vec<Place>, GitHubError> {
-        if matches!(self.config.scope, ScopeKind::Enterprise(_)) && account.is_organization {
-            return Ok(Vec::new());
+        match &self.scope {
+            ScopeKind::Enterprise(_) if account.is_organization => Ok(Vec::new()),
+            ScopeKind::Org if account.is_organization => {
+                Ok(vec![Place { account: account.clone(), scope: Scope::Organization(account.login.clone()) }])
+            }
+            _ => self.repositories_of(account, |_, _| true).await,
         }
-        if self.config.scope == ScopeKind::Org && account.is_organization {
-            return Ok(vec![Place { account: account.clone(), scope: Scope::Organization(account.login.clone()) }]);
-        }
-        self.repositories_of(account, |_, _| true).await
     }
 
-    /// The repositories that an account's installation covers, as far as they are wanted. A token has no such list.
+    /// The repositories that an account's installation covers, by owner and name, if `is_wanted`. With a personal access
+    /// token there is no such list.
     pub async fn repositories_of(
         &self,
         account: &Account,
         is_wanted: impl Fn(&str, &str) -> bool,
     ) -> Result<Vec<Place>, GitHubError> {
-        let mut places = Vec::new();
         if account.installation.is_none() {
-            return Ok(places);
+            return Ok(Vec::new());
         }
         let permission = "an installation that covers at least one repository";
-        for page in 1_u32.. {
-            let call = page_of(vec!["installation", "repositories"], page, permission);
-            let RepositoriesJson { repositories } = self.call(account, call).await?;
-            let is_last = repositories.len() < PAGE;
-            let wanted = repositories.into_iter().filter(|each| is_wanted(&each.owner.login, &each.name));
-            places.extend(wanted.map(|repository| Place {
-                account: Account { repository: Some(repository.name.clone()), ..account.clone() },
-                scope: Scope::Repository { owner: repository.owner.login, name: repository.name },
-            }));
-            if is_last {
-                break;
-            }
-        }
-        Ok(places)
+        let call = Call::get(vec!["installation", "repositories"], permission);
+        let all = Pages::numbered(self, Caller::Account(account), call);
+        let wanted = all.collect::<RepositoriesJson>(|each| is_wanted(&each.owner.login, &each.name)).await?;
+        let place = |RepositoryJson { name, owner }| Place {
+            account: Account { repository: Some(name.clone()), ..account.clone() },
+            scope: Scope::Repository { owner: owner.login, name },
+        };
+        Ok(wanted.into_iter().map(place).collect())
     }
-
-    async fn organizations_of_user(&self) -> Result<Vec<Account>, GitHubError> {
-        let user = Account { login: String::new(), is_organization: false, repository: None, installation: None };
-        let mut accounts = Vec::new();
-        for page in 1_u32.. {
-            let call = page_of(vec!["user", "orgs"], page, "a token with read:org");
-            let organizations: Vec<OrganizationJson> = self.call(&user, call).await?;
-            let is_last = organizations.len() < PAGE;
-            accounts.extend(organizations.into_iter().map(|organization| Account {
-                login: organization.login,
-                is_organization: true,
-                repository: None,
-                installation: None,
-            }));
-            if is_last {
-                break;
-            }
-        }
-        Ok(accounts)
-    }
-}
-
-pub(super) fn page_of<'a>(path: Vec<&'a str>, page: u32, permission: &'static str) -> Call<'a> {
-    let mut call = Call::get(path, permission);
-    call.query = vec![("per_page", PAGE.to_string()), ("page", page.to_string())];
-    call
 }

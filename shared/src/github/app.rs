@@ -1,4 +1,4 @@
-//! Signing in as a GitHub App: a signed token that names the App, good only for asking for installation tokens.
+//! Signing in as a GitHub App: a signed token that names the App, with which installation tokens are requested.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! GitHub's refusals, as the decisions that follow from them.
+//! GitHub's refusals. Each variant is a decision.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -10,52 +10,49 @@ use crate::secret::SecretError;
 /// Without a `retry-after`, wait at least a minute. Source: GitHub's "Rate limits for the REST API".
 pub(super) const SHORTEST_PAUSE: Duration = Duration::minutes(1);
 
-/// No `retry-after` and no reset is believed beyond this: the primary limit's window is one hour.
+/// The longest pause that is believed: the primary limit's window is one hour.
 pub(super) const LONGEST_PAUSE: Duration = Duration::minutes(65);
 
-/// How much of GitHub's own words goes into an error, in characters.
+/// How many characters of GitHub's own words go into an error.
 const LONGEST_QUOTE: usize = 300;
 
-/// Why a call to GitHub did not do what it should. None of them carries a token or a configuration.
+/// Why a call to GitHub failed. No variant carries a token or a JIT config.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GitHubError {
-    /// A registration of that name exists (409): ours from an earlier try, or a neighbour's.
-    #[error("a runner of that name is registered already")]
-    NameTaken,
-    /// There is no such thing, or the credential may not see it.
+    /// It does not exist, or the credential may not see it.
     #[error("not found: {message}")]
     NotFound {
         /// GitHub's words.
         message: String,
     },
-    /// Calls with this credential have to wait. Known without a call while the pause lasts.
+    /// Calls with this credential have to wait. While the pause lasts, nothing is called to find that out.
     #[error("rate limited until {until}")]
     RateLimited {
-        /// When to go on.
+        /// When to call again.
         until: OffsetDateTime,
     },
-    /// A call now would come close to GitHub's secondary limit. Nothing was called.
+    /// A call now could exceed GitHub's secondary limit, so none was made.
     #[error("paced: to be called from {until}")]
     Paced {
-        /// When to go on.
+        /// When to call again.
         until: OffsetDateTime,
     },
-    /// The credential does not permit it: somebody must mend the App, its installation or the secret. Calls with it
-    /// stop for a while.
+    /// The credential does not permit it: a person must change the App, its installation or the secret. Calls with it
+    /// pause.
     #[error("GitHub denies access: {reason}")]
     Denied {
-        /// When it is worth looking again.
+        /// When to try again.
         until: OffsetDateTime,
-        /// What is missing, as far as the answer tells.
+        /// What is missing, as far as the answer says.
         reason: String,
     },
-    /// The runner group or the scope holds as many registrations as GitHub allows (10,000 a group). It will pass.
-    #[error("no room for another registration: {message}")]
+    /// The runner group or the scope holds as many registrations as GitHub allows (10,000 a group). Temporary.
+    #[error("no registration is left: {message}")]
     Full {
         /// GitHub's words.
         message: String,
     },
-    /// GitHub understood and refuses; the same call will be refused again.
+    /// GitHub understood the call and will refuse it again.
     #[error("GitHub refuses ({status}): {message}")]
     Rejected {
         /// The HTTP status.
@@ -63,7 +60,7 @@ pub enum GitHubError {
         /// GitHub's words.
         message: String,
     },
-    /// GitHub answered that it cannot at the moment.
+    /// GitHub answered that it cannot do it now.
     #[error("GitHub is unavailable ({status}): {message}")]
     Unavailable {
         /// The HTTP status.
@@ -71,21 +68,20 @@ pub enum GitHubError {
         /// GitHub's words.
         message: String,
     },
-    /// No answer was heard. The call may have been carried out all the same.
+    /// No answer arrived. GitHub may have carried the call out.
     #[error("no answer from GitHub: {cause}")]
     Silent {
         /// What the network said.
         cause: String,
     },
-    /// We have nothing to sign in with.
+    /// There is no usable credential.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
-/// An answer that is no success, sorted by its status and headers alone.
+/// An unsuccessful answer, classified by its status, headers and words alone.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    NameTaken,
     NotFound(String),
     /// With the moment GitHub named, if it named one.
     Limited(Option<OffsetDateTime>),
@@ -96,8 +92,8 @@ pub(super) enum Refusal {
     Unavailable(u16, String),
 }
 
-/// Sorts an answer that is no success. A 403 is a limit only if it says so: by `retry-after`, by a spent budget, or in
-/// words; the secondary limit may come with none of the headers.
+/// Classifies an unsuccessful answer. A 403 is a limit only if it says so: by `retry-after`, by a spent budget, or in words.
+/// The secondary limit may come without any of these headers.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Refusal {
     let message = quote(body);
     match status.as_u16() {
@@ -111,7 +107,6 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now
             }
         }
         404 | 410 => Refusal::NotFound(message),
-        409 => Refusal::NameTaken,
         422 if speaks_of_a_limit(&message) => Refusal::Full(message),
         code if status.is_server_error() => Refusal::Unavailable(code, message),
         code => Refusal::Rejected(code, message),
@@ -137,8 +132,7 @@ fn pause(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTime> {
     Some(until.clamp(now + Duration::seconds(1), now + LONGEST_PAUSE))
 }
 
-/// GitHub's `message` and what it gives in detail, or the body's beginning where it is something else, such as a
-/// proxy's page.
+/// GitHub's `message` with its details, or the beginning of a body that is something else, such as a proxy's page.
 fn quote(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Message {
@@ -215,7 +209,7 @@ mod tests {
             (401, Refusal::Unauthorized(words())),
             (403, Refusal::Forbidden(words())),
             (404, Refusal::NotFound(words())),
-            (409, Refusal::NameTaken),
+            (409, Refusal::Rejected(409, words())),
             (422, Refusal::Rejected(422, words())),
             (400, Refusal::Rejected(400, words())),
             (500, Refusal::Unavailable(500, words())),

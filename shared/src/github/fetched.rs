@@ -1,15 +1,15 @@
-//! What many need at the same time is fetched once, and whoever has waited for a fetch shares its outcome.
+//! Fetches once what several calls need at the same time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-use super::GitHubError;
+use super::error::GitHubError;
 
-/// A value that is had by a call, kept, and had anew once it is no good any more.
+/// A value that is fetched, kept, and fetched again once it is no longer good.
 ///
-/// A failure is not kept: who comes after it tries again. But it is the failure of all who waited for that call. If each
-/// of them made its own, a batch of ten would wait ten times for a service that does not answer.
+/// A failure is not kept, but all calls that waited for the fetch share it. If each of them fetched again, a batch of ten
+/// would wait ten times for a service that does not answer.
 pub(super) struct Fetched<T> {
     /// Fetches that have ended.
     ended: AtomicU64,
@@ -29,7 +29,7 @@ impl<T> Default for Fetched<T> {
 }
 
 impl<T: Clone> Fetched<T> {
-    /// The value, if it `is_good`, else what a fetch brings: one for all who need it at the same time.
+    /// The value, if it `is_good`; otherwise the outcome of a fetch that all calls at the same time share.
     pub(super) async fn get(
         &self,
         is_good: impl FnOnce(&T) -> bool,
@@ -43,7 +43,7 @@ impl<T: Clone> Fetched<T> {
         if let Some((_, error)) = state.failure.as_ref().filter(|(number, _)| *number > ended) {
             return Err(error.clone());
         }
-        // On the heap: it happens rarely, and would make the future of every call as large as a fetch's.
+        // On the heap: a fetch is rare, and without this the future of every call would be as large as a fetch's.
         let outcome = Box::pin(fetch()).await;
         let number = self.ended.fetch_add(1, Ordering::SeqCst) + 1;
         match &outcome {
@@ -53,7 +53,7 @@ impl<T: Clone> Fetched<T> {
         outcome
     }
 
-    /// Drops the value, if it is that one; says whether it was.
+    /// Drops the value if it is that one. Returns whether it was.
     pub(super) async fn forget(&self, is_that: impl FnOnce(&T) -> bool) -> bool {
         self.state.lock().await.value.take_if(|value| is_that(value)).is_some()
     }

@@ -1,27 +1,27 @@
-//! Which credentials must not be used at the moment: remembered, so that nothing calls GitHub to hear "no" again.
+//! Credentials that must pause, remembered so that no call asks GitHub for the same refusal again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
-use super::error::{LONGEST_PAUSE, SHORTEST_PAUSE};
-use super::{CredentialKey, GitHubError};
+use super::call::CredentialKey;
+use super::error::{GitHubError, LONGEST_PAUSE, SHORTEST_PAUSE};
 
-/// How long a credential that was denied is left alone: long enough not to hammer, short enough that a mended App is
-/// noticed within minutes.
+/// How long a denied credential pauses: long enough not to hammer GitHub, short enough that a corrected App works within
+/// minutes.
 pub const DENIED_PAUSE: Duration = Duration::minutes(5);
 
 #[derive(Default)]
 pub(super) struct Gate {
     limited: Mutex<HashMap<CredentialKey, Limited>>,
-    /// By credential and what it was used for: an organisation or a repository.
+    /// By credential and subject: an organization or a repository.
     denied: Mutex<HashMap<(CredentialKey, String), Denied>>,
 }
 
 struct Limited {
     until: OffsetDateTime,
-    /// How often in a row GitHub limited us without saying for how long.
+    /// How often in a row GitHub limited the credential without saying for how long.
     strikes: u32,
 }
 
@@ -46,20 +46,20 @@ impl Gate {
         Ok(())
     }
 
-    /// GitHub answered a call with a success.
+    /// A call succeeded.
     pub(super) fn opened(&self, key: CredentialKey, subject: &str) {
-        // A neighbour's limit may have come in while this answer was on its way: it stands until its time.
+        // Another call may have met a limit while this answer was on its way, so that limit stands.
         if let Some(limited) = lock(&self.limited).get_mut(&key) {
             limited.strikes = 0;
         }
         lock(&self.denied).remove(&(key, subject.to_ascii_lowercase()));
     }
 
-    /// GitHub limited a call; `until` is absent where it did not say for how long.
+    /// GitHub limited a call. `until` is absent if it did not say for how long.
     pub(super) fn limit(&self, key: CredentialKey, until: Option<OffsetDateTime>, now: OffsetDateTime) -> GitHubError {
         let mut limited = lock(&self.limited);
         let entry = limited.entry(key).or_insert(Limited { until: now, strikes: 0 });
-        // Calls under way at the same time hear the same "no": one strike.
+        // Calls under way at the same time meet the same limit: one strike.
         let fresh = entry.until <= now;
         let until = until.unwrap_or_else(|| {
             if fresh {

@@ -1,114 +1,49 @@
-//! Runner groups, which classes may name: their ids are found out, not configured.
+//! The ids of a scope's runner groups, looked up by name.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 
-use super::accounts::page_of;
+use super::error::GitHubError;
 use super::fetched::Fetched;
-use super::{Account, GitHub, GitHubError, Scope};
-use crate::classes::RunnerGroup;
 
 /// The group that every scope has, and the only one of a repository.
-const DEFAULT_GROUP: u64 = 1;
+pub(super) const DEFAULT_GROUP: u64 = 1;
 
-/// How that one is called, whatever the case.
-const DEFAULT_NAME: &str = "default";
+/// The default group's name, in any case.
+pub(super) const DEFAULT_NAME: &str = "default";
 
-/// Most groups of a page. Source: GitHub's OpenAPI description.
-const PAGE: usize = 100;
-
-/// A name that was not there is not looked for again before: jobs that wait for somebody to make the group come about
-/// as often.
+/// How long a missing name is not looked up again. Jobs that wait for somebody to create the group come about as often.
 const MISSING_LIFETIME: Duration = Duration::minutes(4);
 
-/// What has been read, by scope. A name that was found stays: ids do not change, and one that GitHub does not know any
-/// more is forgotten when a registration fails.
+/// One scope's groups as last read. A name that was found stays, because ids do not change. If GitHub no longer knows the
+/// id, a registration fails and the client drops the whole copy.
 #[derive(Default)]
-pub(super) struct Groups(Mutex<HashMap<Scope, Arc<Fetched<Arc<Known>>>>>);
+pub(super) struct Groups(Fetched<Arc<Known>>);
 
 struct Known {
     ids: HashMap<String, u64>,
     read_at: OffsetDateTime,
 }
 
-#[derive(Deserialize)]
-struct GroupsJson {
-    runner_groups: Vec<GroupJson>,
-}
-
-#[derive(Deserialize)]
-struct GroupJson {
-    id: u64,
-    name: String,
-    /// From the enterprise; an organisation's own group of that name goes before.
-    #[serde(default)]
-    inherited: bool,
-}
-
 impl Groups {
-    fn of(&self, scope: &Scope) -> Arc<Fetched<Arc<Known>>> {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(scope.clone()).or_default())
-    }
-}
-
-impl GitHub {
-    /// The id of the group that a class's registrations join. A name is looked up once for each scope and process,
-    /// however many jobs need it at the same time.
-    pub async fn runner_group(
+    /// The id of the group with that name, or an error that lists the names there are. Reads the groups once for all calls
+    /// at the same time.
+    pub(super) async fn id(
         &self,
-        account: &Account,
-        scope: &Scope,
-        group: &RunnerGroup,
+        name: &str,
+        scope: &str,
+        now: OffsetDateTime,
+        read: impl AsyncFnOnce() -> Result<HashMap<String, u64>, GitHubError>,
     ) -> Result<u64, GitHubError> {
-        let name = match group {
-            RunnerGroup::Id(id) => return Ok(*id),
-            RunnerGroup::Name(name) if name.eq_ignore_ascii_case(DEFAULT_NAME) => return Ok(DEFAULT_GROUP),
-            RunnerGroup::Name(name) => name,
-        };
-        if matches!(scope, Scope::Repository { .. }) {
-            let message = format!("the runner group {name:?}: a {scope} has only the default group");
-            return Err(GitHubError::NotFound { message });
-        }
-        let says = |known: &Arc<Known>| {
-            known.ids.contains_key(&name.to_lowercase()) || self.clock.now() - known.read_at < MISSING_LIFETIME
-        };
-        let read = async || {
-            let read_at = self.clock.now();
-            Ok(Arc::new(Known { ids: self.runner_groups(account, scope).await?, read_at }))
-        };
-        let known = self.groups.of(scope).get(says, read).await?;
-        known.ids.get(&name.to_lowercase()).copied().ok_or_else(|| {
+        let key = name.to_lowercase();
+        let is_good = |known: &Arc<Known>| known.ids.contains_key(&key) || now - known.read_at < MISSING_LIFETIME;
+        let known = self.0.get(is_good, async || Ok(Arc::new(Known { ids: read().await?, read_at: now }))).await?;
+        known.ids.get(&key).copied().ok_or_else(|| {
             let names = if known.ids.is_empty() { "none".to_owned() } else { sorted(&known.ids).join(", ") };
             GitHubError::NotFound { message: format!("the runner group {name:?}: {scope} has {names}") }
         })
-    }
-
-    /// A registration with such a group has failed, maybe for its sake.
-    pub fn forget_runner_group(&self, scope: &Scope, group: &RunnerGroup) {
-        if matches!(group, RunnerGroup::Name(_)) {
-            self.groups.0.lock().unwrap_or_else(PoisonError::into_inner).remove(scope);
-        }
-    }
-
-    async fn runner_groups(&self, account: &Account, scope: &Scope) -> Result<HashMap<String, u64>, GitHubError> {
-        let mut path = scope.path();
-        path.pop();
-        path.push("runner-groups");
-        let mut groups = Vec::new();
-        for page in 1_u32.. {
-            let call = page_of(path.clone(), page, scope.permission()).on_account_itself();
-            let GroupsJson { runner_groups } = self.call(account, call).await?;
-            let is_last = runner_groups.len() < PAGE;
-            groups.extend(runner_groups);
-            if is_last {
-                break;
-            }
-        }
-        groups.sort_by_key(|group| !group.inherited);
-        Ok(groups.into_iter().map(|group| (group.name.to_lowercase(), group.id)).collect())
     }
 }
 

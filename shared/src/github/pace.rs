@@ -24,13 +24,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::minute::Minute;
-use super::CredentialKey;
-
-/// What a write costs. Source: GitHub's "Rate limits for the REST API".
-pub(super) const WRITE_POINTS: u32 = 5;
-
-/// What a read costs. Source: as above.
-pub(super) const READ_POINTS: u32 = 1;
+use super::call::{CredentialKey, READ_POINTS, WRITE_POINTS};
 
 /// One look at the job, and its runner's registration: so much must fit, however low the limit.
 const LAUNCH_POINTS: f64 = 6.0;

@@ -2,38 +2,53 @@
 
 use std::time::{Duration, Instant};
 
-use super::GitHubError;
+use super::error::GitHubError;
 use crate::clock::Clock;
 
-/// How often a failure that may pass is repeated within an invocation.
-const QUICK_REPEATS: u32 = 2;
+/// How often one call is repeated.
+const MOST_REPEATS: u32 = 2;
 
-/// The wait before the first of them; three times that before the second.
-const QUICK_PAUSE: Duration = Duration::from_millis(150);
+/// The wait before the first repeat, give or take half; three times that before the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(150);
 
-/// Beyond this, in real time, nothing is repeated. It is less than a call's time-out: where GitHub does not answer at all,
+/// Nothing is repeated after this much real time. It is less than a call's time-out: where GitHub does not answer at all,
 /// a repeat would only wait as long again, and the steps of a launch together would outlast the function.
-const QUICK_BUDGET: Duration = Duration::from_secs(5);
+const BUDGET: Duration = Duration::from_secs(5);
 
 impl GitHubError {
-    /// Whether an immediate repeat is likely to do better. Limits and refusals are not: repeating those makes it worse.
+    /// Whether an immediate repeat is likely to succeed. Repeating limits and refusals makes things worse.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Silent { .. })
     }
 }
 
-/// Repeats what is likely to pass within a second.
-pub async fn quickly<T>(clock: &Clock, call: impl AsyncFn() -> Result<T, GitHubError>) -> Result<T, GitHubError> {
-    let begun = Instant::now();
-    let mut repeats = 0;
-    loop {
-        match call().await {
-            Err(error) if error.is_passing() && repeats < QUICK_REPEATS && begun.elapsed() < QUICK_BUDGET => {
-                let pause = QUICK_PAUSE * 3_u32.pow(repeats);
-                clock.sleep(pause.mul_f64(0.5 + clock.chance())).await;
-                repeats += 1;
-            }
-            outcome => return outcome,
+/// The repeats of one call.
+pub(super) struct Repeats {
+    begun: Instant,
+    count: u32,
+    /// A try got no clear answer, so GitHub may have carried it out.
+    pub(super) is_doubtful: bool,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { begun: Instant::now(), count: 0, is_doubtful: false }
+    }
+}
+
+impl Repeats {
+    /// Whether to try again after this error. Waits before it says yes.
+    pub(super) async fn another(&mut self, error: &GitHubError, clock: &Clock) -> bool {
+        if !error.is_passing() {
+            return false;
         }
+        self.is_doubtful = true;
+        if self.count >= MOST_REPEATS || self.begun.elapsed() >= BUDGET {
+            return false;
+        }
+        let pause = FIRST_PAUSE * 3_u32.pow(self.count);
+        clock.sleep(pause.mul_f64(0.5 + clock.chance())).await;
+        self.count += 1;
+        true
     }
 }

@@ -1,20 +1,28 @@
-//! Which credential a call uses: the secret's token as it is, or an installation's token, had with the App's key.
+//! Which credential a call uses: the secret's token as it is, or an installation token obtained with the App's key.
 //!
-//! Tokens live for an hour and are kept until shortly before; however many calls need one at the same time, it is
-//! asked for once.
+//! | copy of | kept for | read again earlier when |
+//! |---|---|---|
+//! | App key or personal access token | 15 min | GitHub answers 401 |
+//! | installation token | until 2 min before it expires | GitHub answers 401, once for each call |
+//! | a failed request for a token | not at all, but calls that waited for it share its failure | |
+//! | an installation that was looked up | the process's life | GitHub answers 404 |
+//!
+//! However many calls need a token at the same time, it is requested once. It is narrowed to the permissions in use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use time::{Duration, OffsetDateTime};
 
 use super::app::AppSigner;
-use super::error::Refusal;
+use super::call::{Call, CredentialKey};
+use super::error::{GitHubError, Refusal};
 use super::fetched::Fetched;
-use super::{Account, Call, CredentialKey, Failure, GitHub, GitHubError};
+use super::place::Account;
+use super::transport::{Answer, Failure, Transport};
 use crate::clock::Clock;
 use crate::config::ScopeKind;
 use crate::job::InstallationId;
@@ -23,7 +31,7 @@ use crate::secret::{Credential, SecretReader, expose};
 /// How long a copy of the secret is used before it is read again.
 const SECRET_LIFETIME: Duration = Duration::minutes(15);
 
-/// An installation token this close to its end is not used any more: a call may take ten seconds, and clocks differ.
+/// An installation token this close to its end is no longer used: a call may take ten seconds, and clocks differ.
 const TOKEN_MARGIN: Duration = Duration::minutes(2);
 
 /// Source: the enterprise routes in GitHub's OpenAPI description have `enabledForGitHubApps: false`.
@@ -31,14 +39,15 @@ const NO_APP_FOR_ENTERPRISES: &str = "GitHub lets no App register an enterprise'
                                       personal access token with manage_runners:enterprise and repo, in place of \
                                       app_id and private_key";
 
-/// Keeps what has been signed in.
+/// The credentials in use.
 pub(super) struct SignIn {
     secret: SecretReader,
+    scope: ScopeKind,
     clock: Clock,
-    /// With the time at which it was read.
+    /// With the time at which the secret was read.
     identity: Fetched<(OffsetDateTime, Arc<Identity>)>,
     tokens: Mutex<HashMap<InstallationId, Arc<Fetched<Token>>>>,
-    /// Found by asking, because no delivery named one or the one named was wrong. Keys are logins in lower case.
+    /// Found by asking GitHub, because no delivery named one or the one named was wrong. Keys are logins in lower case.
     installations: Mutex<HashMap<String, InstallationId>>,
 }
 
@@ -60,12 +69,19 @@ struct Token {
 }
 
 impl SignIn {
-    pub(super) fn new(secret: SecretReader, clock: Clock) -> Self {
-        Self { secret, clock, identity: Fetched::default(), tokens: Mutex::default(), installations: Mutex::default() }
+    pub(super) fn new(secret: SecretReader, scope: ScopeKind, clock: Clock) -> Self {
+        Self {
+            secret,
+            scope,
+            clock,
+            identity: Fetched::default(),
+            tokens: Mutex::default(),
+            installations: Mutex::default(),
+        }
     }
 
-    /// GitHub no longer takes this bearer: the token and the copy of the secret behind it are read anew. A token that
-    /// a neighbour has renewed meanwhile stays.
+    /// GitHub no longer accepts this bearer: read the token, and the secret behind it, again. A token that another call has
+    /// renewed meanwhile stays.
     pub(super) async fn forget(&self, key: CredentialKey, refused: &SecretString) {
         if let CredentialKey::Installation(installation) = key {
             let is_refused = |known: &Token| expose(&known.token) == expose(refused);
@@ -98,7 +114,7 @@ impl SignIn {
         Ok((now, Arc::new(identity)))
     }
 
-    /// Whether the secret holds an App's key, not a token.
+    /// Whether the secret holds an App's key, not a personal access token.
     pub(super) async fn is_app(&self) -> Result<bool, GitHubError> {
         Ok(matches!(&*self.identity().await?, Identity::App(_)))
     }
@@ -117,30 +133,32 @@ impl SignIn {
         let mut installations = self.installations.lock().unwrap_or_else(PoisonError::into_inner);
         installations.insert(account.login.to_ascii_lowercase(), installation);
     }
-}
 
-impl GitHub {
     /// The credential for calls about an account.
-    pub(super) async fn credential_for(&self, account: &Account) -> Result<(CredentialKey, SecretString), GitHubError> {
-        let identity = self.sign_in.identity().await?;
+    pub(super) async fn credential_for(
+        &self,
+        transport: &Transport,
+        account: &Account,
+    ) -> Result<(CredentialKey, SecretString), GitHubError> {
+        let identity = self.identity().await?;
         let signer = match &*identity {
             Identity::Token(token) => return Ok((CredentialKey::Token, token.clone())),
-            Identity::App(_) if matches!(self.config.scope, ScopeKind::Enterprise(_)) => {
-                return Err(self.sign_in.secret.unusable(NO_APP_FOR_ENTERPRISES).into());
+            Identity::App(_) if matches!(self.scope, ScopeKind::Enterprise(_)) => {
+                return Err(self.secret.unusable(NO_APP_FOR_ENTERPRISES).into());
             }
             Identity::App(signer) => signer,
         };
-        let installation = match self.sign_in.known_installation(account).or(account.installation) {
+        let installation = match self.known_installation(account).or(account.installation) {
             Some(installation) => installation,
-            None => self.look_up(account, signer).await?,
+            None => self.look_up(transport, account, signer).await?,
         };
-        match self.token(installation, account, signer).await {
+        match self.token(transport, installation, account, signer).await {
             Ok(token) => Ok((CredentialKey::Installation(installation), token)),
             Err(GitHubError::NotFound { .. }) => {
-                let found = self.look_up(account, signer).await?;
-                match self.token(found, account, signer).await {
+                let found = self.look_up(transport, account, signer).await?;
+                match self.token(transport, found, account, signer).await {
                     Ok(token) => Ok((CredentialKey::Installation(found), token)),
-                    // Installed, says one answer, and not there, says the next: GitHub does that in passing.
+                    // One answer says that the App is installed and the next that it is not: a passing state of GitHub's.
                     Err(GitHubError::NotFound { message }) => Err(GitHubError::Unavailable { status: 404, message }),
                     Err(error) => Err(error),
                 }
@@ -149,32 +167,43 @@ impl GitHub {
         }
     }
 
-    /// The installation that a call used does not see the account: finds the right one. False if that is no other.
-    pub(super) async fn relocate(&self, account: &Account, used: CredentialKey) -> Result<bool, GitHubError> {
-        let identity = self.sign_in.identity().await?;
+    /// For a call whose installation does not see the account: finds the right one. False if there is no other.
+    pub(super) async fn relocate(
+        &self,
+        transport: &Transport,
+        account: &Account,
+        used: CredentialKey,
+    ) -> Result<bool, GitHubError> {
+        let identity = self.identity().await?;
         match (&*identity, used) {
             (Identity::App(signer), CredentialKey::Installation(used)) => {
-                Ok(self.look_up(account, signer).await? != used)
+                Ok(self.look_up(transport, account, signer).await? != used)
             }
             _ => Ok(false),
         }
     }
 
-    async fn look_up(&self, account: &Account, signer: &AppSigner) -> Result<InstallationId, GitHubError> {
+    async fn look_up(
+        &self,
+        transport: &Transport,
+        account: &Account,
+        signer: &AppSigner,
+    ) -> Result<InstallationId, GitHubError> {
         let path = match &account.repository {
             Some(repository) if !account.is_organization => vec!["repos", &account.login, repository, "installation"],
             None if !account.is_organization => vec!["users", &account.login, "installation"],
             _ => vec!["orgs", &account.login, "installation"],
         };
         let call = Call::get(path, "a GitHub App");
-        match self.call_as_app::<InstallationIdJson>(signer, CredentialKey::App, &account.login, &call).await {
-            Ok((installation, _)) => {
-                self.sign_in.remember_installation(account, installation.id);
+        let key = CredentialKey::App;
+        match self.call_with_signer::<InstallationIdJson>(transport, signer, key, &account.login, &call).await {
+            Ok(Answer { body: installation, .. }) => {
+                self.remember_installation(account, installation.id);
                 Ok(installation.id)
             }
             Err(GitHubError::NotFound { .. }) => {
                 let reason = format!("the App is not installed on {}", account.login);
-                Err(self.gate.deny(CredentialKey::App, &account.login, reason, self.clock.now()))
+                Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
             }
             Err(error) => Err(error),
         }
@@ -182,17 +211,19 @@ impl GitHub {
 
     async fn token(
         &self,
+        transport: &Transport,
         installation: InstallationId,
         account: &Account,
         signer: &AppSigner,
     ) -> Result<SecretString, GitHubError> {
         let is_fresh = |token: &Token| token.expires_at - TOKEN_MARGIN > self.clock.now();
-        let fetch = async || self.fetch_token(installation, account, signer).await;
-        Ok(self.sign_in.token_of(installation).get(is_fresh, fetch).await?.token)
+        let fetch = async || self.fetch_token(transport, installation, account, signer).await;
+        Ok(self.token_of(installation).get(is_fresh, fetch).await?.token)
     }
 
     async fn fetch_token(
         &self,
+        transport: &Transport,
         installation: InstallationId,
         account: &Account,
         signer: &AppSigner,
@@ -204,64 +235,66 @@ impl GitHub {
             &serde_json::json!({ "permissions": self.permissions(account) }),
         );
         let key = CredentialKey::Installation(installation);
-        match self.call_as_app(signer, key, &account.login, &call).await {
-            Ok((token, _)) => Ok(token),
+        match self.call_with_signer(transport, signer, key, &account.login, &call).await {
+            Ok(Answer { body: token, .. }) => Ok(token),
             // "The permissions requested are not granted to this installation."
             Err(GitHubError::Rejected { status: 422, message }) => {
                 let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
-                Err(self.gate.deny(key, &account.login, reason, self.clock.now()))
+                Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// What a token is narrowed down to, whatever else the App may do.
+    /// The permissions that a token is narrowed to, whatever else the App may do.
     fn permissions(&self, account: &Account) -> serde_json::Value {
-        match &self.config.scope {
+        match &self.scope {
             ScopeKind::Org if account.is_organization => {
                 serde_json::json!({ "organization_self_hosted_runners": "write", "actions": "read" })
             }
-            // An enterprise's runners are beyond any App, which is told before a token is asked for.
+            // No App may manage an enterprise's runners, which is said before a token is requested.
             ScopeKind::Org | ScopeKind::Repo | ScopeKind::Enterprise(_) => {
                 serde_json::json!({ "administration": "write", "actions": "read" })
             }
         }
     }
 
-    /// A call with the App's own token; `None` where the credential is a personal access token.
-    pub(super) async fn call_as_app_itself<T: serde::de::DeserializeOwned>(
+    /// A call with the App's own token.
+    pub(super) async fn call_as_app<T: DeserializeOwned>(
         &self,
+        transport: &Transport,
         call: &Call<'_>,
-    ) -> Result<Option<(T, HeaderMap)>, GitHubError> {
-        let identity = self.sign_in.identity().await?;
+    ) -> Result<Answer<T>, GitHubError> {
+        let identity = self.identity().await?;
         match &*identity {
-            Identity::Token(_) => Ok(None),
-            Identity::App(signer) => self.call_as_app(signer, CredentialKey::App, "", call).await.map(Some),
+            Identity::Token(_) => Err(self.secret.unusable("the call needs app_id and private_key").into()),
+            Identity::App(signer) => self.call_with_signer(transport, signer, CredentialKey::App, "", call).await,
         }
     }
 
-    async fn call_as_app<T: serde::de::DeserializeOwned>(
+    async fn call_with_signer<T: DeserializeOwned>(
         &self,
+        transport: &Transport,
         signer: &AppSigner,
         key: CredentialKey,
         owner: &str,
         call: &Call<'_>,
-    ) -> Result<(T, HeaderMap), GitHubError> {
+    ) -> Result<Answer<T>, GitHubError> {
         let now = self.clock.now();
-        self.gate.check(key, owner, now)?;
-        let bearer = signer.sign(now).map_err(|problem| self.sign_in.secret.unusable(problem))?.into();
-        match self.exchange(call, &bearer, CredentialKey::App).await {
+        transport.gate.check(key, owner, now)?;
+        let bearer = signer.sign(now).map_err(|problem| self.secret.unusable(problem))?.into();
+        match transport.exchange(call, &bearer, CredentialKey::App).await {
             Ok(answer) => {
-                self.gate.opened(key, owner);
+                transport.gate.opened(key, owner);
                 Ok(answer)
             }
             Err(Failure::Silent(cause)) => Err(GitHubError::Silent { cause }),
             Err(Failure::Refused(refusal)) => {
                 if matches!(refusal, Refusal::Unauthorized(_)) {
-                    // The key may have been rotated; the next look comes after the pause that follows.
-                    self.sign_in.forget_identity().await;
+                    // The key may have been rotated. The next read comes after the pause that follows.
+                    self.forget_identity().await;
                 }
-                Err(self.decide(refusal, key, owner, call.permission))
+                Err(transport.decide(refusal, key, owner, call.permission))
             }
         }
     }

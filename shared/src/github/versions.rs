@@ -1,4 +1,4 @@
-//! How long GitHub goes on serving a version of the runner.
+//! How long GitHub accepts a version of the runner.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::{Account, Call, GitHub, GitHubError, Scope};
+use super::call::Call;
+use super::error::GitHubError;
+use super::registrations::AtPlace;
 
 /// A version of the runner's software.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,40 +32,31 @@ impl fmt::Display for RunnerVersion {
     }
 }
 
-/// When GitHub stops serving a version, as far as it says.
+/// When GitHub stops accepting a version, as far as it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct EndOfLife {
-    /// From then on it cannot be registered.
+    /// From then on the version cannot be registered.
     #[serde(default, rename = "registration_deprecates_at", with = "time::serde::rfc3339::option")]
     pub registration: Option<OffsetDateTime>,
-    /// From then on it gets no jobs.
+    /// From then on the version gets no jobs.
     #[serde(default, rename = "runtime_deprecates_at", with = "time::serde::rfc3339::option")]
     pub runtime: Option<OffsetDateTime>,
 }
 
 impl EndOfLife {
-    /// Whichever comes first.
+    /// The earlier of the two.
     pub fn first(self) -> Option<OffsetDateTime> {
         self.registration.into_iter().chain(self.runtime).min()
     }
 }
 
-impl GitHub {
+impl AtPlace<'_> {
     /// When a version ends; `None` where GitHub does not offer the question.
-    pub async fn end_of_life(
-        &self,
-        account: &Account,
-        scope: &Scope,
-        version: RunnerVersion,
-    ) -> Result<Option<EndOfLife>, GitHubError> {
+    pub async fn end_of_life(self, version: RunnerVersion) -> Result<Option<EndOfLife>, GitHubError> {
         let version = version.to_string();
-        let mut path = scope.path();
-        path.extend(["deprecations", &version]);
-        match self.call(account, Call::get(path, scope.permission()).about_versions(scope)).await {
-            Ok(end) => Ok(Some(end)),
-            Err(GitHubError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let scope = &self.place.scope;
+        let path = scope.runners(["deprecations", version.as_str()]);
+        self.github.find(self.caller(), &Call::get(path, scope.permission()).about_versions(scope)).await
     }
 }
 

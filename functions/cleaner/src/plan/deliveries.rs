@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jitgate::github::{Delivery, Log};
+use jitgate::github::{DeliveryAttempt, Log};
 use time::{Duration, OffsetDateTime};
 
 /// Older deliveries are left: GitHub fails a job that has waited for a day.
@@ -17,13 +17,13 @@ const FIRST_WAIT: Duration = Duration::minutes(1);
 const GROWTH: i32 = 5;
 
 /// Whether an attempt is one that we act on: only then is it worth a look, and a repeat.
-fn is_ours(delivery: &Delivery) -> bool {
+fn is_ours(delivery: &DeliveryAttempt) -> bool {
     delivery.event == "workflow_job" && matches!(delivery.action.as_deref(), Some("queued" | "completed"))
 }
 
 /// Since when the whole log is needed, to know what became of those that failed; `None` if there is nothing to repeat
 /// in any case.
-pub fn candidates(now: OffsetDateTime, failed: &[Delivery]) -> Option<OffsetDateTime> {
+pub fn candidates(now: OffsetDateTime, failed: &[DeliveryAttempt]) -> Option<OffsetDateTime> {
     let due = by_guid(failed).into_values().filter(|attempts| latest_if_due(now, attempts).is_some());
     due.flatten().map(|delivery| delivery.delivered_at).min()
 }
@@ -42,20 +42,20 @@ pub fn plan_redeliveries(now: OffsetDateTime, log: &Log) -> Vec<u64> {
     repeated
 }
 
-fn by_guid(log: &[Delivery]) -> HashMap<&str, Vec<&Delivery>> {
-    let mut by_guid: HashMap<&str, Vec<&Delivery>> = HashMap::new();
+fn by_guid(log: &[DeliveryAttempt]) -> HashMap<&str, Vec<&DeliveryAttempt>> {
+    let mut by_guid: HashMap<&str, Vec<&DeliveryAttempt>> = HashMap::new();
     for delivery in log.iter().filter(|delivery| is_ours(delivery)) {
         by_guid.entry(&delivery.guid).or_default().push(delivery);
     }
     by_guid
 }
 
-fn is_whole(attempts: &[&Delivery], log: &Log) -> bool {
+fn is_whole(attempts: &[&DeliveryAttempt], log: &Log) -> bool {
     attempts.iter().all(|delivery| delivery.delivered_at >= log.complete_since)
 }
 
 /// The latest attempt, if the next one may follow now.
-fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a Delivery]) -> Option<&'a Delivery> {
+fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a DeliveryAttempt]) -> Option<&'a DeliveryAttempt> {
     let latest = attempts.iter().max_by_key(|delivery| delivery.delivered_at)?;
     // Where the first attempt is out of sight, all that was tried since is not to be counted any more: it is too old.
     let first = attempts.iter().find(|delivery| !delivery.redelivery)?;

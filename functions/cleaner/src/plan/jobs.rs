@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use jitgate::ecs::TaskView;
 use jitgate::github::{JobState, Runner, RunnerStatus};
-use jitgate::job::{Attempt, JobId, JobMessage, Purpose, RunnerId};
+use jitgate::job::{Attempt, JobId, Message, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 use time::{Duration, OffsetDateTime};
 
@@ -58,7 +58,7 @@ pub const MOST_ATTEMPTS: u16 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The message of its next launch, should it still wait.
-    pub message: JobMessage,
+    pub message: Message,
     /// What raised the question.
     pub cause: Cause,
     /// ECS's words about the task that raised it.
@@ -132,14 +132,14 @@ pub fn questions(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
         Some(Question { thief, ..question_of(now, settings, task, cause?)? })
     });
     let mut questions: Vec<_> = raised.collect();
-    let raised: HashSet<_> = questions.iter().map(|question| question.message.job_id).collect();
-    let listed = seen.waiting.iter().filter(|waiting| !raised.contains(&waiting.message.job_id));
+    let raised: HashSet<_> = questions.iter().map(|question| question.message.job.id).collect();
+    let listed = seen.waiting.iter().filter(|waiting| !raised.contains(&waiting.message.job.id));
     questions.extend(
         listed
-            .filter_map(|waiting| while_waiting(now, settings, &waiting.message, latest.get(&waiting.message.job_id))),
+            .filter_map(|waiting| while_waiting(now, settings, &waiting.message, latest.get(&waiting.message.job.id))),
     );
-    questions.sort_by_key(|question| question.message.job_id);
-    questions.dedup_by_key(|question| question.message.job_id);
+    questions.sort_by_key(|question| question.message.job.id);
+    questions.dedup_by_key(|question| question.message.job.id);
     questions
 }
 
@@ -153,7 +153,7 @@ pub fn without_queued(
     on_queue: usize,
 ) -> Vec<Question> {
     let latest = latest_tasks(settings, seen);
-    let waits_in_vain = |waiting: &&Waiting| latest.get(&waiting.message.job_id).is_none_or(|task| task.is_over);
+    let waits_in_vain = |waiting: &&Waiting| latest.get(&waiting.message.job.id).is_none_or(|task| task.is_over);
     let waiting = seen.waiting.iter().filter(waits_in_vain).count();
     if on_queue > 0 && waiting <= on_queue {
         questions.retain(|question| !question.cause.may_be_queued());
@@ -178,7 +178,7 @@ fn latest_tasks<'a>(settings: Settings<'_>, seen: Seen<'a>) -> HashMap<JobId, &'
 /// The question about the job of a task; `None` if the task does not carry its message.
 pub fn question_of(now: OffsetDateTime, settings: Settings<'_>, task: &TaskView, cause: Cause) -> Option<Question> {
     let (job, attempt) = LaunchToken::parse(settings.prefix, &task.started_by)?;
-    let is_of_job = |message: &JobMessage| message.job_id == job && message.purpose == Purpose::Launch;
+    let is_of_job = |message: &Message| message.job.id == job && message.purpose == Purpose::Launch;
     let message = task.message.clone().filter(is_of_job)?;
     let message = message.for_launch(attempt.next(), now);
     Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), thief: None })
@@ -189,7 +189,7 @@ pub fn question_of(now: OffsetDateTime, settings: Settings<'_>, task: &TaskView,
 pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: bool) -> Repair {
     match state {
         Some(JobState::Queued) if run_has_ended => Repair::LeaveStuck,
-        Some(JobState::Queued) if question.message.attempt.0 > MOST_ATTEMPTS => Repair::GiveUp,
+        Some(JobState::Queued) if question.message.progress.attempt.0 > MOST_ATTEMPTS => Repair::GiveUp,
         Some(JobState::Queued) => Repair::Relaunch,
         Some(JobState::InProgress | JobState::Completed | JobState::Waiting) | None => Repair::None,
     }
@@ -237,7 +237,7 @@ fn while_busy(
         Some(_) => return None,
         None => Cause::Unregistered,
     };
-    let own_job = task.message.as_ref().map(|message| message.job_id);
+    let own_job = task.message.as_ref().map(|message| message.job.id);
     let is_on_its_own = working.is_some_and(|working| Some(working.job) == own_job);
     (!is_on_its_own && falls_on(now - task.created_at?, &WHILE_BUSY)).then_some(cause)
 }
@@ -246,11 +246,11 @@ fn while_busy(
 fn while_waiting(
     now: OffsetDateTime,
     settings: Settings<'_>,
-    message: &JobMessage,
+    message: &Message,
     latest: Option<&&TaskView>,
 ) -> Option<Question> {
     match latest {
-        None => WHILE_UNTOLD.iter().any(|time| time.contains(&(now - message.created_at))).then(|| Question {
+        None => WHILE_UNTOLD.iter().any(|time| time.contains(&(now - message.job.created_at))).then(|| Question {
             message: message.clone(),
             cause: Cause::Untold,
             stopped_reason: None,
@@ -258,7 +258,7 @@ fn while_waiting(
         }),
         Some(task) if task.is_over && falls_on(now - task.stopped_at?, &WHILE_WAITING) => {
             question_of(now, settings, task, Cause::StillWaiting)
-                .filter(|question| question.message.attempt.0 <= MOST_ATTEMPTS)
+                .filter(|question| question.message.progress.attempt.0 <= MOST_ATTEMPTS)
         }
         Some(_) => None,
     }

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
 use jitgate::ecs::{TaskArn, tag};
-use jitgate::github::{Account, Delivery, JobState, Log, RunnerStatus};
-use jitgate::job::{Attempt, JobId, JobMessage};
+use jitgate::github::{Account, DeliveryAttempt, JobState, Log, RunnerStatus};
+use jitgate::job::{Attempt, JobId, Message};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 use proptest::prelude::*;
 use time::Duration;
@@ -89,7 +89,7 @@ fn plan(runners: Vec<Runner>, live: &[TaskView]) -> Vec<Action> {
     Sight { runners, live, live_later, ..Sight::default() }.plan(NOW)
 }
 
-fn repeated(log: &[Delivery]) -> Vec<u64> {
+fn repeated(log: &[DeliveryAttempt]) -> Vec<u64> {
     let log = Log { attempts: log.to_vec(), complete_since: OffsetDateTime::UNIX_EPOCH };
     plan_redeliveries(NOW, &log)
 }
@@ -173,8 +173,8 @@ fn a_runner_that_never_came_and_a_task_that_outlives_its_class_end() {
     assert!(matches!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(601))])[..], [Action::Stop { .. }]));
 }
 
-fn message() -> JobMessage {
-    JobMessage::parse(
+fn message() -> Message {
+    Message::parse(
         r#"{"v":1,"job_id":42,"run_id":5,"run_attempt":1,"owner":"octo-org","owner_id":9,"repository":"repo",
             "organization":"octo-org","labels":["l"],"class":"default","created_at":"2026-11-01T11:00:00Z",
             "delivery_id":"d","attempt":1,"queued_at":1,"born_at":1}"#,
@@ -202,7 +202,7 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
         |attempt, minutes| asked(vec![], &[], &[over(attempt, "TaskFailedToStart", Duration::minutes(minutes))]);
     let asked_after = |minutes| after(3, minutes);
     assert_eq!(asked_after(1), [], "the event has its time");
-    assert_eq!(asked_after(3)[0].message.attempt, Attempt(4));
+    assert_eq!(asked_after(3)[0].message.progress.attempt, Attempt(4));
     let causes = |minutes| asked_after(minutes).into_iter().map(|question| question.cause).collect::<Vec<_>>();
     assert_eq!((causes(3), causes(13)), (vec![Cause::FailedStart], vec![Cause::FailedStart]));
     assert_eq!((causes(9), causes(54)), (vec![Cause::StillWaiting], vec![Cause::FailedStart]), "never out of sight");
@@ -231,7 +231,7 @@ fn a_runner_that_is_busy_is_asked_about_since_its_job_may_be_another() {
 #[test]
 fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_ever() {
     let question = |attempt| Question {
-        message: JobMessage { attempt: Attempt(attempt), ..message() },
+        message: message().for_launch(Attempt(attempt), NOW),
         cause: Cause::Stopped,
         stopped_reason: None,
         thief: None,
@@ -244,9 +244,17 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
     }
 }
 
-fn delivery(id: u64, guid: &str, ago: Duration, status_code: u16) -> Delivery {
+fn delivery(id: u64, guid: &str, ago: Duration, status_code: u16) -> DeliveryAttempt {
     let (event, action) = ("workflow_job".to_owned(), Some("queued".to_owned()));
-    Delivery { id, guid: guid.to_owned(), delivered_at: NOW - ago, redelivery: false, status_code, event, action }
+    DeliveryAttempt {
+        id,
+        guid: guid.to_owned(),
+        delivered_at: NOW - ago,
+        redelivery: false,
+        status_code,
+        event,
+        action,
+    }
 }
 
 #[test]
@@ -270,7 +278,7 @@ fn a_delivery_is_repeated_until_one_attempt_succeeds_or_enough_have_failed() {
         (0..6).map(|id| delivery(id, "a", minutes(200 - 10 * i64::try_from(id).unwrap()), 503)).collect();
     assert_eq!(repeated(&often), NONE);
     assert_eq!(repeated(&[delivery(1, "a", LOOK_BACK, 503)]), NONE, "its job is dead by now");
-    let push = Delivery { event: "push".to_owned(), ..delivery(1, "a", minutes(5), 503) };
+    let push = DeliveryAttempt { event: "push".to_owned(), ..delivery(1, "a", minutes(5), 503) };
     assert_eq!(repeated(&[push]), NONE);
 }
 
@@ -322,7 +330,9 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
 fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
     let waiting = |minutes| {
         let created_at = NOW - Duration::minutes(minutes);
-        vec![Waiting { message: JobMessage { created_at, ..message() } }]
+        let mut message = message();
+        message.job.created_at = created_at;
+        vec![Waiting { message }]
     };
     let asked = |minutes, live: &[TaskView], stopped: &[TaskView]| {
         let (live, stopped) = (live.to_vec(), stopped.to_vec());
@@ -331,13 +341,13 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
     assert_eq!(asked(4, &[], &[]), [], "its delivery may be on its way");
     for minutes in (5..90).step_by(5).chain((240..300).step_by(5)).chain((960..1020).step_by(5)) {
         let found = asked(minutes, &[], &[]);
-        assert_eq!((found[0].cause, found[0].message.attempt), (Cause::Untold, Attempt(1)), "{minutes}");
+        assert_eq!((found[0].cause, found[0].message.progress.attempt), (Cause::Untold, Attempt(1)), "{minutes}");
     }
     assert_eq!(asked(120, &[], &[]), [], "it may have been given up");
     assert_eq!(asked(6, &[task("jit-42-1", Some(7), Duration::ZERO)], &[]), []);
     let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
     let again = asked(90, &[], &[ended]);
-    assert_eq!((again[0].cause, again[0].message.attempt), (Cause::StillWaiting, Attempt(3)));
+    assert_eq!((again[0].cause, again[0].message.progress.attempt), (Cause::StillWaiting, Attempt(3)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use jitgate::classes::{Day, RunnerClass, RunnerClasses, Warm};
 use jitgate::config::ConfigError;
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Runner, RunnerStatus, Scope};
-use jitgate::job::{Attempt, JobId, JobMessage, MESSAGE_VERSION, OwnerId, Purpose, RunId, RunnerId};
+use jitgate::job::{Attempt, Job, JobId, Message, OwnerId, Purpose, RunId, RunnerId};
 use jitgate::names::LaunchToken;
 use time::{Duration, OffsetDateTime};
 
@@ -120,7 +120,7 @@ fn pool<'a>(
         let (Some(id), Some(created_at), Some(message)) = (task.runner_id, task.created_at, &task.message) else {
             continue;
         };
-        if message.class != class.name || !has_labels_of(class, &message.labels) {
+        if message.job.class != class.name || !has_labels_of(class, &message.job.labels) {
             continue;
         }
         let is_warm = message.purpose == Purpose::Warm;
@@ -157,7 +157,7 @@ pub(super) fn kept(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) 
 
 /// The launches that are missing. Each has a slot of its own, from which name and token are derived, so that it is the
 /// same launch whoever plans it and however often.
-pub fn plan_warm(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<JobMessage> {
+pub fn plan_warm(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) -> Vec<Message> {
     let mut attempts: HashMap<JobId, Attempt> = HashMap::new();
     for task in seen.live.iter().chain(seen.stopped) {
         if let Some((slot, attempt)) = LaunchToken::parse(settings.prefix, &task.started_by) {
@@ -185,23 +185,15 @@ pub fn plan_warm(now: OffsetDateTime, settings: Settings<'_>, seen: Seen<'_>) ->
     launches
 }
 
-fn message_of(
-    now: OffsetDateTime,
-    class: &RunnerClass,
-    place: &SeenPlace,
-    slot: JobId,
-    attempt: Attempt,
-) -> JobMessage {
+fn message_of(now: OffsetDateTime, class: &RunnerClass, place: &SeenPlace, slot: JobId, attempt: Attempt) -> Message {
     let account = &place.place.account;
     let (owner, repository) = match &place.place.scope {
         Scope::Enterprise(slug) => (slug.clone(), String::new()),
         Scope::Organization(login) => (login.clone(), String::new()),
         Scope::Repository { owner, name } => (owner.clone(), name.clone()),
     };
-    JobMessage {
-        version: MESSAGE_VERSION,
-        purpose: Purpose::Warm,
-        job_id: slot,
+    let job = Job {
+        id: slot,
         run_id: RunId(0),
         run_attempt: 1,
         organization: account.is_organization.then(|| owner.clone()),
@@ -216,16 +208,9 @@ fn message_of(
         created_at: now,
         html_url: None,
         delivery_id: NO_DELIVERY.to_owned(),
-        attempt,
         queued_at: now,
-        born_at: now,
-        deferrals: 0,
-        backoff: 0,
-        not_before: None,
-        unsettled: false,
-        doubts: 0,
-        seen_idle_at: None,
-    }
+    };
+    Message::new(Purpose::Warm, job, attempt, now)
 }
 
 #[cfg(test)]
@@ -284,24 +269,24 @@ mod tests {
                 let class = classes.named("default").expect("it is there");
                 let scope = "organization octo-org";
                 let mut message = message_of(now, class, &place(Vec::new())[0], JobId(0), Attempt::FIRST);
-                message.job_id = match live.slot {
+                message.job.id = match live.slot {
                     Some(slot) => JobId::of_warm("default", scope, slot),
                     None => JobId(u64::try_from(number).expect("few")),
                 };
-                message.attempt = Attempt(u16::try_from(number + 1).expect("few"));
+                message.progress.attempt = Attempt(u16::try_from(number + 1).expect("few"));
                 message.purpose = if live.slot.is_some() { Purpose::Warm } else { Purpose::Launch };
                 world.start(&message, live.runs);
             }
             world
         }
 
-        fn start(&mut self, message: &JobMessage, runs: Runs) {
-            let token = LaunchToken::derive(&NamePrefix::default(), message.job_id, message.attempt);
+        fn start(&mut self, message: &Message, runs: Runs) {
+            let token = LaunchToken::derive(&NamePrefix::default(), message.job.id, message.progress.attempt);
             let id = RunnerId(u64::try_from(self.runners.len()).expect("few"));
-            let created_at = Some(message.created_at);
+            let created_at = Some(message.job.created_at);
             self.runners.push(Runner {
                 id,
-                name: format!("jit-default-{}-{}-1", message.job_id, message.attempt),
+                name: format!("jit-default-{}-{}-1", message.job.id, message.progress.attempt),
                 status: if runs == Runs::Starting { RunnerStatus::Offline } else { RunnerStatus::Online },
                 busy: runs == Runs::Busy,
                 version: (runs != Runs::Starting).then(|| "2.338.0".to_owned()),
@@ -332,7 +317,7 @@ mod tests {
             look(Settings { prefix: &prefix, classes }, seen)
         }
 
-        fn missing(&self, classes: &RunnerClasses) -> Vec<JobMessage> {
+        fn missing(&self, classes: &RunnerClasses) -> Vec<Message> {
             self.with(classes, |settings, seen| plan_warm(NOW, settings, seen))
         }
     }
@@ -402,7 +387,7 @@ mod tests {
             let launches = world.missing(&classes);
             prop_assert!(launches.len() <= usize::try_from(count).expect("small"));
             let tokens: HashSet<_> =
-                launches.iter().map(|each| LaunchToken::derive(&NamePrefix::default(), each.job_id, each.attempt)).collect();
+                launches.iter().map(|each| LaunchToken::of(&NamePrefix::default(), each)).collect();
             prop_assert_eq!(tokens.len(), launches.len(), "each is a launch of its own");
             prop_assert!(!world.live.iter().any(|task| tokens.iter().any(|token| task.started_by == token.as_str())));
             prop_assert_eq!(&launches, &world.missing(&classes), "whoever plans it plans the same");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jitgate::job::{JobMessage, RunnerId};
+use jitgate::job::{Message, RunnerId};
 use serde_json::Value;
 
 use super::{Call, Death, Driver, Event};
@@ -208,18 +208,18 @@ impl Driver {
                 let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
                 let delay = request["DelaySeconds"].as_u64().unwrap_or(0);
                 let body = request["MessageBody"].as_str().unwrap_or_default();
-                if let Ok(message) = JobMessage::parse(body) {
-                    self.judge.promise(message.job_id, now + Duration::from_secs(delay));
+                if let Ok(message) = Message::parse(body) {
+                    self.judge.promise(message.job.id, now + Duration::from_secs(delay));
                     let text = format!(
                         "sent anew for {delay} s: attempt {}, {:?}, born {}, {} deferrals, backoff {}{}",
-                        message.attempt,
+                        message.progress.attempt,
                         message.purpose,
-                        message.born_at.unix_timestamp(),
-                        message.deferrals,
-                        message.backoff,
-                        if message.unsettled { ", unsettled" } else { "" }
+                        message.progress.born_at.unix_timestamp(),
+                        message.progress.deferrals,
+                        message.progress.backoff,
+                        if message.progress.unsettled { ", unsettled" } else { "" }
                     );
-                    self.diary.note(now, [message.job_id], text);
+                    self.diary.note(now, [message.job.id], text);
                 }
             }
             _ => {}

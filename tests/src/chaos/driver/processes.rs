@@ -9,7 +9,7 @@ use std::time::Duration;
 use cleaner::Event as CleanerEvent;
 use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
-use jitgate::job::{JobId, JobMessage};
+use jitgate::job::{JobId, Message};
 
 use super::{Death, Driver, Ended, Event, Finished, Invocation, Slot};
 use crate::aws::sqs::mapping::Batch;
@@ -164,15 +164,15 @@ impl Driver {
             } else if receive > 1 {
                 self.report.returns += 1;
             }
-            if let Ok(message) = JobMessage::parse(body) {
-                jobs.insert(message.job_id);
-                self.promise(message.job_id, WORKER_TIMEOUT + VISIBILITY);
-                let will_repeat = self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job_id);
+            if let Ok(message) = Message::parse(body) {
+                jobs.insert(message.job.id);
+                self.promise(message.job.id, WORKER_TIMEOUT + VISIBILITY);
+                let will_repeat = self.mishaps.happens(self.knobs.repeats) && self.may_copy(message.job.id);
                 if will_repeat {
                     self.source.repeat(&batch, number);
                 }
                 if is_repeat || will_repeat {
-                    twins.insert(message.job_id);
+                    twins.insert(message.job.id);
                 }
             }
         }

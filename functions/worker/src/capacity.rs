@@ -22,7 +22,7 @@ const PLENTY: usize = 10;
 
 /// What this process knows; others find out for themselves.
 #[derive(Debug, Default)]
-pub(crate) struct Room(Mutex<HashMap<String, Shortage>>);
+pub(crate) struct Shortages(Mutex<HashMap<String, Shortage>>);
 
 #[derive(Debug)]
 struct Shortage {
@@ -38,7 +38,7 @@ struct Shortage {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Turn<'a> {
-    room: &'a Room,
+    shortages: &'a Shortages,
     /// Its class, if there is a shortage.
     short: Option<String>,
 }
@@ -46,22 +46,22 @@ pub(crate) struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let Some(class) = &self.short else { return };
-        if let Some(shortage) = self.room.lock().get_mut(class) {
+        if let Some(shortage) = self.shortages.lock().get_mut(class) {
             shortage.trying = shortage.trying.saturating_sub(1);
         }
     }
 }
 
-impl Room {
+impl Shortages {
     /// Whether it is worth trying to launch for a class.
     pub(crate) fn turn(&self, class: String, now: OffsetDateTime) -> Result<Turn<'_>, RunError> {
         let mut classes = self.lock();
-        let Some(shortage) = classes.get_mut(&class) else { return Ok(Turn { room: self, short: None }) };
+        let Some(shortage) = classes.get_mut(&class) else { return Ok(Turn { shortages: self, short: None }) };
         if shortage.until > now || shortage.trying >= shortage.allowed {
             return Err(RunError::NoCapacity { reason: format!("a moment ago: {}", shortage.reason) });
         }
         shortage.trying += 1;
-        Ok(Turn { room: self, short: Some(class) })
+        Ok(Turn { shortages: self, short: Some(class) })
     }
 
     /// There was no capacity for a class.
@@ -105,57 +105,57 @@ mod tests {
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
 
-    fn may_try(room: &Room, class: &str, now: OffsetDateTime) -> bool {
-        room.turn(class.to_owned(), now).is_ok()
+    fn may_try(shortages: &Shortages, class: &str, now: OffsetDateTime) -> bool {
+        shortages.turn(class.to_owned(), now).is_ok()
     }
 
     #[test]
     fn pauses_grow_with_each_failure_and_start_anew_after_a_success() {
-        let room = Room::default();
+        let shortages = Shortages::default();
         let mut now = NOW;
-        assert!(may_try(&room, "a", now));
+        assert!(may_try(&shortages, "a", now));
         for seconds in [10, 20, 40, 60, 60] {
-            room.missing("a", "none", now);
-            room.missing("a", "none", now);
-            assert!(!may_try(&room, "a", now + Duration::seconds(seconds - 1)));
-            assert!(may_try(&room, "b", now));
+            shortages.missing("a", "none", now);
+            shortages.missing("a", "none", now);
+            assert!(!may_try(&shortages, "a", now + Duration::seconds(seconds - 1)));
+            assert!(may_try(&shortages, "b", now));
             now += Duration::seconds(seconds);
-            assert!(may_try(&room, "a", now));
+            assert!(may_try(&shortages, "a", now));
         }
-        room.found("a");
-        room.missing("a", "none", now);
-        assert!(!may_try(&room, "a", now + Duration::seconds(9)));
-        assert!(may_try(&room, "a", now + Duration::seconds(10)));
+        shortages.found("a");
+        shortages.missing("a", "none", now);
+        assert!(!may_try(&shortages, "a", now + Duration::seconds(9)));
+        assert!(may_try(&shortages, "a", now + Duration::seconds(10)));
     }
 
     #[test]
     fn after_a_shortage_one_tries_for_all_and_each_success_lets_one_more_try() {
-        let room = Room::default();
-        let try_all = || -> Vec<_> { (0..20).map_while(|_| room.turn("a".to_owned(), NOW).ok()).collect() };
+        let shortages = Shortages::default();
+        let try_all = || -> Vec<_> { (0..20).map_while(|_| shortages.turn("a".to_owned(), NOW).ok()).collect() };
         assert_eq!(try_all().len(), 20, "no shortage is known");
-        room.missing("a", "none", NOW - FIRST_PAUSE);
+        shortages.missing("a", "none", NOW - FIRST_PAUSE);
         for allowed in [1, 2, 4, 8] {
             let turns = try_all();
             assert_eq!(turns.len(), allowed);
             for _ in turns {
-                room.found("a");
+                shortages.found("a");
             }
         }
         assert_eq!(try_all().len(), 20, "the shortage is over");
 
-        room.missing("a", "none", NOW - FIRST_PAUSE);
-        room.found("a");
-        room.missing("a", "none", NOW - FIRST_PAUSE);
+        shortages.missing("a", "none", NOW - FIRST_PAUSE);
+        shortages.found("a");
+        shortages.missing("a", "none", NOW - FIRST_PAUSE);
         assert_eq!(try_all().len(), 1, "a failure starts over");
     }
 
     #[test]
     fn a_turn_that_came_to_nothing_is_the_next_ones() {
-        let room = Room::default();
-        room.missing("a", "none", NOW - FIRST_PAUSE);
-        let turn = room.turn("a".to_owned(), NOW);
-        assert!(!may_try(&room, "a", NOW));
+        let shortages = Shortages::default();
+        shortages.missing("a", "none", NOW - FIRST_PAUSE);
+        let turn = shortages.turn("a".to_owned(), NOW);
+        assert!(!may_try(&shortages, "a", NOW));
         drop(turn);
-        assert!(may_try(&room, "a", NOW));
+        assert!(may_try(&shortages, "a", NOW));
     }
 }

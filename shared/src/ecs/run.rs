@@ -2,39 +2,34 @@
 
 use std::borrow::Cow;
 
+use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, EphemeralStorage,
     KeyValuePair, LaunchType, NetworkConfiguration, Tag, TaskOverride,
 };
 use serde::Serialize;
 
-use super::refusal::{RunError, refused, started};
-use super::{TaskArn, Tasks, tag};
+use super::run_error::{LONGEST_OVERRIDES, RunError, not_started, refused};
+use super::task::{JOB_VARIABLE, TaskArn, tag};
+use super::tasks::Tasks;
 use crate::classes::{Capacity, Placement, RunnerClass};
 use crate::github::JitConfig;
-use crate::job::JobMessage;
+use crate::job::Message;
 use crate::names::{LaunchToken, RunnerName};
 use crate::secret::expose;
 
-/// Most characters of a task's overrides, JSON punctuation included. Source: ECS's `RunTask` reference.
-pub const LONGEST_OVERRIDES: usize = 8192;
-
-/// The runner takes any `ACTIONS_RUNNER_INPUT_*` for its argument of that name, and drops this one from the
-/// environment of job steps. On the command line everyone could read it.
+/// The runner reads each `ACTIONS_RUNNER_INPUT_*` as its argument of that name, and removes this one from the environment
+/// of job steps. On the command line it would be visible to every process. Source: `actions/runner`.
 pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 
-/// Carries the job's message on the task. Overrides outlive the stop, where tags do not, so that whoever finds the
-/// task dead still knows what it was for.
-pub const JOB_VARIABLE: &str = "JITGATE_JOB";
-
-/// All that a launch depends on.
+/// Everything that `RunTask` is called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
-    /// The job.
-    pub message: &'a JobMessage,
+    /// The job's message; the task carries it.
+    pub message: &'a Message,
     /// What the task is made of and runs on.
     pub placement: Placement<'a>,
-    /// Guards the launch.
+    /// `clientToken` and `startedBy`.
     pub token: &'a LaunchToken,
     /// The registration's name.
     pub runner_name: &'a RunnerName,
@@ -42,9 +37,18 @@ pub struct Launch<'a> {
     pub jit: &'a JitConfig,
 }
 
+/// How ECS took a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It accepted the launch and starts this task.
+    New(TaskArn),
+    /// It had accepted a launch with this token before. These are its tasks: one, or none if ECS does not say.
+    Before(Vec<TaskArn>),
+}
+
 impl Tasks {
-    /// Starts a launch's task. Repeating the very same call, as the SDK does when an answer is lost, starts no second.
-    pub async fn run(&self, launch: Launch<'_>) -> Result<TaskArn, RunError> {
+    /// Starts a launch's task. Repeating the same call, as the SDK does when an answer is lost, starts no second task.
+    pub async fn run(&self, launch: Launch<'_>) -> Result<Started, RunError> {
         let Placement { class, capacity, task_definition, .. } = launch.placement;
         let overrides = Overrides::of(&launch);
         let characters = overrides.length();
@@ -68,8 +72,16 @@ impl Tasks {
             .send()
             .await;
         match answer {
-            Ok(output) => started(output),
-            Err(error) => Err(refused(&error, &launch.jit.encoded)),
+            Ok(output) => match output.tasks.unwrap_or_default().into_iter().find_map(|task| task.task_arn) {
+                Some(arn) => Ok(Started::New(TaskArn(arn))),
+                None => Err(not_started(output.failures.unwrap_or_default())),
+            },
+            Err(error) => match error.as_service_error() {
+                Some(RunTaskError::ConflictException(conflict)) => {
+                    Ok(Started::Before(conflict.resource_ids().iter().cloned().map(TaskArn).collect()))
+                }
+                _ => Err(refused(&error, &launch.jit.encoded)),
+            },
         }
     }
 }
@@ -92,8 +104,8 @@ fn spot() -> Result<CapacityProviderStrategyItem, RunError> {
 
 /// What differs from the task definition, in the shape whose JSON ECS counts.
 ///
-/// The size is the task's. A container that the task definition limits by `cpu` or `memory` of its own stays within those,
-/// whatever the task has, so definitions for classes with sizes must not set them.
+/// `cpu` and `memory` are the task's. A container with a `cpu` or `memory` of its own in the task definition stays within
+/// those, so task definitions for classes with sizes must not set them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Overrides<'a> {
@@ -167,9 +179,9 @@ impl<'a> Overrides<'a> {
 fn tags_of(launch: &Launch<'_>) -> Vec<Tag> {
     let class = launch.placement.class;
     let own = [
-        (tag::JOB, launch.message.job_id.to_string()),
-        (tag::ATTEMPT, launch.message.attempt.to_string()),
-        (tag::REPOSITORY, launch.message.full_name()),
+        (tag::JOB, launch.message.job.id.to_string()),
+        (tag::ATTEMPT, launch.message.progress.attempt.to_string()),
+        (tag::REPOSITORY, launch.message.job.full_name()),
         (tag::CLASS, class.name.clone()),
         (tag::RUNNER_ID, launch.jit.runner_id.to_string()),
         (tag::RUNNER_NAME, launch.runner_name.to_string()),

@@ -1,0 +1,220 @@
+//! One message, from its receipt to what becomes of it.
+
+use std::time::Duration;
+
+use jitgate::classes::{Fit, Misfit};
+use jitgate::job::{Message, Purpose};
+use jitgate::queue::LONGEST_DELAY;
+use time::OffsetDateTime;
+
+use crate::context::Context;
+use crate::launch::{Launched, Tried, launch};
+use crate::leftovers::Leftovers;
+use crate::outcome::{MustReturn, Outcome};
+use crate::received::{Received, Work};
+use crate::release::{Released, release};
+use crate::verdict::{
+    Aftermath, Cause, Judgement, LONGEST_WAIT, LaunchError, Verdict, judge, launched_unsettled, renamed, to_look_again,
+};
+
+/// The cleaner goes by the birth time in a registration's name. A message that lay in the queue for longer than this gets a
+/// new birth time before anything is registered. It is sent again with it, because every repeat of a message must derive
+/// the same name.
+const STALE_NAME: time::Duration = time::Duration::minutes(5);
+
+/// What became of a message, or that it must return to the queue.
+pub(crate) type Handled = Result<Outcome, MustReturn>;
+
+/// Works on a message.
+pub(crate) async fn handle(context: &Context, received: Received<'_>) -> Handled {
+    match received.work {
+        Work::Unreadable(error) => {
+            tracing::error!(error = %error, "message unreadable");
+            give_up(context, received.body, &error.to_string()).await
+        }
+        Work::Launch { message, fit } => match waits(context, &message).await {
+            Some(handled) => handled,
+            None => handle_launch(context, message, fit, received.held_back).await,
+        },
+        Work::Release(message) => match waits(context, &message).await {
+            Some(handled) => handled,
+            None => handle_release(context, &message).await,
+        },
+    }
+}
+
+/// A message that is too old or too early is not worked on.
+async fn waits(context: &Context, message: &Message) -> Option<Handled> {
+    let now = context.clock.now();
+    if now - message.job.queued_at > LONGEST_WAIT {
+        tracing::error!(deferrals = message.progress.deferrals, "job dropped: it waited as long as GitHub lets it");
+        return Some(Ok(Outcome::Expired));
+    }
+    // SQS delays a message by 15 minutes at most, so the rest of a longer delay follows now.
+    let until = message.progress.not_before.filter(|moment| *moment > now)?;
+    Some(defer(context, message, until, Cause::Other).await)
+}
+
+async fn handle_release(context: &Context, message: &Message) -> Handled {
+    match release(context, message).await {
+        Ok(Released::Done { stopped, left }) => {
+            tracing::info!(stopped, left, "job released");
+            Ok(if stopped > 0 { Outcome::Stopped(stopped) } else { Outcome::Nothing })
+        }
+        Ok(Released::LookAgain { pause, seen_idle_at }) => {
+            let until = context.clock.now() + pause;
+            let progress = to_look_again(&message.progress, until, seen_idle_at);
+            defer(context, &message.clone().with(progress), until, Cause::Other).await
+        }
+        Err(error) => settle(context, message, &error, Aftermath { unsettled: false, asked: false }).await,
+    }
+}
+
+async fn handle_launch(
+    context: &Context,
+    message: Message,
+    fit: Result<Fit<'_>, Misfit>,
+    held_back: Option<LaunchError>,
+) -> Handled {
+    let now = context.clock.now();
+    let is_stale = !message.progress.unsettled && now - message.progress.born_at > STALE_NAME;
+    match (message.purpose, fit) {
+        // The cleaner has asked for another one since.
+        (Purpose::Warm, _) if is_stale => Ok(Outcome::Nothing),
+        (Purpose::Warm, Err(misfit)) => {
+            tracing::warn!(reason = %misfit, "warm runner not launched");
+            Ok(Outcome::Nothing)
+        }
+        (_, _) if is_stale => {
+            let progress = renamed(&message.progress, now);
+            defer(context, &message.with(progress), now, Cause::Other).await
+        }
+        (_, Err(misfit)) => {
+            tracing::error!(reason = %misfit, "job given up");
+            give_up(context, &message.to_body(), &misfit.to_string()).await
+        }
+        (_, Ok(_)) if let Some(error) = held_back => {
+            let aftermath = Aftermath { unsettled: message.progress.unsettled, asked: false };
+            settle(context, &message, &error, aftermath).await
+        }
+        (_, Ok(fit)) => finish_launch(context, message, &fit).await,
+    }
+}
+
+async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -> Handled {
+    let begun = context.clock.now();
+    let Tried { job, outcome, aftermath } = launch(context, &message, fit).await;
+    message.job = job;
+    let outcome = match outcome {
+        Ok(Launched::Refused(unwelcome)) => {
+            tracing::warn!(reason = %unwelcome, "job refused");
+            return Ok(Outcome::Refused);
+        }
+        Ok(launched) => tell(context, &message, fit, launched),
+        Err(error) => return settle(context, &message, &error, aftermath).await,
+    };
+    if aftermath.unsettled {
+        let progress = launched_unsettled(&message.progress, begun);
+        let until = progress.not_before.unwrap_or(begun);
+        send(context, &message.with(progress), until).await?;
+    }
+    Ok(outcome)
+}
+
+fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched) -> Outcome {
+    match launched {
+        Launched::Started { task, runner_id, runner_name } => {
+            let now = context.clock.now();
+            context.started.note(&task, &context.token(message), &fit.class.name, now);
+            let waited = (now - message.job.queued_at).whole_seconds();
+            tracing::info!(
+                runner.id = runner_id.0,
+                runner.name = %runner_name,
+                task.arn = %task,
+                waited_seconds = waited,
+                "runner launched"
+            );
+            return if message.purpose == Purpose::Warm { Outcome::Warmed } else { Outcome::Launched(waited) };
+        }
+        Launched::AlreadyRunning { task } => tracing::info!(task.arn = %task, "job has its runner already"),
+        Launched::Next { attempt, reason } => {
+            tracing::info!(next.attempt = attempt.0, reason, "job goes on under its next attempt");
+        }
+        Launched::JobGone => tracing::info!("job waits no longer"),
+        Launched::Refused(unwelcome) => tracing::warn!(reason = %unwelcome, "job refused"),
+    }
+    Outcome::Nothing
+}
+
+/// Does what the verdict on an error says.
+async fn settle(context: &Context, message: &Message, error: &LaunchError, aftermath: Aftermath) -> Handled {
+    let now = context.clock.now();
+    let Judgement { verdict, next, cause } = judge(error, &message.progress, aftermath, now, context.clock.chance());
+    let message = message.clone().with(next);
+    match verdict {
+        // Nothing waits for a warm runner, so its message does not wait either: the cleaner's next pass asks for another.
+        _ if message.purpose == Purpose::Warm && (!aftermath.unsettled || verdict == Verdict::GiveUp) => {
+            tracing::warn!(error = %error, "warm runner not launched");
+            take_back(context, &message).await;
+            Ok(Outcome::Nothing)
+        }
+        Verdict::Defer { until } => {
+            tracing::warn!(
+                deferrals = message.progress.deferrals,
+                delay_seconds = (until - now).whole_seconds(),
+                error = %error,
+                "job deferred"
+            );
+            if cause == Cause::Person {
+                tracing::error!(error = %error, "nothing can be launched until this is mended");
+            }
+            defer(context, &message, until, cause).await
+        }
+        Verdict::GiveUp => {
+            tracing::error!(error = %error, "job given up");
+            take_back(context, &message).await;
+            give_up(context, &message.to_body(), &error.to_string()).await
+        }
+    }
+}
+
+/// No later try will take back what this one or earlier ones have left.
+async fn take_back(context: &Context, message: &Message) {
+    if message.progress.unsettled {
+        let place = context.github.place_of(&message.job);
+        Leftovers::of(context, &place, message).take_back_all(None).await;
+    }
+}
+
+async fn defer(context: &Context, message: &Message, until: OffsetDateTime, cause: Cause) -> Handled {
+    send(context, message, until).await?;
+    if message.purpose == Purpose::Release && cause == Cause::Other {
+        return Ok(Outcome::Nothing);
+    }
+    let waits = message.purpose == Purpose::Launch;
+    let waited = waits.then(|| (context.clock.now() - message.job.queued_at).whole_seconds());
+    Ok(Outcome::Deferred { waited, cause })
+}
+
+/// Sends the message again, to be seen at that moment or as late as SQS permits.
+async fn send(context: &Context, message: &Message, until: OffsetDateTime) -> Result<(), MustReturn> {
+    let delay = Duration::try_from(until - context.clock.now()).unwrap_or_default().min(LONGEST_DELAY);
+    // Rounded up: a message that comes a moment early would only be sent once more.
+    let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
+    context.queue.send(message, delay).await.map_err(|error| {
+        tracing::error!(error = %error, "message not sent, its record returns");
+        MustReturn
+    })
+}
+
+/// Without the URL of a dead-letter queue the message returns until the job queue's redrive policy moves it.
+async fn give_up(context: &Context, body: &str, reason: &str) -> Handled {
+    let Some(url) = &context.config.dead_letter_queue_url else { return Err(MustReturn) };
+    match context.queue.send_dead_letter(url, body, reason).await {
+        Ok(()) => Ok(Outcome::GivenUp),
+        Err(error) => {
+            tracing::error!(error = %error, "dead letter not sent, its record returns");
+            Err(MustReturn)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Registrations that a launch, or an earlier try of it, has left behind.
+
+use jitgate::ecs::TaskView;
+use jitgate::github::{AtPlace, Deletion, Place};
+use jitgate::job::{Message, RunnerId};
+use jitgate::names::{MOST_SPARES, RunnerName};
+
+use crate::context::Context;
+
+/// This many free names in a row mean that no try has taken a later one. A name becomes free again when its registration
+/// is taken back, or when its runner has done a job.
+const FREE_IN_A_ROW: usize = 3;
+
+/// The registrations under a message's names.
+pub(crate) struct Leftovers<'a> {
+    context: &'a Context,
+    place: &'a Place,
+    message: &'a Message,
+}
+
+/// What became of the registration under one name.
+enum TakenBack {
+    Deleted,
+    Spared,
+    NotThere,
+    StillThere,
+}
+
+impl<'a> Leftovers<'a> {
+    pub(crate) fn of(context: &'a Context, place: &'a Place, message: &'a Message) -> Self {
+        Self { context, place, message }
+    }
+
+    fn at(&self) -> AtPlace<'_> {
+        self.context.github.at(self.place)
+    }
+
+    /// Deletes the registrations under these names. Whether none is left.
+    pub(crate) async fn take_back(&self, names: &[RunnerName]) -> bool {
+        let mut settled = true;
+        for name in names {
+            settled &= !matches!(self.take_back_one(name, None).await, TakenBack::StillThere);
+        }
+        settled
+    }
+
+    /// Deletes all registrations under the message's names except the one that the launch's live task runs. Whether none
+    /// is left.
+    pub(crate) async fn take_back_all(&self, task: Option<&TaskView>) -> bool {
+        match task {
+            Some(TaskView { runner_name: Some(name), runner_id: Some(id), .. }) => {
+                self.take_back_all_but(Some((name, *id))).await
+            }
+            // It runs one of them, but does not say which.
+            Some(_) => true,
+            None => self.take_back_all_but(None).await,
+        }
+    }
+
+    /// The same, sparing the registration of that name and id.
+    pub(crate) async fn take_back_all_but(&self, own: Option<(&str, RunnerId)>) -> bool {
+        let (own, own_id) = own.unzip();
+        let prefix = &self.context.config.name_prefix;
+        let names: Vec<_> = (0..=MOST_SPARES).map(|spare| RunnerName::derive(prefix, self.message, spare)).collect();
+        let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
+        let (mut settled, mut free) = (true, 0);
+        for name in &names {
+            is_past_own |= Some(name.as_str()) == own;
+            match self.take_back_one(name, own_id).await {
+                TakenBack::NotThere => free += 1,
+                TakenBack::Spared | TakenBack::Deleted => free = 0,
+                TakenBack::StillThere => (settled, free) = (false, 0),
+            }
+            if is_past_own && free == FREE_IN_A_ROW {
+                break;
+            }
+        }
+        settled
+    }
+
+    /// `own` is spared by its id: its name may have been taken again after it was gone.
+    async fn take_back_one(&self, name: &RunnerName, own: Option<RunnerId>) -> TakenBack {
+        match self.at().find(name).await {
+            Ok(Some(runner)) if Some(runner.id) == own => TakenBack::Spared,
+            Ok(Some(runner)) if delete(self.context, self.place, runner.id).await => TakenBack::Deleted,
+            Ok(Some(_)) => TakenBack::StillThere,
+            Ok(None) => TakenBack::NotThere,
+            Err(error) => {
+                tracing::warn!(runner.name = %name, error = %error, "left-over registration not found");
+                TakenBack::StillThere
+            }
+        }
+    }
+}
+
+/// Deletes a registration. Whether it is gone now: GitHub refuses if its runner is busy, which is right.
+pub(crate) async fn delete(context: &Context, place: &Place, id: RunnerId) -> bool {
+    match context.github.at(place).delete(id).await {
+        Ok(Deletion::Deleted | Deletion::Gone) => true,
+        Ok(Deletion::Busy) => false,
+        Err(error) => {
+            tracing::warn!(runner.id = id.0, error = %error, "registration not deleted");
+            false
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Runners with the same labels are interchangeable, so a job may run on a runner that was launched for another job.
+//!
+//! As long as every job gets a launch, that evens out: the other job runs on this one's runner. But a launch that is left
+//! out because its job runs already leaves one job without a runner: the job whose runner this one has. That job is found
+//! by the runner's name, and launched again with the message that its task carries.
+
+use jitgate::github::{Account, Job, JobState};
+use jitgate::job::Message;
+use jitgate::names::{LaunchToken, RunnerOrigin};
+
+use crate::context::Context;
+use crate::verdict::LaunchError;
+
+/// How many jobs, each on the next one's runner, are followed. The cleaner finds a job that waits beyond that.
+const LONGEST_CHAIN: usize = 10;
+
+/// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still
+/// waits, that job is launched again.
+pub(crate) async fn launch_for_swapped(context: &Context, message: &Message, mut job: Job) -> Result<(), LaunchError> {
+    let mut id = message.job.id;
+    for _ in 0..LONGEST_CHAIN {
+        let name = job.runner_name.as_deref().unwrap_or_default();
+        let Some(origin) = RunnerOrigin::parse(&context.config.name_prefix, name) else { return Ok(()) };
+        // A warm runner was launched for any job.
+        if origin.job_id == id || origin.job_id.is_warm() {
+            return Ok(());
+        }
+        let token = LaunchToken::derive(&context.config.name_prefix, origin.job_id, origin.attempt);
+        let Some(swapped) = message_of(context, &token).await? else { return Ok(()) };
+        let Message { job: other, .. } = &swapped;
+        let account = Account::from(other);
+        let found = context.github.in_repository(&account, &other.owner, &other.repository).job(other.id).await?;
+        let Some(found) = found else { return Ok(()) };
+        match found.state {
+            JobState::Queued => {
+                tracing::info!(
+                    swapped.job.id = other.id.0,
+                    swapped.job.attempt = origin.attempt.next().0,
+                    runner.name = name,
+                    "job launched again: another one has its runner"
+                );
+                let again = swapped.for_launch(origin.attempt.next(), context.clock.now());
+                return Ok(context.queue.send(&again, std::time::Duration::ZERO).await?);
+            }
+            JobState::Waiting => return Ok(()),
+            JobState::InProgress | JobState::Completed => (id, job) = (origin.job_id, found),
+        }
+    }
+    tracing::warn!("more jobs have swapped runners than are followed");
+    Ok(())
+}
+
+/// The message that a launch's task carries, whether the task lives or has stopped.
+async fn message_of(context: &Context, token: &LaunchToken) -> Result<Option<Message>, LaunchError> {
+    let mut arns = context.tasks.live_of(token).await?;
+    if arns.is_empty() {
+        arns = context.tasks.stopped_of(token).await?;
+    }
+    Ok(context.tasks.describe(&arns).await?.into_iter().find_map(|task| task.message))
+}

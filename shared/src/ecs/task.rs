@@ -1,0 +1,119 @@
+//! A task as ECS shows it, reduced to what jitgate needs.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_sdk_ecs::primitives::DateTime;
+use aws_sdk_ecs::types::{Container, ContainerOverride, KeyValuePair, Task, TaskOverride};
+use time::OffsetDateTime;
+
+use crate::job::{Message, RunnerId};
+
+/// Carries the job's message on the task. Overrides outlive the task's stop, tags do not, so a stopped task still says
+/// which job it was for.
+pub const JOB_VARIABLE: &str = "JITGATE_JOB";
+
+/// Tags that lead from a task to its job and its registration.
+pub mod tag {
+    /// The job's id.
+    pub const JOB: &str = "jitgate:job-id";
+    /// The launch's number.
+    pub const ATTEMPT: &str = "jitgate:attempt";
+    /// `owner/name` of the job's repository.
+    pub const REPOSITORY: &str = "jitgate:repository";
+    /// Name of the runner class.
+    pub const CLASS: &str = "jitgate:class";
+    /// The registration's id.
+    pub const RUNNER_ID: &str = "jitgate:runner-id";
+    /// The registration's name.
+    pub const RUNNER_NAME: &str = "jitgate:runner-name";
+    /// When the cleaner first saw the runner online and idle, in seconds since the Unix epoch.
+    pub const IDLE_SINCE: &str = "jitgate:idle-since";
+    /// When the cleaner first saw the registration gone, in seconds since the Unix epoch.
+    pub const GONE_SINCE: &str = "jitgate:gone-since";
+    /// When the cleaner first saw the runner busy after it had been idle. It stays: a runner has one job in its life.
+    pub const BUSY_SINCE: &str = "jitgate:busy-since";
+}
+
+/// A task's ARN.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskArn(pub String);
+
+impl fmt::Display for TaskArn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A task. ECS deletes its tags when it is stopped, and with them the fields that come from tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskView {
+    /// Its ARN.
+    pub arn: TaskArn,
+    /// Whether it has stopped or is stopping.
+    pub is_over: bool,
+    /// The launch token, for a task of ours.
+    pub started_by: String,
+    /// When ECS accepted the launch.
+    pub created_at: Option<OffsetDateTime>,
+    /// The registration that it runs; from a tag.
+    pub runner_id: Option<RunnerId>,
+    /// The registration's name; from a tag.
+    pub runner_name: Option<String>,
+    /// `owner/name` of the job's repository; from a tag.
+    pub repository: Option<String>,
+    /// The class that it was made from; from a tag.
+    pub class: Option<String>,
+    /// When the cleaner first saw its runner idle; from a tag.
+    pub idle_since: Option<OffsetDateTime>,
+    /// When the cleaner first saw its runner busy after it had been idle; from a tag.
+    pub busy_since: Option<OffsetDateTime>,
+    /// When the cleaner first saw its registration gone; from a tag.
+    pub gone_since: Option<OffsetDateTime>,
+    /// The job's message; from the overrides, which outlive the stop.
+    pub message: Option<Message>,
+    /// ECS's code for the stop: `TaskFailedToStart`, `SpotInterruption`, …
+    pub stop_code: Option<String>,
+    /// The container's exit code, if it ever ran.
+    pub exit_code: Option<i32>,
+    /// ECS's words for the stop.
+    pub stopped_reason: Option<String>,
+    /// When it stopped.
+    pub stopped_at: Option<OffsetDateTime>,
+}
+
+impl TaskView {
+    /// `None` for a task without an ARN, which ECS never sends.
+    pub(super) fn of(task: Task) -> Option<Self> {
+        let tags: HashMap<String, String> =
+            task.tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        let over = |status: Option<String>| status.is_some_and(|status| status == "STOPPED");
+        let moment = |at: Option<DateTime>| at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
+        let noted = |key: &str| OffsetDateTime::from_unix_timestamp(tags.get(key)?.parse().ok()?).ok();
+        let message = task.overrides.as_ref().and_then(message_of);
+        Some(Self {
+            arn: TaskArn(task.task_arn?),
+            is_over: over(task.desired_status) || over(task.last_status),
+            started_by: task.started_by.unwrap_or_default(),
+            created_at: moment(task.created_at),
+            class: tags.get(tag::CLASS).cloned(),
+            idle_since: noted(tag::IDLE_SINCE),
+            busy_since: noted(tag::BUSY_SINCE),
+            gone_since: noted(tag::GONE_SINCE),
+            message,
+            exit_code: task.containers.unwrap_or_default().iter().find_map(Container::exit_code),
+            stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
+            stopped_at: moment(task.stopped_at),
+            repository: tags.get(tag::REPOSITORY).cloned(),
+            runner_name: tags.get(tag::RUNNER_NAME).cloned(),
+            runner_id: tags.get(tag::RUNNER_ID).and_then(|id| id.parse().ok()).map(RunnerId),
+            stopped_reason: task.stopped_reason,
+        })
+    }
+}
+
+fn message_of(overrides: &TaskOverride) -> Option<Message> {
+    let variables = overrides.container_overrides().iter().flat_map(ContainerOverride::environment);
+    let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
+    Message::parse(body).ok()
+}

@@ -1,0 +1,254 @@
+//! A repository's runs and jobs, as GitHub lists them.
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+use super::call::{Call, Caller};
+use super::client::GitHub;
+use super::error::GitHubError;
+use super::pages::{PageJson, Pages};
+use super::place::Account;
+use crate::admission::Provenance;
+use crate::job::{JobId, OwnerId, RunId, RunnerId};
+
+const ACTIONS_READ: &str = "the App's repository permission \"Actions: Read-only\"";
+
+/// A job's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// The job waits for a runner.
+    Queued,
+    /// A runner has the job.
+    InProgress,
+    /// The job has ended.
+    Completed,
+    /// The job waits for something else, such as an approval, and cannot use a runner yet.
+    #[serde(other)]
+    Waiting,
+}
+
+/// A run's state, in the states that jitgate lists. A run is in progress while one of its jobs is, although others may be
+/// queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// All of its jobs are queued.
+    Queued,
+    /// Some of its jobs are in progress.
+    InProgress,
+}
+
+impl RunState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+        }
+    }
+}
+
+/// A run, as GitHub lists it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Run {
+    /// The run's id.
+    pub id: RunId,
+    /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// The event that triggered it. For a fork that was deleted, nothing else tells that there was one.
+    #[serde(default)]
+    pub event: Option<String>,
+    /// The repository that it runs in.
+    pub repository: RunRepository,
+    /// Where its code comes from; absent if that repository is gone.
+    #[serde(default)]
+    pub head_repository: Option<HeadRepository>,
+}
+
+impl Run {
+    /// Whether strangers may have written what its jobs run.
+    pub fn provenance(&self) -> Provenance {
+        let is_from_fork = match &self.head_repository {
+            Some(head) => head.id != self.repository.id,
+            None => self.event.as_deref().is_none_or(|event| event.starts_with("pull_request")),
+        };
+        Provenance { is_public: !self.repository.private.unwrap_or(false), is_from_fork: Some(is_from_fork) }
+    }
+}
+
+/// The repository of a run's code.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HeadRepository {
+    /// Its id.
+    pub id: u64,
+}
+
+/// A run's repository.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunRepository {
+    /// Its id.
+    pub id: u64,
+    /// Whether only some may see it. `internal` repositories are private, too.
+    #[serde(default)]
+    pub private: Option<bool>,
+    /// The name, without its owner.
+    pub name: String,
+    /// The account that owns it.
+    pub owner: RunOwner,
+}
+
+/// A repository's owner.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunOwner {
+    /// The account's id.
+    pub id: OwnerId,
+    /// Its login.
+    pub login: String,
+    /// `Organization` or `User`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+/// A job, as GitHub lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// The attempt of the run; absent from old Enterprise Servers.
+    #[serde(default = "first_attempt")]
+    pub run_attempt: u32,
+    /// The job's state.
+    #[serde(rename = "status")]
+    pub state: JobState,
+    /// The labels of its `runs-on`.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// When it was created; absent from old Enterprise Servers.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub created_at: Option<OffsetDateTime>,
+    /// Its page.
+    pub html_url: Option<String>,
+    /// The registration of the runner that has or had it.
+    #[serde(default)]
+    pub runner_id: Option<RunnerId>,
+    /// That runner's name, which outlives the registration.
+    #[serde(default)]
+    pub runner_name: Option<String>,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+#[derive(Deserialize)]
+struct RunJson {
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RunsJson {
+    workflow_runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct JobsJson {
+    jobs: Vec<Job>,
+}
+
+impl PageJson for RunsJson {
+    type Item = Run;
+
+    fn items(self) -> Vec<Run> {
+        self.workflow_runs
+    }
+}
+
+impl PageJson for JobsJson {
+    type Item = Job;
+
+    fn items(self) -> Vec<Job> {
+        self.jobs
+    }
+}
+
+/// The client for one repository's runs and jobs.
+#[derive(Clone, Copy)]
+pub struct InRepository<'a> {
+    github: &'a GitHub,
+    account: &'a Account,
+    owner: &'a str,
+    name: &'a str,
+}
+
+impl GitHub {
+    /// The client for one repository's runs and jobs.
+    pub fn in_repository<'a>(&'a self, account: &'a Account, owner: &'a str, name: &'a str) -> InRepository<'a> {
+        InRepository { github: self, account, owner, name }
+    }
+}
+
+impl<'a> InRepository<'a> {
+    fn caller(self) -> Caller<'a> {
+        Caller::Account(self.account)
+    }
+
+    fn call_on<'b>(&'b self, further: &[&'b str]) -> Call<'b> {
+        let mut path = vec!["repos", self.owner, self.name, "actions"];
+        path.extend(further);
+        Call::get(path, ACTIONS_READ).about_jobs(self.owner, self.name)
+    }
+
+    /// One job; `None` if GitHub does not, or no longer, know it.
+    pub async fn job(self, id: JobId) -> Result<Option<Job>, GitHubError> {
+        let id = id.to_string();
+        self.github.find(self.caller(), &self.call_on(&["jobs", &id])).await
+    }
+
+    /// The same before a launch: [`GitHubError::Paced`] says until when the launch has to wait. `has_waited`: the job's
+    /// message has waited for such a moment.
+    pub async fn job_in_turn(self, id: JobId, has_waited: bool) -> Result<Option<Job>, GitHubError> {
+        let id = id.to_string();
+        self.github.find(self.caller(), &self.call_on(&["jobs", &id]).in_turn(has_waited)).await
+    }
+
+    /// One run; `None` if GitHub does not, or no longer, know it.
+    pub async fn run(self, id: RunId) -> Result<Option<Run>, GitHubError> {
+        let id = id.to_string();
+        self.github.find(self.caller(), &self.call_on(&["runs", &id])).await
+    }
+
+    /// Whether a run has ended. Users saw GitHub leave jobs queued in runs that had.
+    pub async fn run_has_ended(self, id: RunId) -> Result<bool, GitHubError> {
+        let id = id.to_string();
+        let run: Option<RunJson> = self.github.find(self.caller(), &self.call_on(&["runs", &id])).await?;
+        Ok(run.is_none_or(|run| run.status.as_deref() == Some("completed")))
+    }
+
+    /// The repository's runs in a state, the latest first. Reads pages while `may_read` says so.
+    pub async fn runs(self, state: RunState, may_read: &mut impl FnMut() -> bool) -> Result<Vec<Run>, GitHubError> {
+        let mut call = self.call_on(&["runs"]);
+        call.query.push(("status", state.as_str().to_owned()));
+        self.read::<RunsJson>(call, may_read).await
+    }
+
+    /// The jobs of a run's latest attempt. Reads pages while `may_read` says so.
+    pub async fn jobs_of_run(self, run: RunId, may_read: &mut impl FnMut() -> bool) -> Result<Vec<Job>, GitHubError> {
+        let run = run.to_string();
+        self.read::<JobsJson>(self.call_on(&["runs", &run, "jobs"]), may_read).await
+    }
+
+    async fn read<P: PageJson>(
+        self,
+        call: Call<'_>,
+        may_read: &mut impl FnMut() -> bool,
+    ) -> Result<Vec<P::Item>, GitHubError> {
+        let mut pages = Pages::numbered(self.github, self.caller(), call);
+        let mut all = Vec::new();
+        while pages.has_next() && may_read() {
+            all.extend(pages.next::<P>().await?.into_iter().flatten());
+        }
+        Ok(all)
+    }
+}
