@@ -1,4 +1,4 @@
-//! Labels as classes list them.
+//! Labels as classes list them, and how long labels may be.
 
 use std::fmt;
 
@@ -7,7 +7,14 @@ use crate::globs;
 /// Longest label, in characters. Source: GitHub's limit on runner labels.
 pub const LONGEST_LABEL: usize = 256;
 
-/// A label of a class, in which each `*` stands for any characters but `/`; whatever the case, as GitHub has it.
+/// Most labels that a registration may carry. Source: GitHub's OpenAPI description of `generate-jitconfig`.
+pub const MOST_LABELS: usize = 100;
+
+/// Most characters that all labels of one job may have together: they travel in the queue's message, which stays at
+/// about 1 KB, and in the task's tags.
+pub const LONGEST_LABELS: usize = 300;
+
+/// A label of a class, in which each `*` stands for any characters except `/`. Like GitHub, it ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelPattern {
     text: String,
@@ -15,7 +22,7 @@ pub struct LabelPattern {
 }
 
 impl LabelPattern {
-    /// 1 to [`LONGEST_LABEL`] characters, without commas and without spaces around.
+    /// Takes 1 to [`LONGEST_LABEL`] characters without commas and without spaces around them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_label =
             !text.is_empty() && text.chars().count() <= LONGEST_LABEL && text.trim() == text && !text.contains(',');
@@ -31,13 +38,12 @@ impl LabelPattern {
         &self.text
     }
 
-    /// Whether it stands for one label only: itself.
+    /// Whether it matches one label only, itself.
     pub fn is_literal(&self) -> bool {
         !self.text.contains('*')
     }
 
-    /// Whether a label is, but for the case, this one or one that it stands for. A star stands for no `/`, which is what
-    /// parts the pieces of a combined label.
+    /// Whether a label matches, ignoring case. A star does not match `/`, which separates the pieces of a combined label.
     pub fn matches(&self, label: &str) -> bool {
         let label = label.to_lowercase();
         label.matches('/').count() == self.lowercase.matches('/').count()

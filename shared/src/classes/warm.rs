@@ -1,35 +1,33 @@
-//! Runners that are kept ready: how many, when, and for whom.
+//! Warm runners: how many are kept ready, when and where.
 
 use serde::Deserialize;
 
-use super::parse::{Word, words};
-
-/// Most runners that one entry keeps ready. More is a mistake: each costs what a busy one costs.
+/// Most runners that one entry keeps ready. A higher number is a mistake: each costs as much as a busy one.
 pub const MOST_WARM: u32 = 100;
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
 
-/// So many runners are kept ready at some hours of some days.
+/// Keeps a number of runners ready at some hours of some days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warm {
-    /// How many, 1 to [`MOST_WARM`].
+    /// The number of runners, 1 to [`MOST_WARM`].
     pub count: u32,
-    /// Where they are registered: an organisation's login, or `owner/name` of a repository. Absent: with the enterprise,
-    /// or the one place there is.
+    /// Where they are registered: an organisation's login, or `owner/name` of a repository. If absent, with the
+    /// enterprise, or at the only place that the credential reaches.
     pub place: Option<String>,
-    /// On which days; on all if empty.
+    /// The days of the week; all if empty.
     pub days: Vec<Day>,
-    /// At which hours; around the clock if absent.
+    /// The hours of the day; all if absent.
     pub hours: Option<Hours>,
-    /// The IANA name of the time zone that days and hours are told in. Only the cleaner knows them all.
+    /// The IANA name of the time zone of `days` and `hours`. Not checked here: only the cleaner knows all time zones.
     pub time_zone: String,
 }
 
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "they say it themselves")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Day {
     Mon,
     Tue,
@@ -40,12 +38,12 @@ pub enum Day {
     Sun,
 }
 
-/// From one minute of the day until before another; past midnight, where that is the earlier one.
+/// From one minute of the day until before another; past midnight if `until` is not after `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hours {
     /// The first minute of the day, 0 to 1439.
     pub from: u16,
-    /// The minute after the last one, 1 to 1440.
+    /// The first minute that no longer counts, 1 to 1440.
     pub until: u16,
 }
 
@@ -63,41 +61,6 @@ fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':').unwrap_or((text, "00"));
     let minutes = number(hour)? * 60 + number(minute).filter(|minute| *minute < 60)?;
     (minutes <= DAY).then_some(minutes)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WarmJson {
-    count: u32,
-    #[serde(rename = "for")]
-    place: Option<String>,
-    days: Option<Vec<Word<Day>>>,
-    hours: Option<String>,
-    time_zone: Option<String>,
-}
-
-impl WarmJson {
-    pub(super) fn checked(self) -> Result<Warm, String> {
-        if !(1..=MOST_WARM).contains(&self.count) {
-            return Err(format!("warm: count must be 1 to {MOST_WARM}"));
-        }
-        let parse = |text: String| {
-            Hours::parse(&text).ok_or_else(|| format!("warm: hours {text:?} must be like \"08-18\" or \"07:30-18:15\""))
-        };
-        let is_place = |place: &String| {
-            !place.is_empty() && place.split('/').count() <= 2 && place.split('/').all(|part| !part.is_empty())
-        };
-        if let Some(place) = self.place.as_ref().filter(|place| !is_place(place)) {
-            return Err(format!("warm: for {place:?} must be an organisation's login, or owner/name of a repository"));
-        }
-        Ok(Warm {
-            count: self.count,
-            place: self.place,
-            days: self.days.map(words).unwrap_or_default(),
-            hours: self.hours.map(parse).transpose()?,
-            time_zone: self.time_zone.unwrap_or_else(|| "UTC".to_owned()),
-        })
-    }
 }
 
 #[cfg(test)]

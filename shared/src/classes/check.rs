@@ -1,0 +1,299 @@
+//! What each key of a class must be, with the message for a value that is not.
+
+use std::collections::BTreeMap;
+
+use super::class::{Capacity, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+use super::json::{ClassJson, EachJson, ObjectOnly, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
+use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
+use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};
+use super::warm::{Hours, MOST_WARM, Warm};
+use crate::globs::RepositoryGlob;
+
+/// Longest name of a class, in characters; it becomes part of runner names, which have 64.
+const LONGEST_CLASS_NAME: usize = 24;
+
+/// Longest name of a runner group, in characters.
+const LONGEST_GROUP_NAME: usize = 128;
+
+/// Most characters that `environment` may have as JSON: a task's overrides may have 8,192 (an ECS limit), of which the JIT
+/// config, the job's message and their JSON take about 6,200 at worst.
+const LONGEST_ENVIRONMENT: usize = 1500;
+
+/// Most tags of a class. A task may have 50 (an ECS limit); the rest is ours, with room for new ones.
+const MOST_TAGS: usize = 35;
+
+/// Longest key and longest value of a tag, in characters. Source: ECS's "Tag restrictions".
+const LONGEST_TAG_KEY: usize = 128;
+const LONGEST_TAG_VALUE: usize = 256;
+
+/// Prefixes of variables that a class may not set. The runner reads the first, in any case, as its arguments; the second
+/// is ours.
+const RESERVED_VARIABLES: [&str; 2] = ["ACTIONS_RUNNER_INPUT_", "JITGATE_"];
+
+/// Prefixes of tag keys that a class may not set: AWS's own and ours.
+const RESERVED_TAGS: [&str; 2] = ["aws:", "jitgate:"];
+
+impl ClassJson {
+    pub(super) fn checked(self) -> Result<RunnerClass, String> {
+        let name_is_fine = (1..=LONGEST_CLASS_NAME).contains(&self.name.len())
+            && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !name_is_fine {
+            return Err(format!("name must be 1 to {LONGEST_CLASS_NAME} letters, digits, '-' or '_'"));
+        }
+        if self.labels.is_empty() || self.labels.len() > MOST_LABELS {
+            return Err(format!("labels must be 1 to {MOST_LABELS}"));
+        }
+        let subnets = self.subnets;
+        if !(1..=16).contains(&subnets.len()) || subnets.iter().any(String::is_empty) {
+            return Err("subnets must be 1 to 16".to_owned());
+        }
+        let security_groups = self.security_groups.unwrap_or_default();
+        if security_groups.len() > 5 || security_groups.iter().any(String::is_empty) {
+            return Err("security_groups must be 5 at most".to_owned());
+        }
+        let container = self.container.unwrap_or_else(|| "runner".to_owned());
+        if container.is_empty() {
+            return Err("container must not be empty".to_owned());
+        }
+        let capacity = self.capacity.map_or_else(|| vec![Capacity::OnDemand], TextOnly::all);
+        if capacity.is_empty() {
+            return Err("capacity must be \"on-demand\", \"spot\" or both, in order".to_owned());
+        }
+        let idle_minutes = self.idle_minutes.unwrap_or(10);
+        if !(2..=1440).contains(&idle_minutes) {
+            return Err("idle_minutes must be 2 to 1440".to_owned());
+        }
+        if self.lifetime_minutes == Some(0) {
+            return Err("lifetime_minutes must be 1 or more".to_owned());
+        }
+        if self.max_runners == Some(0) {
+            return Err("max_runners must be 1 or more".to_owned());
+        }
+        let size = size(self.cpu, self.memory)?;
+        let disk = self.disk.map(|gib| disk("disk", gib)).transpose()?;
+        Ok(RunnerClass {
+            labels: patterns(&self.labels)?,
+            runner_group: runner_group(self.runner_group, self.runner_group_id)?,
+            task_definition: task_definitions(
+                self.task_definition,
+                self.architecture.map(|TextOnly(architecture)| architecture),
+            )?,
+            sizes: sizes(self.sizes.map(|ObjectOnly(sizes)| sizes), size, disk)?,
+            size,
+            disk,
+            environment: environment(self.environment.unwrap_or_default())?,
+            tags: tags(self.tags.unwrap_or_default())?,
+            repositories: self.repositories.map(|globs| repositories(&globs)).transpose()?,
+            ignored_labels: patterns(&self.ignored_labels.unwrap_or_default())
+                .map_err(|problem| format!("ignored_labels: {problem}"))?,
+            name: self.name,
+            container,
+            subnets,
+            security_groups,
+            assign_public_ip: self.assign_public_ip.unwrap_or_default(),
+            capacity,
+            fallback: self.fallback.unwrap_or_default(),
+            warm: warm(self.warm.unwrap_or_default(), &self.labels)?,
+            max_runners: self.max_runners,
+            idle_minutes,
+            lifetime_minutes: self.lifetime_minutes,
+            public_repositories: self.public_repositories.unwrap_or_default(),
+            fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
+            self_hosted: self.self_hosted.unwrap_or_default(),
+            compatible: self.compatible.map(TextOnly::all).unwrap_or_default(),
+        })
+    }
+}
+
+/// A warm runner is registered with the class's labels, so these must be labels and not patterns.
+fn warm(entries: Vec<ObjectOnly<WarmJson>>, labels: &[String]) -> Result<Vec<Warm>, String> {
+    if !entries.is_empty() && labels.iter().any(|label| label.contains('*')) {
+        return Err("warm: a class whose labels have a * cannot keep runners ready".to_owned());
+    }
+    if !entries.is_empty() && labels.iter().map(|label| label.chars().count()).sum::<usize>() > LONGEST_LABELS {
+        return Err(format!("warm: the class's labels may have {LONGEST_LABELS} characters together then"));
+    }
+    entries.into_iter().map(|ObjectOnly(entry)| entry.checked()).collect()
+}
+
+fn patterns(labels: &[String]) -> Result<Vec<LabelPattern>, String> {
+    labels.iter().map(|label| LabelPattern::parse(label)).collect()
+}
+
+fn runner_group(name: Option<String>, id: Option<u64>) -> Result<RunnerGroup, String> {
+    match (name, id) {
+        (Some(_), Some(_)) => Err("runner_group and runner_group_id name the group twice: give one of them".to_owned()),
+        (_, Some(0)) => Err("runner_group_id must be 1 or more".to_owned()),
+        (Some(name), None) => {
+            if (1..=LONGEST_GROUP_NAME).contains(&name.chars().count()) && name.trim() == name {
+                Ok(RunnerGroup::Name(name))
+            } else {
+                Err(format!("runner_group must be 1 to {LONGEST_GROUP_NAME} characters without spaces around"))
+            }
+        }
+        (None, id) => Ok(RunnerGroup::Id(id.unwrap_or(1))),
+    }
+}
+
+fn task_definitions(json: TaskDefinitionJson, usual: Option<Architecture>) -> Result<TaskDefinitions, String> {
+    let each: Vec<(Architecture, String)> = match json {
+        TaskDefinitionJson::One(definition) => vec![(usual.unwrap_or(Architecture::X86_64), definition)],
+        TaskDefinitionJson::Each(EachJson { x86_64, arm64 }) => {
+            Architecture::ALL.into_iter().zip([x86_64, arm64]).filter_map(|(arch, each)| Some((arch, each?))).collect()
+        }
+    };
+    if each.iter().any(|(_, definition)| definition.is_empty()) {
+        return Err("task_definition must not be empty".to_owned());
+    }
+    let Some((first, _)) = each.first() else {
+        return Err("task_definition must have one for x86_64, one for arm64, or both".to_owned());
+    };
+    let usual = usual.unwrap_or(*first);
+    if each.iter().all(|(architecture, _)| *architecture != usual) {
+        return Err(format!("architecture is {usual}, which task_definition has none for"));
+    }
+    Ok(TaskDefinitions { usual, each })
+}
+
+fn cpu(key: &str, vcpu: f64) -> Result<Cpu, String> {
+    let exactly = thousand_and_twenty_fourths(&vcpu.to_string()).map(Cpu);
+    exactly
+        .filter(|cpu| FargateSize::all().any(|size| size.cpu == *cpu))
+        .ok_or_else(|| format!("{key} must be 0.25, 0.5, 1, 2, 4, 8 or 16 (vCPU)"))
+}
+
+fn memory(key: &str, gib: f64) -> Result<Memory, String> {
+    let exactly = thousand_and_twenty_fourths(&gib.to_string()).map(Memory);
+    exactly
+        .filter(|memory| FargateSize::all().any(|size| size.memory == *memory))
+        .ok_or_else(|| format!("{key} must be a memory that Fargate has, 0.5 to 120 (GiB)"))
+}
+
+fn disk(key: &str, gib: u32) -> Result<Disk, String> {
+    let exactly = Disk::at_least(gib).filter(|disk| disk.0 == gib);
+    exactly.ok_or_else(|| format!("{key} must be 21 to 200 (GiB); 20 come without being asked for"))
+}
+
+/// One alone might not go with the other that the task definition has.
+fn size(vcpu: Option<f64>, gib: Option<f64>) -> Result<Option<FargateSize>, String> {
+    let (vcpu, gib) = match (vcpu, gib) {
+        (None, None) => return Ok(None),
+        (Some(vcpu), Some(gib)) => (vcpu, gib),
+        _ => return Err("cpu and memory go together: give both or none".to_owned()),
+    };
+    let size = FargateSize { cpu: cpu("cpu", vcpu)?, memory: memory("memory", gib)? };
+    match FargateSize::at_least(size.cpu, size.memory) {
+        Some(nearest) if nearest == size => Ok(Some(size)),
+        Some(nearest) => Err(format!("Fargate has no {size}; the nearest upward is {nearest}")),
+        None => Err(format!("Fargate has no {size}")),
+    }
+}
+
+fn sizes(json: Option<SizesJson>, usual: Option<FargateSize>, usual_disk: Option<Disk>) -> Result<Sizes, String> {
+    let Some(json) = json else { return Ok(Sizes::default()) };
+    let sizes = Sizes {
+        cpu: json.cpu.map(|vcpu| cpu("sizes.cpu", vcpu)).transpose()?,
+        memory: json.memory.map(|gib| memory("sizes.memory", gib)).transpose()?,
+        disk: json.disk.map(|gib| disk("sizes.disk", gib)).transpose()?,
+        arch: json.arch.unwrap_or_default(),
+        spot: json.spot.unwrap_or_default(),
+        run: json.run.unwrap_or_default(),
+    };
+    let too_small = |key: &str| Err(format!("sizes.{key} must not be less than the class's own {key}"));
+    if sizes.cpu.zip(usual).is_some_and(|(most, usual)| most < usual.cpu) {
+        return too_small("cpu");
+    }
+    if sizes.memory.zip(usual).is_some_and(|(most, usual)| most < usual.memory) {
+        return too_small("memory");
+    }
+    if sizes.disk.zip(usual_disk).is_some_and(|(most, usual)| most < usual) {
+        return too_small("disk");
+    }
+    Ok(sizes)
+}
+
+fn environment(variables: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    for (name, value) in &variables {
+        let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            return Err(format!("environment: {name:?} must be letters, digits and '_', and not begin with a digit"));
+        }
+        if let Some(reserved) = reserved(name, &RESERVED_VARIABLES) {
+            return Err(format!("environment: {name:?} must not begin with {reserved}"));
+        }
+        if value.contains('\0') {
+            return Err(format!("environment: the value of {name:?} must not contain a null character"));
+        }
+    }
+    // As the JSON that ECS counts: an escaped character is longer than itself.
+    let characters = serde_json::to_string(&variables).expect("strings always become JSON").chars().count();
+    if characters > LONGEST_ENVIRONMENT {
+        return Err(format!(
+            "environment: {characters} characters in all; {LONGEST_ENVIRONMENT} at most fit a task's overrides"
+        ));
+    }
+    Ok(variables)
+}
+
+fn tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    if tags.len() > MOST_TAGS {
+        return Err(format!("tags must be {MOST_TAGS} at most"));
+    }
+    // Source: ECS's "Tag restrictions".
+    let is_fine = |text: &str, shortest: usize, longest: usize| {
+        (shortest..=longest).contains(&text.chars().count())
+            && text.chars().all(|letter| letter.is_alphanumeric() || " _.:/=+-@".contains(letter))
+    };
+    for (key, value) in &tags {
+        if !is_fine(key, 1, LONGEST_TAG_KEY) || !is_fine(value, 0, LONGEST_TAG_VALUE) {
+            return Err(format!(
+                "tags: {key:?} must be 1 to {LONGEST_TAG_KEY} characters, its value {LONGEST_TAG_VALUE} at most: letters, \
+                 digits, spaces and _ . : / = + - @"
+            ));
+        }
+        if let Some(reserved) = reserved(key, &RESERVED_TAGS) {
+            return Err(format!("tags: {key:?} must not begin with {reserved}"));
+        }
+    }
+    Ok(tags)
+}
+
+fn reserved(name: &str, prefixes: &[&'static str]) -> Option<&'static str> {
+    let lowercase = name.to_lowercase();
+    prefixes.iter().find(|prefix| lowercase.starts_with(&prefix.to_lowercase())).copied()
+}
+
+fn repositories(globs: &[String]) -> Result<Vec<RepositoryGlob>, String> {
+    if globs.is_empty() {
+        return Err("repositories must have at least one; leave it out for all".to_owned());
+    }
+    let parse = |glob: &String| {
+        glob.parse().map_err(|_| format!("repositories: {glob:?} must be owner/name; * stands for any characters"))
+    };
+    globs.iter().map(parse).collect()
+}
+
+impl WarmJson {
+    fn checked(self) -> Result<Warm, String> {
+        if !(1..=MOST_WARM).contains(&self.count) {
+            return Err(format!("warm: count must be 1 to {MOST_WARM}"));
+        }
+        let parse = |text: String| {
+            Hours::parse(&text).ok_or_else(|| format!("warm: hours {text:?} must be like \"08-18\" or \"07:30-18:15\""))
+        };
+        let is_place = |place: &String| {
+            !place.is_empty() && place.split('/').count() <= 2 && place.split('/').all(|part| !part.is_empty())
+        };
+        if let Some(place) = self.place.as_ref().filter(|place| !is_place(place)) {
+            return Err(format!("warm: for {place:?} must be an organisation's login, or owner/name of a repository"));
+        }
+        Ok(Warm {
+            count: self.count,
+            place: self.place,
+            days: self.days.map(TextOnly::all).unwrap_or_default(),
+            hours: self.hours.map(parse).transpose()?,
+            time_zone: self.time_zone.unwrap_or_else(|| "UTC".to_owned()),
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Which class a job gets: a pure function of the classes and of what the job asks for.
+//!
+//! `docs/LABELS.md` tells users the same; a test holds its table to this code.
+
+use super::choices::Choices;
+use super::class::{RunnerClass, RunnerClasses};
+use super::demand::{Asked, Demand};
+use super::grammar::Meaning;
+use super::labels::{LONGEST_LABEL, LONGEST_LABELS, MOST_LABELS};
+use super::misfit::{Misfit, Objection};
+
+/// A job's class, and what the job has chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit<'a> {
+    /// The first class that takes the job.
+    pub class: &'a RunnerClass,
+    /// What the job has chosen; the rest is the class's.
+    pub demand: Demand,
+}
+
+impl Fit<'_> {
+    /// Jobs of the same kind meet the same capacity: it names the class and what the job has chosen, except the disk.
+    pub fn kind(&self) -> String {
+        let Self { class, demand } = self;
+        let chosen = [
+            demand.size.map(|size| size.to_string()),
+            demand.architecture.map(|architecture| architecture.to_string()),
+            demand.spot.map(|spot| if spot { "spot" } else { "on-demand" }.to_owned()),
+        ];
+        let parts = std::iter::once(class.name.clone()).chain(chosen.into_iter().flatten());
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl RunnerClasses {
+    /// The first class that a job fits.
+    pub fn fit(&self, asked: &Asked<'_>) -> Result<Fit<'_>, Misfit> {
+        check_lengths(asked.labels)?;
+        let mut near = Vec::new();
+        for class in self.iter() {
+            match class.judge(asked) {
+                Ok(demand) => return Ok(Fit { class, demand }),
+                Err(objection) if objection.is_near() => near.push((class.name.clone(), objection)),
+                Err(_) => {}
+            }
+        }
+        Err(if near.is_empty() { Misfit::NoClass(asked.labels.to_vec()) } else { Misfit::Refused(near) })
+    }
+
+    /// As [`fit`](Self::fit), for a job that already has a class. It keeps the class as long as it fits: the configuration
+    /// may have changed while the message waited.
+    pub fn fit_again(&self, class: &str, asked: &Asked<'_>) -> Result<Fit<'_>, Misfit> {
+        let before = self.named(class).filter(|_| check_lengths(asked.labels).is_ok());
+        match before.map(|class| (class, class.judge(asked))) {
+            Some((class, Ok(demand))) => Ok(Fit { class, demand }),
+            _ => self.fit(asked),
+        }
+    }
+}
+
+fn check_lengths(labels: &[String]) -> Result<(), Misfit> {
+    if labels.is_empty() {
+        return Err(Misfit::NoLabels);
+    }
+    let lengths = || labels.iter().map(|label| label.chars().count());
+    let is_fine = labels.len() <= MOST_LABELS
+        && lengths().all(|length| length <= LONGEST_LABEL)
+        && lengths().sum::<usize>() <= LONGEST_LABELS;
+    if is_fine { Ok(()) } else { Err(Misfit::TooMany) }
+}
+
+impl RunnerClass {
+    /// Whether a job fits this class, and what it has chosen.
+    pub fn judge(&self, asked: &Asked<'_>) -> Result<Demand, Objection> {
+        let mut choices = Choices::default();
+        let mut first = None;
+        let mut is_meant = false;
+        for label in asked.labels {
+            let pieces = self.pieces(label);
+            let is_combined = pieces.len() > 1;
+            for piece in pieces {
+                let taken = self.meaning(piece).and_then(|meaning| {
+                    is_meant |= meaning != Meaning::Ignored;
+                    choices.take(meaning, piece)
+                });
+                match taken {
+                    Ok(()) => {}
+                    Err(Objection::Unknown(piece)) if is_combined => {
+                        let objection = Objection::UnknownPiece { piece, label: label.clone() };
+                        first = first.or(Some(objection));
+                    }
+                    // The job is for another fleet, so what else is wrong does not matter.
+                    Err(objection) if !objection.is_near() => return Err(objection),
+                    Err(objection) => first = first.or(Some(objection)),
+                }
+            }
+        }
+        if let Some(objection) = first {
+            return Err(objection);
+        }
+        if !is_meant {
+            return Err(Objection::OnlyIgnored);
+        }
+        if !self.is_for(asked) {
+            return Err(Objection::Repository(format!("{}/{}", asked.owner, asked.repository)));
+        }
+        self.demand(&choices)
+    }
+
+    fn is_for(&self, asked: &Asked<'_>) -> bool {
+        let Some(globs) = &self.repositories else { return true };
+        globs.iter().any(|glob| glob.matches(asked.owner, asked.repository))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(json: &str) -> RunnerClasses {
+        RunnerClasses::parse(json).expect("valid classes")
+    }
+
+    fn labels(labels: &[&str]) -> Vec<String> {
+        labels.iter().map(|&label| label.to_owned()).collect()
+    }
+
+    fn fit<'a>(classes: &'a RunnerClasses, labels: &[String]) -> Result<Fit<'a>, Misfit> {
+        classes.fit(&Asked { owner: "octo-org", repository: "octo-repo", labels })
+    }
+
+    fn two_classes() -> RunnerClasses {
+        classes(
+            r#"[{"name":"small","labels":["fargate","Linux"],"task_definition":"t","subnets":["s"]},
+                {"name":"large","labels":["fargate","large"],"task_definition":"t","subnets":["s"],"container":"c",
+                 "runner_group_id":7,"security_groups":["sg"],"assign_public_ip":true}]"#,
+        )
+    }
+
+    #[test]
+    fn a_job_fits_the_first_class_that_has_all_its_labels() {
+        let classes = two_classes();
+        for (job, class) in [
+            (&["fargate"][..], "small"),
+            (&["LINUX", "Fargate"], "small"),
+            (&["fargate", "large"], "large"),
+            (&["large"], "large"),
+        ] {
+            assert_eq!(fit(&classes, &labels(job)).map(|fit| fit.class.name.as_str()), Ok(class));
+        }
+    }
+
+    #[test]
+    fn a_job_that_asks_for_more_or_for_nothing_fits_no_class() {
+        let classes = two_classes();
+        for job in [&["linux", "large"][..], &["self-hosted", "fargate"], &["ubuntu-latest"], &["fargat"], &[""]] {
+            assert_eq!(fit(&classes, &labels(job)), Err(Misfit::NoClass(labels(job))));
+        }
+        assert_eq!(fit(&classes, &[]), Err(Misfit::NoLabels));
+        assert_eq!(fit(&classes, &vec!["fargate".to_owned(); 101]), Err(Misfit::TooMany));
+        assert_eq!(fit(&classes, &labels(&[&"x".repeat(257)])), Err(Misfit::TooMany));
+        assert_eq!(fit(&classes, &labels(&[&"x".repeat(151), &"y".repeat(150)])), Err(Misfit::TooMany));
+    }
+}

@@ -1,0 +1,79 @@
+//! Where and on what a job's runner may start, in the order in which a launch tries it.
+
+use super::choose::Fit;
+use super::class::{Capacity, RunnerClass, RunnerClasses};
+use super::size::{Architecture, Disk, FargateSize};
+
+/// One thing to try: all that a task is started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// The job's class, or the fallback that stands in for it.
+    pub class: &'a RunnerClass,
+    /// The capacity provider.
+    pub capacity: Capacity,
+    /// The architecture, provided that the class states that of its task definition correctly.
+    pub architecture: Architecture,
+    /// Family, `family:revision` or ARN.
+    pub task_definition: &'a str,
+    /// Processors and memory; `None` leaves them to the task definition.
+    pub size: Option<FargateSize>,
+    /// The disk; `None` leaves it to the task definition.
+    pub disk: Option<Disk>,
+}
+
+impl RunnerClasses {
+    /// What a launch tries: the class itself on each capacity provider, then its fallbacks in the same way. What the job
+    /// has chosen holds everywhere, so a fallback without the architecture that the job asked for is left out.
+    pub fn placements<'a>(&'a self, fit: &Fit<'a>) -> Vec<Placement<'a>> {
+        let demand = fit.demand;
+        let wanted = demand.architecture.unwrap_or(fit.class.task_definition.usual);
+        let fallbacks = fit.class.fallback.iter().filter_map(|name| self.named(name));
+        let mut placements = Vec::new();
+        for class in std::iter::once(fit.class).chain(fallbacks) {
+            let has_wanted = class.task_definition.of(wanted).is_some();
+            let architecture = match demand.architecture {
+                _ if has_wanted => wanted,
+                Some(_) => continue,
+                None => class.task_definition.usual,
+            };
+            let Some(task_definition) = class.task_definition.of(architecture) else { continue };
+            let (size, disk) = (demand.size.or(class.size), demand.disk.or(class.disk));
+            let place = |capacity| Placement { class, capacity, architecture, task_definition, size, disk };
+            placements.extend(class.capacities(demand.spot).into_iter().map(place));
+        }
+        placements
+    }
+}
+
+impl RunnerClass {
+    fn capacities(&self, spot: Option<bool>) -> Vec<Capacity> {
+        match spot {
+            None => self.capacity.clone(),
+            Some(false) => vec![Capacity::OnDemand],
+            Some(true) if self.capacity.contains(&Capacity::OnDemand) => vec![Capacity::Spot, Capacity::OnDemand],
+            Some(true) => vec![Capacity::Spot],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::demand::Demand;
+    use super::*;
+
+    #[test]
+    fn a_class_without_capacity_is_followed_by_its_fallbacks() {
+        let classes = RunnerClasses::parse(
+            r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],"capacity":["spot","on-demand"],
+                 "fallback":["c","b"]},
+                {"name":"b","labels":["m"],"task_definition":"t","subnets":["s"],"fallback":["a"]},
+                {"name":"c","labels":["n"],"task_definition":"t","subnets":["s"],"capacity":["spot"]}]"#,
+        )
+        .expect("valid classes");
+        let class = classes.named("a").unwrap();
+        let placements = classes.placements(&Fit { class, demand: Demand::default() });
+        let choices: Vec<_> = placements.iter().map(|each| (each.class.name.as_str(), each.capacity)).collect();
+        let (spot, on_demand) = (Capacity::Spot, Capacity::OnDemand);
+        assert_eq!(choices, [("a", spot), ("a", on_demand), ("c", spot), ("b", on_demand)]);
+    }
+}
