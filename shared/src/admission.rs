@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::classes::RunnerClass;
 use crate::ids::InstallationId;
+pub use crate::provenance::Provenance;
 
 /// The accounts whose jobs are taken: by login, or by the id of the App's installation, which no renaming can move to
 /// somebody else. An empty list takes everybody whose deliveries are signed.
@@ -57,15 +58,6 @@ pub enum Unwelcome {
     /// The code is that of whoever opened the pull request.
     #[error("its run is of a fork, and class {0} does not take pull requests from forks (fork_pull_requests)")]
     Fork(String),
-}
-
-/// What a job's repository and run are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Provenance {
-    /// Whether anybody may see the repository.
-    pub is_public: bool,
-    /// Whether the run's code comes from another repository; `None` while nobody has asked.
-    pub is_from_fork: Option<bool>,
 }
 
 impl Provenance {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::admission::Provenance;
 pub use crate::ids::{InstallationId, JobId, OwnerId, RunId, RunnerId};
+use crate::provenance::Provenance;
 
 /// The version of [`Message`]'s JSON that this code writes and reads.
 pub const MESSAGE_VERSION: u8 = 1;

@@ -13,6 +13,8 @@ pub mod job;
 pub mod metrics;
 pub mod names;
 pub mod prices;
+pub mod provenance;
 pub mod queue;
+pub mod runner_version;
 pub mod secret;
 pub mod telemetry;

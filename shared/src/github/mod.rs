@@ -31,4 +31,6 @@ pub use gate::DENIED_PAUSE;
 pub use jobs::{HeadRepository, InRepository, Job, JobState, Run, RunOwner, RunRepository, RunState};
 pub use place::{Account, Place, Scope};
 pub use registrations::{AtPlace, Deletion, JitConfig, JitRequest, Registered, Registration, Runner, RunnerStatus};
-pub use versions::{EndOfLife, RunnerVersion};
+pub use versions::EndOfLife;
+
+pub use crate::runner_version::RunnerVersion;
