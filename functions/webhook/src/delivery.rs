@@ -1,4 +1,4 @@
-//! GitHub's payloads, turned into what they mean for us.
+//! What a delivery asks of us, read from its payload.
 
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::{Asked, Misfit};
@@ -12,27 +12,27 @@ use time::OffsetDateTime;
 /// Longest delivery id that is carried along; GitHub's are GUIDs of 36 characters.
 const LONGEST_DELIVERY_ID: usize = 64;
 
-/// What a delivery is to us.
+/// What a delivery asks of us.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// GitHub tries whether somebody is there.
+pub enum Meaning {
+    /// GitHub tests whether deliveries arrive.
     Ping,
-    /// A job needs a runner of ours, or needs none any more.
+    /// A job needs one of our runners, or no longer needs it.
     Job(Box<Message>),
-    /// A job means one of our classes and asks for what none of them may give.
+    /// A job means one of our classes, and asks for more than any of them permits.
     Refused {
         /// The job.
         job_id: JobId,
         /// `owner/name`
         repository: String,
-        /// What is wrong, and what would be permitted.
+        /// What is wrong, and what the class permits.
         reason: String,
     },
-    /// Nothing to do, and why.
+    /// There is nothing to do; says why.
     Ignored(String),
 }
 
-/// A payload that does not have what it should; says which field.
+/// A payload with a missing or wrong field; says which.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
@@ -42,7 +42,7 @@ struct ActionJson {
     action: String,
 }
 
-/// All that is ever needed of a delivery, so that its kilobytes are read once.
+/// Everything that is needed of a payload, so that its kilobytes are parsed once.
 #[derive(Deserialize)]
 struct JobEventJson<'a> {
     action: String,
@@ -57,15 +57,15 @@ struct JobEventJson<'a> {
 struct WorkflowJobJson<'a> {
     id: JobId,
     run_id: RunId,
-    /// Absent from old enterprise servers.
+    /// Old enterprise servers do not send it.
     #[serde(default = "first_attempt")]
     run_attempt: u32,
     labels: Vec<String>,
-    /// Absent from old enterprise servers.
+    /// Old enterprise servers do not send it.
     #[serde(default, with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
-    /// Whatever these are, they do not matter as long as the job has not ended.
+    /// Parsed only once the job has ended: before, a malformed value must not lose the job.
     #[serde(borrow)]
     conclusion: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -77,12 +77,12 @@ struct RepositoryJson {
     name: String,
     owner: OwnerJson,
     private: Option<bool>,
-    /// `internal` repositories are private, too.
+    /// An `internal` repository is private, too.
     visibility: Option<String>,
 }
 
 impl RepositoryJson {
-    /// One that says neither may be public.
+    /// A repository that says neither counts as public: it may be.
     fn is_public(&self) -> bool {
         match (self.visibility.as_deref(), self.private) {
             (Some(visibility), _) => visibility == "public",
@@ -125,15 +125,15 @@ struct EndedJobJson<'a> {
 
 /// How a job ended, as far as its runner is concerned.
 enum Ending {
-    /// It was cancelled, or ended otherwise, before any runner took it.
+    /// The job ended before a runner took it, so a runner may have been started in vain.
     WithoutRunner,
-    /// Nothing was started for it in vain, and why.
+    /// No runner was started in vain; says why.
     Other(&'static str),
 }
 
 fn ending(conclusion: Option<&RawValue>, runner_id: Option<&RawValue>) -> Result<Ending, Malformed> {
-    let runner_id: Option<u64> = told("runner_id", runner_id)?;
-    let conclusion: Option<String> = told("conclusion", conclusion)?;
+    let runner_id: Option<u64> = parsed("runner_id", runner_id)?;
+    let conclusion: Option<String> = parsed("conclusion", conclusion)?;
     Ok(match (runner_id, conclusion.as_deref()) {
         // GitHub writes 0 as well as null.
         (Some(1..), _) => Ending::Other("the job had its runner, which ends with it"),
@@ -142,7 +142,7 @@ fn ending(conclusion: Option<&RawValue>, runner_id: Option<&RawValue>) -> Result
     })
 }
 
-fn told<T: DeserializeOwned>(field: &str, value: Option<&RawValue>) -> Result<Option<T>, Malformed> {
+fn parsed<T: DeserializeOwned>(field: &str, value: Option<&RawValue>) -> Result<Option<T>, Malformed> {
     let value = value.map(|value| serde_json::from_str(value.get())).transpose();
     value.map_err(|error| Malformed(format!("workflow_job.{field}: {error}")))
 }
@@ -151,7 +151,7 @@ fn first_attempt() -> u32 {
     1
 }
 
-/// What a job's event asks for, or why it asks for nothing.
+/// What a job's event asks for. The inner error says why it asks for nothing.
 fn purpose(
     action: &str,
     ending: impl FnOnce() -> Result<Ending, Malformed>,
@@ -166,37 +166,37 @@ fn purpose(
     })
 }
 
-/// What a delivery lacks does not matter if nothing would be done about it anyway.
-fn ignored_all_the_same(body: &[u8], malformed: Malformed) -> Result<Delivery, Malformed> {
+/// A malformed payload is ignored if its event asks for nothing anyway.
+fn ignored_despite(body: &[u8], malformed: Malformed) -> Result<Meaning, Malformed> {
     let ActionJson { action } = parse(body)?;
     let ending = || {
         let CompletedJson { workflow_job: job } = parse(body)?;
         ending(job.conclusion, job.runner_id)
     };
-    purpose(&action, ending)?.map_or_else(|reason| Ok(Delivery::Ignored(reason)), |_| Err(malformed))
+    purpose(&action, ending)?.map_or_else(|reason| Ok(Meaning::Ignored(reason)), |_| Err(malformed))
 }
 
-/// Reads a delivery whose signature has been verified. `event` and `delivery_id` are its headers.
+/// Reads a delivery whose signature is verified. `event` and `delivery_id` are the values of its headers.
 pub fn read(
     event: &str,
     delivery_id: &str,
     body: &[u8],
     config: &WebhookConfig,
     now: OffsetDateTime,
-) -> Result<Delivery, Malformed> {
+) -> Result<Meaning, Malformed> {
     match event {
-        "ping" => return Ok(Delivery::Ping),
+        "ping" => return Ok(Meaning::Ping),
         "workflow_job" => {}
-        other => return Ok(Delivery::Ignored(format!("event {other:?} is none of ours"))),
+        other => return Ok(Meaning::Ignored(format!("event {other:?} is none of ours"))),
     }
     let event = match parse::<JobEventJson<'_>>(body) {
         Ok(event) => event,
-        Err(malformed) => return ignored_all_the_same(body, malformed),
+        Err(malformed) => return ignored_despite(body, malformed),
     };
     let JobEventJson { action, workflow_job: job, repository, organization, installation } = event;
     let purpose = match purpose(&action, || ending(job.conclusion, job.runner_id))? {
         Ok(purpose) => purpose,
-        Err(reason) => return Ok(Delivery::Ignored(reason)),
+        Err(reason) => return Ok(Meaning::Ignored(reason)),
     };
     let organization = match organization {
         Some(organization) => Some(organization.login),
@@ -213,24 +213,24 @@ pub fn read(
     }
     let installation_id = installation.map(|installation| installation.id);
     if !config.allowed.includes(&repository.owner.login, installation_id) {
-        return Ok(Delivery::Ignored(Unwelcome::Account(repository.owner.login).to_string()));
+        return Ok(Meaning::Ignored(Unwelcome::Account(repository.owner.login).to_string()));
     }
     let is_public = repository.is_public();
     let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
     let class = match config.classes.fit(&asked) {
         Ok(fit) => {
             if let Err(unwelcome) = (Provenance { is_public, is_from_fork: None }).check(fit.class) {
-                return Ok(Delivery::Ignored(unwelcome.to_string()));
+                return Ok(Meaning::Ignored(unwelcome.to_string()));
             }
             fit.class.name.clone()
         }
-        // Some `completed` come without labels; what is released is found by the job's id alone.
+        // Some `completed` events have no labels, and a release needs only the job's id.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
         Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
             let repository = format!("{}/{}", repository.owner.login, repository.name);
-            return Ok(Delivery::Refused { job_id: job.id, repository, reason: misfit.to_string() });
+            return Ok(Meaning::Refused { job_id: job.id, repository, reason: misfit.to_string() });
         }
-        Err(misfit) => return Ok(Delivery::Ignored(misfit.to_string())),
+        Err(misfit) => return Ok(Meaning::Ignored(misfit.to_string())),
     };
     let job = Job {
         id: job.id,
@@ -250,16 +250,16 @@ pub fn read(
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         queued_at: now,
     };
-    Ok(Delivery::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))))
+    Ok(Meaning::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))))
 }
 
-/// The second reading, which finds out the field's path, happens only when the first has failed.
+/// Parses a second time, which finds the field's path, only if the first time fails.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
-    // A struct would also be read from a list of its fields.
+    // serde would also read a struct from a list of its fields.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed("the body is not a JSON object".to_owned()));
     }
-    // All at once, as each string by itself costs more.
+    // Checked all at once: string by string costs more.
     let body = str::from_utf8(body).map_err(|error| Malformed(format!("the body is not UTF-8: {error}")))?;
     serde_json::from_str(body).map_err(|error| {
         if error.is_syntax() || error.is_eof() {

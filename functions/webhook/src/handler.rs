@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -9,13 +10,15 @@ use jitgate::job::{Message, Purpose};
 use jitgate::metrics::Metrics;
 use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, error_span, record_all};
 
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Meaning};
 use crate::http::{BodyProblem, HttpRequest, HttpResponse, LARGEST_BODY};
 use crate::secrets::WebhookSecrets;
 use crate::signature::{self, Signature};
 
-/// The webhook function, alive as long as its process.
+/// The webhook function; it lives as long as its process.
 pub struct Webhook {
     config: WebhookConfig,
     secrets: WebhookSecrets,
@@ -24,7 +27,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Nothing is read or called before the first request.
+    /// Reads and calls nothing before the first request.
     pub fn new(sdk: &SdkConfig, config: WebhookConfig, clock: Clock) -> Self {
         let reader = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
         Self {
@@ -35,78 +38,72 @@ impl Webhook {
         }
     }
 
-    /// Answers a request. What can be refused by its size and headers is, before anything is computed; nothing of the
-    /// body is parsed before its signature has been verified.
+    /// Answers a request.
     pub async fn handle(&self, request: HttpRequest) -> HttpResponse {
-        if request.method() != "POST" {
-            return HttpResponse::new(405, "refused", "deliveries are POSTed");
-        }
-        let body = match request.body() {
-            Ok(body) => body,
-            Err(BodyProblem::TooLarge) => {
-                return HttpResponse::new(413, "refused", &format!("the body is larger than {LARGEST_BODY} bytes"));
-            }
-            Err(BodyProblem::NotBase64) => {
-                return HttpResponse::new(400, "refused", "the body is marked as base64, but is not");
-            }
-        };
-        let content_type = request.header("content-type").unwrap_or_default();
-        if content_type.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
-            let reason = "set the webhook's content type to application/json";
-            return HttpResponse::new(415, "refused", reason);
-        }
-        let Some(signature) = request.header(signature::HEADER).and_then(Signature::parse) else {
-            return HttpResponse::new(401, "refused", "X-Hub-Signature-256 is missing or malformed");
+        let delivery_id = request.header("x-github-delivery").unwrap_or("unknown");
+        let span = error_span!(
+            "delivery",
+            delivery.id = delivery_id,
+            job.id = Empty,
+            run.id = Empty,
+            repository = Empty,
+            class = Empty
+        );
+        // Boxed: the SDK's futures are nested so deeply that another layer is too much for the compiler.
+        Box::pin(self.answer(&request, delivery_id)).instrument(span).await
+    }
+
+    /// Refuses by size and headers before anything is computed, and parses nothing of the body before its signature is
+    /// verified.
+    async fn answer(&self, request: &HttpRequest, delivery_id: &str) -> HttpResponse {
+        let (body, signature) = match well_formed(request) {
+            Ok(parts) => parts,
+            Err(refusal) => return refusal,
         };
         match self.secrets.any(|secret| signature.is_of(secret, &body)).await {
             Ok(true) => {}
             Ok(false) => return HttpResponse::new(401, "refused", "X-Hub-Signature-256 does not fit the body"),
             Err(error) => {
                 tracing::error!(error = %error, "a delivery cannot be verified");
-                return HttpResponse::new(503, "failed", "the webhook secret cannot be had, redeliver later");
+                return HttpResponse::new(503, "failed", "the webhook secret is not available, redeliver later");
             }
         }
-        self.take(&request, &body).await
-    }
-
-    async fn take(&self, request: &HttpRequest, body: &[u8]) -> HttpResponse {
-        let delivery_id = request.header("x-github-delivery").unwrap_or("unknown");
         let Some(event) = request.header("x-github-event") else {
             return HttpResponse::new(400, "refused", "X-GitHub-Event is missing");
         };
-        match delivery::read(event, delivery_id, body, &self.config, self.clock.now()) {
-            Ok(Delivery::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
-            Ok(Delivery::Ignored(reason)) => {
-                tracing::info!(delivery.id = delivery_id, event, reason, "delivery ignored");
+        match delivery::read(event, delivery_id, &body, &self.config, self.clock.now()) {
+            Ok(Meaning::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
+            Ok(Meaning::Ignored(reason)) => {
+                tracing::info!(event, reason, "delivery ignored");
                 HttpResponse::new(200, "ignored", &reason)
             }
-            Ok(Delivery::Refused { job_id, repository, reason }) => {
-                tracing::warn!(job.id = job_id.0, repository, delivery.id = delivery_id, reason, "job refused");
+            Ok(Meaning::Refused { job_id, repository, reason }) => {
+                record_all!(Span::current(), job.id = job_id.0, repository = repository);
+                tracing::warn!(reason, "job refused");
                 let mut metrics = Metrics::new(&self.config.name_prefix, "webhook");
                 metrics.count("JobsRefused", 1);
                 metrics.write(self.clock.now());
                 HttpResponse::new(200, "ignored", &reason)
             }
-            Ok(Delivery::Job(message)) => self.enqueue(&message).await,
+            Ok(Meaning::Job(message)) => self.enqueue(&message).await,
             Err(malformed) => {
-                tracing::warn!(delivery.id = delivery_id, event, reason = %malformed, "delivery malformed");
+                tracing::warn!(event, reason = %malformed, "delivery malformed");
                 HttpResponse::new(400, "refused", &malformed.to_string())
             }
         }
     }
 
     async fn enqueue(&self, message: &Message) -> HttpResponse {
+        record_all!(
+            Span::current(),
+            job.id = message.job.id.0,
+            run.id = message.job.run_id.0,
+            repository = message.job.full_name(),
+            class = message.job.class
+        );
         match self.queue.send(message, Duration::ZERO).await {
             Ok(()) => {
-                tracing::info!(
-                    job.id = message.job.id.0,
-                    run.id = message.job.run_id.0,
-                    repository = message.job.full_name(),
-                    class = message.job.class,
-                    purpose = ?message.purpose,
-                    delivery.id = message.job.delivery_id,
-                    "job queued"
-                );
+                tracing::info!(purpose = ?message.purpose, "job queued");
                 let reason = match message.purpose {
                     Purpose::Launch => format!("job {} gets a {} runner", message.job.id, message.job.class),
                     Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job.id),
@@ -114,9 +111,30 @@ impl Webhook {
                 HttpResponse::new(202, "queued", &reason)
             }
             Err(error) => {
-                tracing::error!(job.id = message.job.id.0, delivery.id = message.job.delivery_id, error = %error, "job not queued");
+                tracing::error!(error = %error, "job not queued");
                 HttpResponse::new(503, "failed", "the queue did not take the job, redeliver later")
             }
         }
     }
+}
+
+/// The body and its signature, or the answer to a request that is no delivery.
+fn well_formed(request: &HttpRequest) -> Result<(Cow<'_, [u8]>, Signature), HttpResponse> {
+    let refuse = |status, reason: &str| Err(HttpResponse::new(status, "refused", reason));
+    if request.method() != "POST" {
+        return refuse(405, "deliveries are POSTed");
+    }
+    let body = match request.body() {
+        Ok(body) => body,
+        Err(BodyProblem::TooLarge) => return refuse(413, &format!("the body is larger than {LARGEST_BODY} bytes")),
+        Err(BodyProblem::NotBase64) => return refuse(400, "the body is marked as base64, but is not"),
+    };
+    let content_type = request.header("content-type").unwrap_or_default();
+    if content_type.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+        return refuse(415, "set the webhook's content type to application/json");
+    }
+    let Some(signature) = request.header(signature::HEADER).and_then(Signature::parse) else {
+        return refuse(401, "X-Hub-Signature-256 is missing or malformed");
+    };
+    Ok((body, signature))
 }

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 
-/// Largest body we look at, in bytes. Real `workflow_job` deliveries have 10 to 30 KB.
+/// Largest body that is accepted, in bytes. Real `workflow_job` deliveries have 10 to 30 KB.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 
-/// A request, as far as it matters here.
+/// The parts of a request that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRequest {
@@ -33,23 +33,23 @@ struct RequestLine {
     method: String,
 }
 
-/// Why a body cannot be had.
+/// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyProblem {
     /// Larger than [`LARGEST_BODY`].
     TooLarge,
-    /// Said to be base64, but is not.
+    /// The event says that it is base64, and it is not.
     NotBase64,
 }
 
 impl HttpRequest {
-    /// The method; empty where the event names none.
+    /// The method; empty if the event has none.
     pub fn method(&self) -> &str {
         let line = self.request_context.as_ref().and_then(|context| context.http.as_ref());
         line.map(|line| line.method.as_str()).or(self.http_method.as_deref()).unwrap_or_default()
     }
 
-    /// A header's value. Only payload 2.0 has all names in lower case.
+    /// A header's value. `name` is in lower case, as only payload 2.0 guarantees.
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.as_ref()?;
         let value = headers
@@ -75,7 +75,7 @@ impl HttpRequest {
     }
 }
 
-/// An answer, in the shape that all three kinds of event take.
+/// An answer, in the shape that all three kinds of event accept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpResponse {
@@ -93,7 +93,7 @@ struct Body<'a> {
 }
 
 impl HttpResponse {
-    /// An answer with its status in a word and the reason in a sentence.
+    /// `status` is one word, `reason` a sentence.
     pub fn new(status_code: u16, status: &str, reason: &str) -> Self {
         let body = serde_json::to_string(&Body { status, reason }).expect("strings always become JSON");
         let mut headers = HashMap::from([("content-type", "application/json")]);

@@ -1,4 +1,4 @@
-//! Takes GitHub's deliveries and puts queued jobs on the queue.
+//! Receives GitHub's deliveries and puts jobs on the queue.
 
 pub mod delivery;
 pub mod handler;

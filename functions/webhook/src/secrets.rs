@@ -1,8 +1,8 @@
-//! The webhook secret, kept for a while, and looked at anew when a signature does not fit.
+//! The webhook secret, kept for a while, and read again when a signature does not fit.
 //!
-//! While a secret is rotated, GitHub may sign with the version before, and we may hold either. So a misfit is a reason
-//! to look again, at both versions; but a forged flood is nothing but misfits, so it makes us look no more than once
-//! every few seconds.
+//! While a secret is being rotated, GitHub may sign with the previous version, and we may hold either. So a signature that
+//! does not fit is a reason to read both versions again. A flood of forged deliveries consists of nothing else, so it makes
+//! us read no more than once every few seconds.
 
 use jitgate::clock::Clock;
 use jitgate::secret::{GitHubSecret, SecretError, SecretReader};
@@ -10,15 +10,18 @@ use secrecy::{ExposeSecret, SecretString};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
 
-/// How long a copy is used before it is read again.
+/// How long the secret is kept before it is read again.
 pub const LIFETIME: Duration = Duration::minutes(5);
 
-/// While Secrets Manager does not answer, a copy is used for this long: a delivery that is turned away is not sent
-/// again by itself.
+/// How long the secret is kept while Secrets Manager does not answer: GitHub does not repeat a refused delivery by itself.
 pub const LIFETIME_IN_NEED: Duration = Duration::hours(1);
 
-/// A misfit makes us look again only this long after the last look.
+/// How long after a read the next signature that does not fit makes us read again.
 pub const PAUSE: Duration = Duration::seconds(5);
+
+/// How many reads in a row may fail before the next one waits for its pause. A hiccup then costs one delivery, and an
+/// outage does not turn a flood of deliveries into one of calls.
+pub const FREE_FAILURES: u32 = 3;
 
 /// The webhook secret's versions.
 pub struct WebhookSecrets {
@@ -27,14 +30,10 @@ pub struct WebhookSecrets {
     seen: Mutex<Seen>,
 }
 
-/// So many looks in a row may fail before the next one has to wait for its pause: a hiccup costs one delivery, an
-/// outage does not turn a flood of deliveries into one of calls.
-pub const FREE_FAILURES: u32 = 3;
-
 #[derive(Default)]
 struct Seen {
-    copy: Option<Copy>,
-    /// The last look, if it failed.
+    kept: Option<Kept>,
+    /// The last read, if it failed.
     failure: Option<Failure>,
 }
 
@@ -45,7 +44,7 @@ struct Failure {
 }
 
 impl Seen {
-    /// Whether it is too early to look again, and with what error the last look ended.
+    /// The error of the last read, if it is too early for another one.
     fn must_wait(&self, free: u32, now: OffsetDateTime) -> Option<&SecretError> {
         let failure = self.failure.as_ref()?;
         (failure.in_a_row >= free && now - failure.at < PAUSE).then_some(&failure.error)
@@ -57,67 +56,68 @@ impl Seen {
     }
 }
 
-struct Copy {
+/// What was read last.
+struct Kept {
     read_at: OffsetDateTime,
     current: SecretString,
     previous: Previous,
 }
 
 enum Previous {
-    /// Not before the first misfit.
-    NotLookedAt,
+    /// It is read with the first signature that does not fit.
+    NotRead,
     None,
     Secret(SecretString),
 }
 
-impl Copy {
+impl Kept {
     fn fits(&self, fits: &impl Fn(&[u8]) -> bool) -> bool {
         let previous = match &self.previous {
             Previous::Secret(secret) => Some(secret),
-            Previous::NotLookedAt | Previous::None => None,
+            Previous::NotRead | Previous::None => None,
         };
         std::iter::once(&self.current).chain(previous).any(|secret| fits(secret.expose_secret().as_bytes()))
     }
 }
 
 impl WebhookSecrets {
-    /// Nothing is read before the first question.
+    /// Reads nothing before the first question.
     pub fn new(reader: SecretReader, clock: Clock) -> Self {
         Self { reader, clock, seen: Mutex::default() }
     }
 
-    /// Whether one of the versions in force fits. An error means that nobody can tell now.
+    /// Whether one of the versions in force fits. An error means that this cannot be told now.
     pub async fn any(&self, fits: impl Fn(&[u8]) -> bool) -> Result<bool, SecretError> {
         let mut seen = self.seen.lock().await;
         let now = self.clock.now();
-        if seen.copy.as_ref().is_none_or(|copy| now - copy.read_at >= LIFETIME) {
+        if seen.kept.as_ref().is_none_or(|kept| now - kept.read_at >= LIFETIME) {
             self.renew(&mut seen, now).await?;
         }
-        let copy = seen.copy.as_ref().expect("renewed or kept, or else an error was returned");
-        if copy.fits(&fits) {
+        let kept = seen.kept.as_ref().expect("renewing keeps a secret or returns an error");
+        if kept.fits(&fits) {
             return Ok(true);
         }
-        if !matches!(copy.previous, Previous::NotLookedAt) && now - copy.read_at < PAUSE {
+        if !matches!(kept.previous, Previous::NotRead) && now - kept.read_at < PAUSE {
             return Ok(false);
         }
-        self.look_again(&mut seen, now).await?;
-        Ok(seen.copy.as_ref().is_some_and(|copy| copy.fits(&fits)))
+        self.read_both(&mut seen, now).await?;
+        Ok(seen.kept.as_ref().is_some_and(|kept| kept.fits(&fits)))
     }
 
     async fn renew(&self, seen: &mut Seen, now: OffsetDateTime) -> Result<(), SecretError> {
-        let kept = seen.copy.as_ref().is_some_and(|copy| now - copy.read_at < LIFETIME_IN_NEED);
-        if let Some(error) = seen.must_wait(if kept { 1 } else { FREE_FAILURES }, now) {
-            return if kept { Ok(()) } else { Err(error.clone()) };
+        let can_keep = seen.kept.as_ref().is_some_and(|kept| now - kept.read_at < LIFETIME_IN_NEED);
+        if let Some(error) = seen.must_wait(if can_keep { 1 } else { FREE_FAILURES }, now) {
+            return if can_keep { Ok(()) } else { Err(error.clone()) };
         }
         match self.current().await {
             Ok(current) => {
-                *seen =
-                    Seen { copy: Some(Copy { read_at: now, current, previous: Previous::NotLookedAt }), failure: None };
+                let kept = Kept { read_at: now, current, previous: Previous::NotRead };
+                *seen = Seen { kept: Some(kept), failure: None };
                 Ok(())
             }
             Err(error) => {
                 seen.failed(&error, now);
-                if !kept {
+                if !can_keep {
                     return Err(error);
                 }
                 tracing::warn!(error = %error, "the secret could not be renewed, the copy at hand is used");
@@ -126,7 +126,7 @@ impl WebhookSecrets {
         }
     }
 
-    async fn look_again(&self, seen: &mut Seen, now: OffsetDateTime) -> Result<(), SecretError> {
+    async fn read_both(&self, seen: &mut Seen, now: OffsetDateTime) -> Result<(), SecretError> {
         if let Some(error) = seen.must_wait(1, now) {
             return Err(error.clone());
         }
@@ -134,7 +134,7 @@ impl WebhookSecrets {
             Ok((current, previous)) => {
                 let previous = previous.and_then(|secret| secret.webhook_secret().ok().cloned());
                 let previous = previous.map_or(Previous::None, Previous::Secret);
-                *seen = Seen { copy: Some(Copy { read_at: now, current, previous }), failure: None };
+                *seen = Seen { kept: Some(Kept { read_at: now, current, previous }), failure: None };
                 Ok(())
             }
             Err(error) => {
@@ -144,7 +144,7 @@ impl WebhookSecrets {
         }
     }
 
-    /// A version that cannot be used is none.
+    /// A previous version that cannot be used counts as none.
     async fn previous(&self) -> Result<Option<GitHubSecret>, SecretError> {
         match self.reader.previous().await {
             Err(SecretError::Unusable { .. }) => Ok(None),

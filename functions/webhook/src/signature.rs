@@ -6,7 +6,7 @@ use sha2::Sha256;
 /// The header that carries the signature.
 pub const HEADER: &str = "x-hub-signature-256";
 
-/// A signature that has the right form; whether it is the right one, only [`Self::is_of`] tells.
+/// A well-formed signature; [`Self::is_of`] tells whether it is the right one.
 #[derive(Clone)]
 pub struct Signature([u8; 32]);
 
@@ -18,7 +18,7 @@ impl Signature {
         Some(Self(bytes))
     }
 
-    /// Whether the secret's owner signed this body. Takes the same time whatever the answer.
+    /// Whether the secret's owner signed this body. Takes the same time for either answer.
     pub fn is_of(&self, secret: &[u8], body: &[u8]) -> bool {
         let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         hmac.update(body);
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_form_is_taken() {
+    fn only_one_form_is_accepted() {
         let digits = "0".repeat(64);
         assert!(Signature::parse(&format!("sha256={digits}")).is_some());
         for malformed in [

@@ -1,6 +1,6 @@
 //! What a job's size labels choose: each label's value, parsed, and no two that contradict each other.
 
-use super::grammar::{Key, Meaning};
+use super::grammar::{Key, Role};
 use super::misfit::Objection;
 use super::size::{Architecture, Cpu, Memory, thousand_and_twenty_fourths};
 
@@ -17,8 +17,8 @@ pub(super) struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
-    pub(super) fn take(&mut self, meaning: Meaning<'_>, label: &'a str) -> Result<(), Objection> {
-        let Meaning::Choice(key, value) = meaning else { return Ok(()) };
+    pub(super) fn take(&mut self, role: Role<'_>, label: &'a str) -> Result<(), Objection> {
+        let Role::Choice(key, value) = role else { return Ok(()) };
         match key {
             Key::Cpu => {
                 let cpu = parsed(label, value, "a number of vCPU such as 0.25, 1 or 4", amount)?;

@@ -5,7 +5,7 @@
 use super::choices::Choices;
 use super::class::{RunnerClass, RunnerClasses};
 use super::demand::{Asked, Demand};
-use super::grammar::Meaning;
+use super::grammar::Role;
 use super::labels::{LONGEST_LABEL, LONGEST_LABELS, MOST_LABELS};
 use super::misfit::{Misfit, Objection};
 
@@ -79,9 +79,9 @@ impl RunnerClass {
             let pieces = self.pieces(label);
             let is_combined = pieces.len() > 1;
             for piece in pieces {
-                let taken = self.meaning(piece).and_then(|meaning| {
-                    is_meant |= meaning != Meaning::Ignored;
-                    choices.take(meaning, piece)
+                let taken = self.role(piece).and_then(|role| {
+                    is_meant |= role != Role::Ignored;
+                    choices.take(role, piece)
                 });
                 match taken {
                     Ok(()) => {}

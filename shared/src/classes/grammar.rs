@@ -45,9 +45,9 @@ pub(super) enum Key {
     RunsOn,
 }
 
-/// What a label, or a piece of a combined one, means to a class.
+/// What a label, or a piece of a combined one, is to a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning<'a> {
+pub(super) enum Role<'a> {
     /// One of the class's labels.
     Own,
     /// One that has no effect.
@@ -61,9 +61,9 @@ impl RunnerClass {
     /// separates pieces by commas.
     pub(super) fn pieces<'a>(&self, label: &'a str) -> Vec<&'a str> {
         let is_whole = self.labels.iter().chain(&self.ignored_labels).any(|pattern| pattern.matches(label));
-        let separators: &[char] = match label.split('/').next().map(|first| self.meaning(first)) {
-            Some(Ok(Meaning::Choice(Key::RunsOn, _))) => &['/', ','],
-            Some(Ok(Meaning::Own)) if !is_whole => &['/'],
+        let separators: &[char] = match label.split('/').next().map(|first| self.role(first)) {
+            Some(Ok(Role::Choice(Key::RunsOn, _))) => &['/', ','],
+            Some(Ok(Role::Own)) if !is_whole => &['/'],
             _ => &[],
         };
         label.split(separators).collect()
@@ -71,23 +71,23 @@ impl RunnerClass {
 
     /// A label that the class lists literally takes precedence over a size label, and a size label over a pattern that it
     /// happens to match.
-    pub(super) fn meaning<'a>(&self, piece: &'a str) -> Result<Meaning<'a>, Objection> {
+    pub(super) fn role<'a>(&self, piece: &'a str) -> Result<Role<'a>, Objection> {
         let is_own =
             |literal: bool| self.labels.iter().any(|label| label.is_literal() == literal && label.matches(piece));
         if is_own(true) {
-            return Ok(Meaning::Own);
+            return Ok(Role::Own);
         }
         let choice = self.choice(piece);
         if let Some((key, value)) = choice
             && self.permits(key)
         {
-            return Ok(Meaning::Choice(key, value));
+            return Ok(Role::Choice(key, value));
         }
         if is_own(false) || (self.self_hosted && piece.eq_ignore_ascii_case("self-hosted")) {
-            return Ok(Meaning::Own);
+            return Ok(Role::Own);
         }
         if self.ignored_labels.iter().any(|ignored| ignored.matches(piece)) {
-            return Ok(Meaning::Ignored);
+            return Ok(Role::Ignored);
         }
         Err(match choice {
             Some(_) => Objection::NotPermitted { label: piece.to_owned(), permitted: self.permitted() },
