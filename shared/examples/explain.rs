@@ -1,7 +1,8 @@
-//! Says which class a job with some labels gets, what its runner is made of, what a minute costs, and why.
+//! Explains which class a job with some labels gets, what its runner is made of and what a minute costs.
 //!
-//! `cargo run --example explain -- --labels a,b,c [--classes FILE] [--repository OWNER/NAME]`. Without a file, the classes
-//! are those of `RUNNER_CLASSES`. Ends with 0 if the job gets a runner, with 1 if not, with 2 if it was asked wrongly.
+//! `cargo run --example explain -- --labels a,b,c [--classes FILE] [--repository OWNER/NAME]`. Without a file it reads
+//! the classes from `RUNNER_CLASSES`. It exits with 0 if the job gets a runner, with 1 if not, and with 2 if an
+//! argument is wrong.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,7 +17,7 @@ const USAGE: &str = "explain --labels a,b,c [--classes FILE] [--repository OWNER
 fn main() -> ExitCode {
     match explain(std::env::args().skip(1)) {
         Ok((text, fits)) => {
-            // Nobody listens any more: no reason to panic.
+            // A closed pipe is no reason to panic.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::from(u8::from(!fits))
         }
@@ -38,12 +39,12 @@ impl Arguments {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut parsed = Self::default();
         while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
                 "--labels" => parsed.labels.extend(value.split(',').map(|label| label.trim().to_owned())),
                 "--classes" => parsed.classes = Some(value),
                 "--repository" => parsed.repository = Some(value),
-                _ => return Err(format!("what is {name}?")),
+                _ => return Err(format!("unknown argument {name}")),
             }
         }
         Ok(parsed)
@@ -69,10 +70,10 @@ fn explain(arguments: impl Iterator<Item = String>) -> Result<(String, bool), St
         (classes, format!("RUNNER_CLASSES, {size} {of}"))
     };
     if repository.is_none() && classes.iter().any(|class| class.repositories.is_some()) {
-        return Err("a class is for some repositories only: say by --repository OWNER/NAME whose job it is".to_owned());
+        return Err("a class is for some repositories only: name the job's by --repository OWNER/NAME".to_owned());
     }
     let repository = repository.unwrap_or_else(|| "any/any".to_owned());
-    let (owner, name) = repository.split_once('/').ok_or("--repository wants OWNER/NAME")?;
+    let (owner, name) = repository.split_once('/').ok_or("--repository needs OWNER/NAME")?;
     let asked = Asked { owner, repository: name, labels: &labels };
     let mut text = String::new();
     line(&mut text, "labels", &labels.join(", "));
@@ -85,8 +86,8 @@ fn explain(arguments: impl Iterator<Item = String>) -> Result<(String, bool), St
                 Ok(_) if outcome.as_ref().is_ok_and(|fit| fit.class.name == class.name) => {
                     "the first that fits".to_owned()
                 }
-                Ok(_) => "fits, too, but comes later".to_owned(),
-                Err(refusal) => format!("does not fit: {refusal}"),
+                Ok(_) => "fits too, but comes later".to_owned(),
+                Err(objection) => format!("does not fit: {objection}"),
             };
             line(&mut text, &class.name, &verdict);
         }

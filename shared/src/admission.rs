@@ -1,7 +1,7 @@
 //! Whose jobs are taken, whatever their labels.
 //!
-//! A workflow is code, and its jobs run in our network. Who may bring such code along is decided here: by account, by
-//! whether anybody may see the repository, and by whether the code comes from there at all.
+//! A workflow is code, and its jobs run in our network. This module decides whose code that may be: by account, by
+//! whether anybody may see the repository, and by whether the code comes from a fork.
 
 use std::str::FromStr;
 
@@ -9,8 +9,8 @@ use crate::classes::RunnerClass;
 use crate::ids::InstallationId;
 pub use crate::provenance::Provenance;
 
-/// The accounts whose jobs are taken: by login, or by the id of the App's installation, which no renaming can move to
-/// somebody else. An empty list takes everybody whose deliveries are signed.
+/// The accounts whose jobs are taken: by login, or by the id of the App's installation, which, unlike a login, cannot
+/// pass to another account by a renaming. An empty list takes every account whose deliveries are signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     /// In lower case.
@@ -19,7 +19,7 @@ pub struct AllowList {
 }
 
 impl AllowList {
-    /// Whether an account's jobs are taken; `installation` is the one that told us of it, where one did.
+    /// Whether an account's jobs are taken. `installation` is the one that sent the delivery, if an App did.
     pub fn includes(&self, owner: &str, installation: Option<InstallationId>) -> bool {
         (self.logins.is_empty() && self.installations.is_empty())
             || installation.is_some_and(|installation| self.installations.contains(&installation))
@@ -52,16 +52,16 @@ pub enum Unwelcome {
     /// The account is not on the list.
     #[error("{0} is not among ALLOWED_INSTALLATIONS")]
     Account(String),
-    /// Anybody may see the repository, fork it and open a pull request.
+    /// Anybody may fork a public repository and open a pull request.
     #[error("the repository is public, and class {0} does not take jobs of public repositories (public_repositories)")]
     Public(String),
-    /// The code is that of whoever opened the pull request.
+    /// The code is that of the pull request's author.
     #[error("its run is of a fork, and class {0} does not take pull requests from forks (fork_pull_requests)")]
     Fork(String),
 }
 
 impl Provenance {
-    /// Whether the class takes such jobs. What is not known counts as harmless: it is asked about where it matters.
+    /// Whether the class takes such jobs. An unknown fork counts as none: see [`depends_on_run`](Self::depends_on_run).
     pub fn check(self, class: &RunnerClass) -> Result<(), Unwelcome> {
         if self.is_public && !class.public_repositories {
             return Err(Unwelcome::Public(class.name.clone()));
@@ -73,7 +73,7 @@ impl Provenance {
         Ok(())
     }
 
-    /// Whether the class's answer depends on where the code comes from.
+    /// Whether the class's answer depends on the run, so that GitHub must be asked whether it is of a fork.
     pub fn depends_on_run(self, class: &RunnerClass) -> bool {
         self.is_public && class.public_repositories && !class.fork_pull_requests && self.is_from_fork.is_none()
     }

@@ -1,4 +1,4 @@
-//! How all AWS clients of one function are set up.
+//! The settings that all AWS clients of a function share.
 
 use std::env;
 use std::sync::OnceLock;
@@ -17,11 +17,11 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-/// Attempts of one call, the first included. Repeating any of ours is harmless, and only what stays wrong goes back
-/// to the queue.
+/// Attempts of one call, the first included. All our calls can be repeated safely; only one that still fails sends its
+/// message back to the queue.
 const ATTEMPTS: u32 = 3;
 
-/// Waiting inside an invocation is billed; the queue waits for nothing.
+/// Short, since Lambda bills waiting inside an invocation, and waiting in the queue is free.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -30,23 +30,23 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 pub struct Patience {
     connect: Duration,
     attempt: Duration,
-    /// For all attempts of one call.
+    /// For all attempts of one call together.
     call: Duration,
 }
 
 impl Patience {
-    /// The webhook's: Lambda ends it after ten seconds, and with it its copy of the secret; GitHub waits as long. A
-    /// delivery takes two calls in turn, the secret and the queue.
+    /// The webhook's. Lambda ends the function after ten seconds, and with it the secret that it keeps; GitHub waits as
+    /// long. A delivery makes two calls in turn, to read the secret and to send the message.
     pub const WEBHOOK: Self =
         Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(2), call: Duration::from_secs(4) };
 
-    /// The worker's and the cleaner's. `RunTask` takes about 200 ms, with outliers of seconds. A launch that meets
-    /// nothing but silence makes four calls in turn (register, start, take back, defer), and still ends by itself before
-    /// the worker's 60 seconds do.
+    /// The worker's and the cleaner's. `RunTask` takes about 200 ms, with outliers of seconds. A launch whose every
+    /// call times out makes four calls in turn (register, start, take back, defer), and still ends before Lambda ends
+    /// the worker after 60 seconds.
     pub const FLEET: Self =
         Self { connect: Duration::from_secs(3), attempt: Duration::from_secs(6), call: Duration::from_secs(14) };
 
-    /// As the SDK takes it.
+    /// The same in the SDK's form.
     pub fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.connect)
@@ -58,8 +58,8 @@ impl Patience {
 
 /// Region, credentials and endpoints from the standard AWS variables. Nothing is called yet.
 ///
-/// Lambda says everything in the environment. The SDK's default chain would also look into profiles, container
-/// credentials and instance metadata, and takes a tenth of each binary for that.
+/// Lambda puts everything into the environment. The SDK's default chain would also look into profiles, container
+/// credentials and instance metadata, and would make up a tenth of each binary.
 pub async fn sdk_config(patience: Patience) -> SdkConfig {
     let is_on = |name| env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     SdkConfig::builder()
@@ -80,7 +80,7 @@ pub async fn sdk_config(patience: Patience) -> SdkConfig {
         .build()
 }
 
-/// A service's own endpoint, as in `AWS_ENDPOINT_URL_SECRETS_MANAGER`, goes before that of all, `AWS_ENDPOINT_URL`.
+/// A service's own endpoint (`AWS_ENDPOINT_URL_SECRETS_MANAGER`) takes precedence over that of all, `AWS_ENDPOINT_URL`.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
 #[derive(Debug)]
 struct EndpointVariables;
@@ -92,11 +92,11 @@ impl LoadServiceConfig for EndpointVariables {
     }
 }
 
-/// One connector for all clients of the process, set up as the SDK's own. The SDK itself makes two for each client, the
-/// first only to see whether it can, and reads all root certificates anew for each of them.
+/// One connector for all clients of the process, with the settings of the SDK's own. The SDK itself builds two for each
+/// client, the first only to test whether it can, and reads all root certificates again for each.
 fn one_connector() -> SharedHttpClient {
     let connector = OnceLock::<SharedHttpConnector>::new();
-    // The settings are the same for all our clients.
+    // All our clients have the same settings, so those of the first are right for all.
     http_client_fn(move |settings, components| {
         let make = || {
             let mut builder = Connector::builder();
@@ -109,7 +109,8 @@ fn one_connector() -> SharedHttpClient {
 }
 
 /// What went wrong with a call, in one line that quotes nothing of the answer but the service's own code and message.
-/// The SDK's own words carry the whole answer where it cannot be read, and an answer can hold a secret or a JIT config.
+/// The SDK's own message contains the whole answer if it cannot be parsed, and an answer can contain a secret or a JIT
+/// config.
 pub fn words_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let service = match error {
@@ -127,7 +128,7 @@ pub fn words_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     }
 }
 
-/// Whether AWS's code means that the role does not permit the call, or that the credentials are no good. Source: ECS's
+/// Whether AWS's code means that the role does not permit the call, or that the credentials are invalid. Source: ECS's
 /// and Secrets Manager's "Common errors".
 pub(crate) fn is_denial(code: &str) -> bool {
     matches!(
@@ -141,7 +142,7 @@ pub(crate) fn is_denial(code: &str) -> bool {
     )
 }
 
-/// An error and what is behind it, in one line.
+/// An error and its causes, in one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

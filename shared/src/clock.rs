@@ -1,8 +1,8 @@
-//! The time of day, as something a test can turn.
+//! The time, which a test can set.
 //!
-//! Everything that expires, ages or waits asks a [`Clock`], so that a test moves an hour forward instead of sleeping
-//! through it. Time-outs of network calls are the one exception: they guard against the real world and run on real time.
-//! What is spread over time by chance asks it, too, so that a test that turns the clock repeats itself.
+//! Everything that expires, ages or waits asks a [`Clock`], so that a test moves an hour forward instead of sleeping.
+//! The only exception is time-outs of network calls, which guard against the real world and run in real time. Random
+//! numbers come from the clock, too, so that a test with a manual clock is the same in every run.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 /// Tells the time, in UTC. Clones of a manual clock share its hands.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Absent for the system's own clock.
+    /// Absent for the system's clock.
     manual: Option<Arc<Manual>>,
 }
 
@@ -22,7 +22,7 @@ pub struct Clock {
 struct Manual {
     /// Milliseconds since the Unix epoch.
     hands: AtomicI64,
-    /// How often chance was asked.
+    /// How many random numbers were given out.
     asked: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ impl Clock {
     /// Moves a manual clock forward.
     ///
     /// # Panics
-    /// On the system's clock, which nobody here may move.
+    /// On the system's clock.
     pub fn advance(&self, by: Duration) {
         let manual = self.manual.as_ref().expect("only a manual clock can be advanced");
         manual.hands.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -60,23 +60,23 @@ impl Clock {
     /// Moves a manual clock to a moment; never backwards.
     ///
     /// # Panics
-    /// On the system's clock, which nobody here may move.
+    /// On the system's clock.
     pub fn advance_to(&self, moment: OffsetDateTime) {
         let manual = self.manual.as_ref().expect("only a manual clock can be advanced");
         manual.hands.fetch_max(to_millis(moment), Ordering::SeqCst);
     }
 
-    /// Chance, from 0 up to 1. On a manual clock it is the same in every run.
+    /// A random number from 0 up to, but not including, 1. A manual clock gives the same sequence in every run.
     pub fn chance(&self) -> f64 {
         let bits = match &self.manual {
-            // The standard library's randomly keyed hasher is all the randomness this needs.
+            // The standard library's randomly keyed hasher is random enough to spread load.
             None => RandomState::new().hash_one(0_u8),
             Some(manual) => mixed(manual.asked.fetch_add(1, Ordering::SeqCst)),
         };
         f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// Waits: really on the system's clock, not at all on a manual one, whose owner alone moves time.
+    /// Waits on the system's clock. On a manual clock it returns at once: only its owner moves time.
     pub async fn sleep(&self, duration: Duration) {
         match &self.manual {
             None => tokio::time::sleep(duration).await,
@@ -85,7 +85,7 @@ impl Clock {
     }
 }
 
-/// A number's bits in no order that shows. Source: `SplitMix64`, by Guy Steele and others.
+/// Mixes a number's bits so that consecutive numbers look random. Source: `SplitMix64`, by Guy Steele and others.
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

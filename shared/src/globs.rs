@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// `owner/name`, in which each `*` stands for any characters; whatever the case, as GitHub has it.
+/// `owner/name`, in which each `*` stands for any characters. Like GitHub, it ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryGlob {
     owner: String,
@@ -10,17 +10,18 @@ pub struct RepositoryGlob {
 }
 
 impl RepositoryGlob {
-    /// Whether a repository fits.
+    /// Whether a repository matches.
     pub fn matches(&self, owner: &str, name: &str) -> bool {
         self.matches_owner(owner) && fits(&self.name, &name.to_lowercase())
     }
 
-    /// Whether a repository of that owner may fit.
+    /// Whether a repository of that owner may match.
     pub fn matches_owner(&self, owner: &str) -> bool {
         fits(&self.owner, &owner.to_lowercase())
     }
 
-    /// The one repository that fits, if there can be no other, given its owner: then nobody has to be asked for a list.
+    /// The name of the only repository of an owner that can match, if there is no star in it: GitHub need not list them
+    /// then.
     pub fn only_name(&self) -> Option<&str> {
         (!self.name.contains('*')).then_some(self.name.as_str())
     }
@@ -43,7 +44,7 @@ impl FromStr for RepositoryGlob {
     }
 }
 
-/// Between two stars, the first place where a piece fits is as good as any later one.
+/// Between two stars, the first place where a piece matches is as good as any later one.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };

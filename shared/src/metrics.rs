@@ -1,7 +1,7 @@
-//! Metrics, in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics, without a call.
+//! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics, without a call.
 //!
-//! All are in the namespace `jitgate`, by deployment and function: what is broken down further is in the log lines, where
-//! it costs nothing. A deployment is called by its name prefix, so that two in one account and region are told apart.
+//! All are in the namespace `jitgate`, by deployment and function. Any finer breakdown is in the log lines, where it
+//! costs nothing. A deployment's name is its name prefix, which tells two in one account and region apart.
 
 use std::io::Write as _;
 
@@ -13,12 +13,12 @@ use crate::names::NamePrefix;
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "jitgate";
 
-/// A metric's unit, in CloudWatch's words.
+/// A metric's unit, as CloudWatch names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// How many.
+    /// `Count`
     Count,
-    /// How long.
+    /// `Seconds`
     Seconds,
 }
 
@@ -31,7 +31,7 @@ impl Unit {
     }
 }
 
-/// Metrics of one invocation, written as one line.
+/// The metrics of one invocation, written as one line.
 #[derive(Debug)]
 pub struct Metrics<'a> {
     deployment: &'a NamePrefix,
@@ -40,24 +40,24 @@ pub struct Metrics<'a> {
 }
 
 impl<'a> Metrics<'a> {
-    /// For a function of a deployment.
+    /// Starts without any metric.
     pub fn new(deployment: &'a NamePrefix, function: &'static str) -> Self {
         Self { deployment, function, values: Vec::new() }
     }
 
-    /// One value.
+    /// Adds a value, or a list of them.
     pub fn put(&mut self, name: &'static str, unit: Unit, value: impl Into<Value>) {
         self.values.push((name, unit, value.into()));
     }
 
-    /// How often something happened; nothing is written for what did not.
+    /// Adds how often something happened, unless it did not.
     pub fn count(&mut self, name: &'static str, count: usize) {
         if count > 0 {
             self.put(name, Unit::Count, count);
         }
     }
 
-    /// The line; `None` if there is nothing to say.
+    /// The line; `None` without any metric.
     pub fn line(&self, now: OffsetDateTime) -> Option<String> {
         if self.values.is_empty() {
             return None;
@@ -78,7 +78,7 @@ impl<'a> Metrics<'a> {
     /// Writes the line to the log.
     pub fn write(&self, now: OffsetDateTime) {
         if let Some(line) = self.line(now) {
-            // A log that cannot be written to is no reason to fail a job.
+            // A log that cannot be written must not fail a job.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
     }

@@ -1,14 +1,14 @@
 //! What a minute of a runner costs, by Fargate's list prices.
 //!
-//! Linux in us-east-1, as published on "AWS Fargate Pricing" and read in June 2026. Other regions differ, mostly
-//! upward by 10 to 30 %; Spot's price moves. Billed by the second, a minute at least, from the pull of the image on.
+//! Linux in us-east-1, as published on "AWS Fargate Pricing" and read in June 2026. Most other regions cost 10 to 30 %
+//! more; Spot's price changes. Fargate bills by the second, at least a minute, from the pull of the image on.
 
 use crate::classes::{Architecture, Capacity, Disk, FargateSize};
 
 /// When the prices below were read.
 pub const READ: &str = "June 2026";
 
-/// What comes with each task, in GiB.
+/// The disk that each task has without charge, in GiB.
 const FREE_DISK: u32 = 20;
 
 /// Dollars for an hour of one vCPU, and of one GiB of memory.
@@ -19,13 +19,13 @@ const fn rates(architecture: Architecture) -> (f64, f64) {
     }
 }
 
-/// Dollars for an hour of one GiB of disk beyond what is free; the same on Spot.
+/// Dollars for an hour of one GiB of disk beyond the free one; the same on Spot.
 const DISK_RATE: f64 = 0.000_111;
 
-/// What of the On-Demand price is paid on Spot, about.
+/// The share of the On-Demand price that Spot costs at best: AWS advertises up to 70 % off.
 const SPOT_SHARE: f64 = 0.3;
 
-/// Dollars a minute; on Spot only about.
+/// Dollars a minute; an estimate on Spot.
 pub fn per_minute(size: FargateSize, disk: Option<Disk>, architecture: Architecture, capacity: Capacity) -> f64 {
     let (cpu_rate, memory_rate) = rates(architecture);
     let compute = f64::from(size.cpu.0) / 1024.0 * cpu_rate + f64::from(size.memory.0) / 1024.0 * memory_rate;

@@ -1,4 +1,4 @@
-//! The one secret: the App's key (or a personal access token) and the webhook secret, as JSON in Secrets Manager.
+//! The only secret: the App's key (or a personal access token) and the webhook secret, as JSON in Secrets Manager.
 
 use std::fmt;
 
@@ -10,47 +10,47 @@ use serde::Deserialize;
 
 use crate::aws::{is_denial, words_of};
 
-/// What signs us in at GitHub.
+/// What we sign in to GitHub with.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A GitHub App.
     App {
-        /// App id or client id: the issuer of its tokens.
+        /// App id or client id, the issuer of the App's tokens.
         id: String,
-        /// The App's RSA key, PEM.
+        /// The App's RSA key in PEM.
         private_key: SecretString,
     },
     /// A personal access token.
     Token(SecretString),
 }
 
-/// The secret's content, as far as it is there. Each function asks for the part it needs.
+/// The secret's content; parts may be missing. Each function asks for the part that it needs.
 #[derive(Clone, Debug)]
 pub struct GitHubSecret {
     webhook_secret: Option<SecretString>,
     credential: Result<Credential, &'static str>,
 }
 
-/// Why the secret cannot be used. Never carries any of its content.
+/// Why the secret cannot be used. Contains nothing of its content.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Secrets Manager did not hand it out; trying again may help.
+    /// Secrets Manager failed; trying again may help.
     #[error("secret {id:?} cannot be read: {cause}")]
     Unreadable {
         /// The secret's id.
         id: String,
-        /// What Secrets Manager or the network said.
+        /// The error of Secrets Manager or the network.
         cause: String,
     },
-    /// Secrets Manager will not hand it out to us, or does not have it; somebody must mend that.
+    /// Secrets Manager refuses us the secret or does not have it. Somebody must fix that.
     #[error("secret {id:?} is out of reach: {cause}")]
     OutOfReach {
         /// The secret's id.
         id: String,
-        /// What Secrets Manager said.
+        /// The error of Secrets Manager.
         cause: String,
     },
-    /// It was read, but is not what it has to be; somebody must mend it.
+    /// It can be read, but its content is wrong. Somebody must fix it.
     #[error("secret {id:?} is unusable: {problem}")]
     Unusable {
         /// The secret's id.
@@ -87,7 +87,7 @@ impl fmt::Display for AppId {
 impl GitHubSecret {
     /// Reads the secret's JSON. An empty value counts as absent, so that a secret can be created before it is filled.
     pub fn parse(json: &str) -> Result<Self, String> {
-        // serde_json's own words may quote what they stumbled over.
+        // serde_json's own message may quote the secret.
         let json: SecretJson = serde_json::from_str(json).map_err(|error| {
             format!(
                 "not the JSON object that is expected (line {}, column {}): strings app_id, private_key, \
@@ -113,18 +113,18 @@ impl GitHubSecret {
         Ok(Self { webhook_secret: filled(json.webhook_secret).map(Into::into), credential })
     }
 
-    /// What signs us in at GitHub, or what is wrong with it.
+    /// What we sign in to GitHub with, or what is wrong with it.
     pub fn credential(&self) -> Result<&Credential, &'static str> {
         self.credential.as_ref().map_err(|problem| *problem)
     }
 
-    /// What GitHub signs its deliveries with.
+    /// What GitHub signs its deliveries with, or what is wrong with it.
     pub fn webhook_secret(&self) -> Result<&SecretString, &'static str> {
         self.webhook_secret.as_ref().ok_or("webhook_secret is missing")
     }
 }
 
-/// Reads the secret from Secrets Manager. It keeps nothing: how long a copy may live is its users' business.
+/// Reads the secret from Secrets Manager and keeps nothing: its users decide how long they keep the secret.
 #[derive(Clone, Debug)]
 pub struct SecretReader {
     client: Client,
@@ -132,7 +132,7 @@ pub struct SecretReader {
 }
 
 impl SecretReader {
-    /// Reads the secret of that name or ARN.
+    /// `id` is the secret's name or ARN.
     pub fn new(client: Client, id: String) -> Self {
         Self { client, id }
     }
@@ -144,7 +144,7 @@ impl SecretReader {
         self.parse(value.secret_string())
     }
 
-    /// The version before, which GitHub may still use while a rotation is under way; `None` where there is none.
+    /// The previous version, which GitHub may still use during a rotation; `None` if there is none.
     pub async fn previous(&self) -> Result<Option<GitHubSecret>, SecretError> {
         let value = self.client.get_secret_value().secret_id(&self.id).version_stage("AWSPREVIOUS").send().await;
         match value {
@@ -158,19 +158,19 @@ impl SecretReader {
         }
     }
 
-    /// The error for a part of the secret that is not as it has to be.
+    /// The error for content that is wrong.
     pub fn unusable(&self, problem: impl Into<String>) -> SecretError {
         SecretError::Unusable { id: self.id.clone(), problem: problem.into() }
     }
 
     fn unread(&self, error: &SdkError<GetSecretValueError>) -> SecretError {
         let (id, cause) = (self.id.clone(), words_of(error));
-        // Not there, marked for deletion, or its key cannot be used.
-        let must_be_mended = |code| {
+        // The secret does not exist, is marked for deletion, or its key cannot be used.
+        let must_be_fixed = |code| {
             is_denial(code)
                 || matches!(code, "ResourceNotFoundException" | "InvalidRequestException" | "DecryptionFailure")
         };
-        if error.code().is_some_and(must_be_mended) {
+        if error.code().is_some_and(must_be_fixed) {
             SecretError::OutOfReach { id, cause }
         } else {
             SecretError::Unreadable { id, cause }
@@ -183,7 +183,7 @@ impl SecretReader {
     }
 }
 
-/// Shows a secret to whoever must use it; the one place where that happens.
+/// The only place where a secret becomes text.
 pub(crate) fn expose(secret: &SecretString) -> &str {
     secret.expose_secret()
 }

@@ -3,8 +3,9 @@
 //! The rules:
 //! - An event's message never changes, and its values are fields, never part of the message.
 //! - A field has the same dotted name everywhere (`job.id`, `runner.name`, `delivery.id`).
-//! - What a delivery, a message or a pass is about is said once, by a span, and stands on every line below; an event does not
-//!   repeat it. A span is opened by `error_span!`, since `RUST_LOG` must not hide it from a line that it shows.
+//! - What a delivery, a message or a pass is about is said once, by a span, and stands on every line below; an event
+//!   does not repeat it. A span is opened by `error_span!`, since `RUST_LOG` must not hide it from a line that it
+//!   shows.
 //! - A failure is logged once, where the code decides what happens next.
 //! - No secret, token or JIT config is ever logged, nor any text that contains one.
 

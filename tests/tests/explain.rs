@@ -111,8 +111,8 @@ fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
 fn who_asks_wrongly_is_told_how_and_ends_with_2() {
     let for_some = CLASSES.replace(r#""sizes":{"cpu":16}"#, r#""repositories":["a/*"]"#);
     for (arguments, classes, says) in [
-        (&["--labels"][..], Some(CLASSES), "--labels wants a value"),
-        (&["--colour", "red"], Some(CLASSES), "what is --colour?"),
+        (&["--labels"][..], Some(CLASSES), "--labels needs a value"),
+        (&["--colour", "red"], Some(CLASSES), "unknown argument --colour"),
         (&["--labels", "a"], None, "RUNNER_CLASSES: found nothing"),
         (&["--labels", "a"], Some("[]"), "2 bytes; a function has 4096"),
         (&["--labels", "a", "--classes", "/no/such/file"], None, "/no/such/file: No such file"),

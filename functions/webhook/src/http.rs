@@ -62,7 +62,7 @@ impl HttpRequest {
     pub fn body(&self) -> Result<Cow<'_, [u8]>, BodyProblem> {
         let body = self.body.as_deref().unwrap_or_default();
         let length = if self.is_base64_encoded { body.len() / 4 * 3 } else { body.len() };
-        // Two more: padding makes the estimate too high by that.
+        // Padding makes the estimate too high by up to two bytes.
         if length > LARGEST_BODY + 2 {
             return Err(BodyProblem::TooLarge);
         }

@@ -1,8 +1,8 @@
 //! The webhook secret, kept for a while, and read again when a signature does not fit.
 //!
-//! While a secret is being rotated, GitHub may sign with the previous version, and we may hold either. So a signature that
-//! does not fit is a reason to read both versions again. A flood of forged deliveries consists of nothing else, so it makes
-//! us read no more than once every few seconds.
+//! While a secret is being rotated, GitHub may sign with the previous version, and we may hold either. So a signature
+//! that does not fit is a reason to read both versions again. A flood of forged deliveries consists of nothing else, so
+//! it makes us read no more than once every few seconds.
 
 use jitgate::clock::Clock;
 use jitgate::secret::{GitHubSecret, SecretError, SecretReader};
@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 /// How long the secret is kept before it is read again.
 pub const LIFETIME: Duration = Duration::minutes(5);
 
-/// How long the secret is kept while Secrets Manager does not answer: GitHub does not repeat a refused delivery by itself.
+/// How long the secret is kept while Secrets Manager does not answer: GitHub does not repeat a refused delivery by
+/// itself.
 pub const LIFETIME_IN_NEED: Duration = Duration::hours(1);
 
 /// How long after a read the next signature that does not fit makes us read again.
@@ -120,7 +121,7 @@ impl WebhookSecrets {
                 if !can_keep {
                     return Err(error);
                 }
-                tracing::warn!(error = %error, "the secret could not be renewed, the copy at hand is used");
+                tracing::warn!(error = %error, "the secret could not be read again, the kept one is used");
                 Ok(())
             }
         }

@@ -15,8 +15,8 @@ const LONGEST_CLASS_NAME: usize = 24;
 /// Longest name of a runner group, in characters.
 const LONGEST_GROUP_NAME: usize = 128;
 
-/// Most characters that `environment` may have as JSON: a task's overrides may have 8,192 (an ECS limit), of which the JIT
-/// config, the job's message and their JSON take about 6,200 at worst.
+/// Most characters that `environment` may have as JSON: a task's overrides may have 8,192 (an ECS limit), of which the
+/// JIT config, the job's message and their JSON take about 6,200 at worst.
 const LONGEST_ENVIRONMENT: usize = 1500;
 
 /// Most tags of a class. A task may have 50 (an ECS limit); the rest is ours, with room for new ones.
@@ -26,8 +26,8 @@ const MOST_TAGS: usize = 35;
 const LONGEST_TAG_KEY: usize = 128;
 const LONGEST_TAG_VALUE: usize = 256;
 
-/// Prefixes of variables that a class may not set. The runner reads the first, in any case, as its arguments; the second
-/// is ours.
+/// Prefixes of variables that a class may not set. The runner reads the first, in any case, as its arguments; the
+/// second is ours.
 const RESERVED_VARIABLES: [&str; 2] = ["ACTIONS_RUNNER_INPUT_", "JITGATE_"];
 
 /// Prefixes of tag keys that a class may not set: AWS's own and ours.

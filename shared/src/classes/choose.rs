@@ -47,8 +47,8 @@ impl RunnerClasses {
         Err(if near.is_empty() { Misfit::NoClass(asked.labels.to_vec()) } else { Misfit::Refused(near) })
     }
 
-    /// As [`fit`](Self::fit), for a job that already has a class. It keeps the class as long as it fits: the configuration
-    /// may have changed while the message waited.
+    /// As [`fit`](Self::fit), for a job that already has a class. It keeps the class as long as it fits: the
+    /// configuration may have changed while the message waited.
     pub fn fit_again(&self, class: &str, asked: &Asked<'_>) -> Result<Fit<'_>, Misfit> {
         let before = self.named(class).filter(|_| check_lengths(asked.labels).is_ok());
         match before.map(|class| (class, class.judge(asked))) {

@@ -46,8 +46,8 @@ impl RunnerClass {
         })
     }
 
-    /// A job gets the size that it asks for, or the next one up. What it does not ask for stays as near to the class's own
-    /// size as Fargate permits.
+    /// A job gets the size that it asks for, or the next one up. What it does not ask for stays as near to the class's
+    /// own size as Fargate permits.
     fn size_of(&self, choices: &Choices<'_>) -> Result<Option<FargateSize>, Objection> {
         let (asked, size) = match (choices.cpu, choices.memory) {
             (None, None) => return Ok(None),

@@ -69,8 +69,8 @@ impl RunnerClass {
         label.split(separators).collect()
     }
 
-    /// A label that the class lists literally takes precedence over a size label, and a size label over a pattern that it
-    /// happens to match.
+    /// A label that the class lists literally takes precedence over a size label, and a size label over a pattern that
+    /// it happens to match.
     pub(super) fn role<'a>(&self, piece: &'a str) -> Result<Role<'a>, Objection> {
         let is_own =
             |literal: bool| self.labels.iter().any(|label| label.is_literal() == literal && label.matches(piece));

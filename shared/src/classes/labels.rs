@@ -43,7 +43,8 @@ impl LabelPattern {
         !self.text.contains('*')
     }
 
-    /// Whether a label matches, ignoring case. A star does not match `/`, which separates the pieces of a combined label.
+    /// Whether a label matches, ignoring case. A star does not match `/`, which separates the pieces of a combined
+    /// label.
     pub fn matches(&self, label: &str) -> bool {
         let label = label.to_lowercase();
         label.matches('/').count() == self.lowercase.matches('/').count()

@@ -1,7 +1,7 @@
 //! `RUNNER_CLASSES`, from JSON to classes that can be relied on.
 //!
-//! `docs/runner-classes.schema.json` says the same, except for what a schema cannot express: names are unique, a fallback
-//! names another class, Fargate has the sizes. A test holds the two together.
+//! `docs/runner-classes.schema.json` says the same, except for what a schema cannot express: names are unique, a
+//! fallback names another class, Fargate has the sizes. A test holds the two together.
 
 use std::collections::HashSet;
 

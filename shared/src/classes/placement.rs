@@ -22,8 +22,8 @@ pub struct Placement<'a> {
 }
 
 impl RunnerClasses {
-    /// What a launch tries: the class itself on each capacity provider, then its fallbacks in the same way. What the job
-    /// has chosen holds everywhere, so a fallback without the architecture that the job asked for is left out.
+    /// What a launch tries: the class itself on each capacity provider, then its fallbacks in the same way. What the
+    /// job has chosen holds everywhere, so a fallback without the architecture that the job asked for is left out.
     pub fn placements<'a>(&'a self, fit: &Fit<'a>) -> Vec<Placement<'a>> {
         let demand = fit.demand;
         let wanted = demand.architecture.unwrap_or(fit.class.task_definition.usual);

@@ -1,4 +1,4 @@
-//! What a Fargate task may be made of: processors, memory, disk and architecture.
+//! The sizes that Fargate has: processors, memory, disk and architecture.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use serde::Deserialize;
 /// CPU units of one vCPU, and MiB of one GiB.
 const UNIT: u32 = 1024;
 
-/// For each number of CPU units: the smallest memory, the largest, and the step between, in MiB; but see [`NO_SUCH_SIZE`].
-/// Source: ECS's "Task definition parameters for Fargate", task size. The last two need platform version 1.4.0, which is
-/// what `LATEST` has meant for years.
+/// For each number of CPU units, the smallest memory, the largest, and the step between them, in MiB; except for
+/// [`NO_SUCH_SIZE`]. Source: ECS's "Task definition parameters for Fargate", task size. The last two need platform
+/// version 1.4.0, which `LATEST` has meant for years.
 const SIZES: [(u32, u32, u32, u32); 7] = [
     (256, 512, 2048, 512),
     (512, 1024, 4096, 1024),
@@ -24,42 +24,42 @@ const SIZES: [(u32, u32, u32, u32); 7] = [
 /// The one gap in the steps above: a quarter of a vCPU has 0.5, 1 or 2 GiB.
 const NO_SUCH_SIZE: FargateSize = FargateSize { cpu: Cpu(256), memory: Memory(1536) };
 
-/// Processors, in CPU units: 1,024 are one vCPU.
+/// Processors in CPU units, of which one vCPU has 1,024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cpu(pub u32);
 
-/// Memory, in MiB.
+/// Memory in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Memory(pub u32);
 
-/// Disk, in GiB. Fargate gives 20 without being asked, and takes 21 to 200.
+/// Disk in GiB, 21 to 200. A task that asks for none has 20.
 /// Source: ECS's API reference, `EphemeralStorage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Disk(pub u32);
 
 impl Disk {
-    /// The least that may be asked for.
+    /// The smallest that a task may ask for.
     pub const LEAST: Self = Self(21);
-    /// The most.
+    /// The largest.
     pub const MOST: Self = Self(200);
 
-    /// What Fargate has that is not smaller; `None` where it has no such disk.
+    /// The smallest disk with at least that many GiB; `None` beyond the largest.
     pub fn at_least(gib: u32) -> Option<Self> {
         (gib <= Self::MOST.0).then_some(Self(gib.max(Self::LEAST.0)))
     }
 }
 
-/// Processors and memory that Fargate has together.
+/// A combination of processors and memory that Fargate has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FargateSize {
-    /// Processors.
+    /// The task's processors.
     pub cpu: Cpu,
-    /// Memory.
+    /// The task's memory.
     pub memory: Memory,
 }
 
 impl FargateSize {
-    /// All that there are, the fewest processors first, then the least memory.
+    /// All sizes, ordered by processors and then by memory.
     pub fn all() -> impl Iterator<Item = Self> {
         SIZES.into_iter().flat_map(|(cpu, least, most, step)| {
             let memories = (least..=most).step_by(step as usize);
@@ -69,21 +69,21 @@ impl FargateSize {
         })
     }
 
-    /// The nearest upward: no other size that has as much of both has less of either. `None` beyond the largest.
+    /// The smallest size with at least that much of both; `None` beyond the largest.
     pub fn at_least(cpu: Cpu, memory: Memory) -> Option<Self> {
         Self::all().find(|size| size.cpu >= cpu && size.memory >= memory)
     }
 
-    /// For somebody who asked for processors only: so many, rounded up, and of the memories they come with the one
-    /// nearest to the usual one. `None` if Fargate has no so many.
+    /// The size for a job that asks for processors only: as many, rounded up, with the memory nearest to the usual one
+    /// that Fargate has for them. `None` if Fargate has no such size.
     pub fn with_cpu(cpu: Cpu, usual: Option<Self>) -> Option<Self> {
         let (cpu, least, most, _) = SIZES.into_iter().find(|(each, ..)| *each >= cpu.0)?;
         let usual = usual.map_or(least, |usual| usual.memory.0);
         Self::at_least(Cpu(cpu), Memory(usual.clamp(least, most)))
     }
 
-    /// For somebody who asked for memory only: so much, rounded up, and of the numbers of processors it comes with the
-    /// one nearest to the usual one. `None` if Fargate has no so much.
+    /// The size for a job that asks for memory only: as much, rounded up, with the processors nearest to the usual ones
+    /// that Fargate has for it. `None` if Fargate has no such size.
     pub fn with_memory(memory: Memory, usual: Option<Self>) -> Option<Self> {
         let (fewest, ..) = SIZES.into_iter().find(|(_, _, most, _)| *most >= memory.0)?;
         let most = SIZES.into_iter().rev().find(|(_, least, ..)| *least <= memory.0).map_or(fewest, |(cpu, ..)| cpu);
@@ -92,19 +92,19 @@ impl FargateSize {
     }
 }
 
-/// The processor's instruction set. It belongs to the task definition.
+/// The processor's instruction set; a task's comes from its task definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub enum Architecture {
     /// `X86_64`
     #[serde(rename = "x86_64")]
     X86_64,
-    /// `ARM64`: a fifth cheaper.
+    /// `ARM64`, a fifth cheaper.
     #[serde(rename = "arm64")]
     Arm64,
 }
 
 impl Architecture {
-    /// Both.
+    /// Both architectures.
     pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Architecture {
 impl FromStr for Architecture {
     type Err = ();
 
-    /// By any of the names that GitHub, Docker and the kernel have for it.
+    /// Accepts any of the names that GitHub, Docker and Linux use.
     fn from_str(name: &str) -> Result<Self, ()> {
         match name.to_ascii_lowercase().as_str() {
             "x86_64" | "x64" | "amd64" => Ok(Self::X86_64),
@@ -130,7 +130,7 @@ impl FromStr for Architecture {
     }
 }
 
-/// A number of vCPUs or GiB, with up to three decimals, in 1,024ths and rounded up; `None` for anything else.
+/// Parses a number of vCPUs or GiB with up to three decimals, in 1,024ths and rounded up.
 pub(super) fn thousand_and_twenty_fourths(text: &str) -> Option<u32> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str, longest: usize| {
@@ -143,7 +143,7 @@ pub(super) fn thousand_and_twenty_fourths(text: &str) -> Option<u32> {
     Some(whole.parse::<u32>().ok()? * UNIT + (thousandths * UNIT).div_ceil(1000))
 }
 
-/// The opposite, as people write it: `0.25`, `0.5`, `4`.
+/// Writes 1,024ths as people write them: `0.25`, `0.5`, `4`.
 fn write(amount: u32, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(formatter, "{}", f64::from(amount) / f64::from(UNIT))
 }

@@ -16,8 +16,8 @@ use crate::runner_version::RunnerVersion;
 pub struct FleetConfig {
     /// `JOB_QUEUE_URL`
     pub job_queue_url: String,
-    /// `DEAD_LETTER_QUEUE_URL`: where the worker sends a message that it gives up, with the reason. Without it the message
-    /// fails until the queue's redrive policy moves it.
+    /// `DEAD_LETTER_QUEUE_URL`: where the worker sends a message that it gives up, with the reason. Without it the
+    /// message fails until the queue's redrive policy moves it.
     pub dead_letter_queue_url: Option<String>,
     /// `GITHUB_SECRET_ID`
     pub github_secret_id: String,
@@ -35,11 +35,11 @@ pub struct FleetConfig {
     pub name_prefix: NamePrefix,
     /// `DRY_RUN`: the cleaner logs what it would do and does nothing.
     pub dry_run: bool,
-    /// `RECONCILE_REPOSITORIES`: where the cleaner looks for jobs whose delivery never arrived, besides the repositories of
-    /// recent tasks.
+    /// `RECONCILE_REPOSITORIES`: where the cleaner looks for jobs whose delivery never arrived, besides the
+    /// repositories of recent tasks.
     pub reconcile: Vec<RepositoryGlob>,
-    /// `RUNNER_VERSION_FLOOR`: the cleaner warns of runners of this version or an older one, where GitHub does not say when
-    /// a version ends.
+    /// `RUNNER_VERSION_FLOOR`: the cleaner warns of runners of this version or an older one, where GitHub does not say
+    /// when a version ends.
     pub runner_version_floor: Option<RunnerVersion>,
     /// `WEBHOOK_URL`: the hooks of an organisation or a repository that deliver there are ours.
     pub webhook_url: Option<String>,
