@@ -100,25 +100,25 @@ async fn what_is_too_large_malformed_or_contradictory_is_refused_with_what_is_pe
         (&["fargate", "arch=riscv"], "arch=riscv is malformed: x86_64 or arm64"),
         (&["fargate", "cpu=2", "cpu=4"], "cpu=2 and cpu=4 contradict each other"),
         (&["fargate/cpu=2/cpu=4"], "cpu=2 and cpu=4 contradict each other"),
-        (&["fargate/cpu=2/colour=red"], "\"colour=red\" in fargate/cpu=2/colour=red is none of its labels"),
+        (&["fargate/cpu=2/colour=red"], "\"colour=red\" in fargate/cpu=2/colour=red is not one of its labels"),
         (&["cpu=2/fargate"], "a combined label begins with one of the class's labels"),
         (&["fargate", "ram=4"], "no runner class has all labels"),
-        (&["fargate", "image=ubuntu24"], "image=ubuntu24 cannot be had on Fargate"),
-        (&["fargate", "gpu"], "gpu cannot be had on Fargate"),
+        (&["fargate", "image=ubuntu24"], "image=ubuntu24 is not available on Fargate"),
+        (&["fargate", "gpu"], "gpu is not available on Fargate"),
     ] {
         let reason = ignored(&world, JobSpec::labels(labels.to_vec())).await;
         assert!(reason.contains(says), "{labels:?}: {reason}");
     }
     let world = World::new().await;
     let reason = ignored(&world, JobSpec::labels(["fargate", "cpu=2"])).await;
-    assert!(reason.contains("cpu=2 is not for jobs to choose; sizes permits nothing"), "{reason}");
+    assert!(reason.contains("cpu=2 cannot be chosen by jobs; sizes permits nothing"), "{reason}");
 }
 
 #[tokio::test]
 async fn an_architecture_without_a_task_definition_is_refused() {
     let world = world(&[class(&json!({ "sizes": { "arch": true } }))]).await;
     let reason = ignored(&world, JobSpec::labels(["fargate", "arch=arm64"])).await;
-    assert!(reason.contains("arch=arm64 is not to be had: task_definition has x86_64"), "{reason}");
+    assert!(reason.contains("arch=arm64 is not available: task_definition has x86_64"), "{reason}");
     launch(&world, &["fargate", "arch=x64"]).await;
 }
 
@@ -159,7 +159,7 @@ async fn workflows_written_for_another_fleet_run_unchanged_where_a_class_says_so
     let task = launch(&world, &["codebuild-web-4711-1", "image:arm-3.0", "instance-size:small"]).await;
     assert_eq!(task.tags["jitgate:class"], "codebuild");
     let reason = ignored(&world, JobSpec::labels(["runs-on=1/cpu=4/ssh=true"])).await;
-    assert!(reason.contains("class default: ssh=true cannot be had on Fargate"), "{reason}");
+    assert!(reason.contains("class default: ssh=true is not available on Fargate"), "{reason}");
     ignored(&world, JobSpec::labels(["codebuild-api-4711-1"])).await;
 }
 

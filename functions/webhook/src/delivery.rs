@@ -187,7 +187,7 @@ pub fn read(
     match event {
         "ping" => return Ok(Meaning::Ping),
         "workflow_job" => {}
-        other => return Ok(Meaning::Ignored(format!("event {other:?} is none of ours"))),
+        other => return Ok(Meaning::Ignored(format!("event {other:?} is not handled"))),
     }
     let event = match parse::<JobEventJson<'_>>(body) {
         Ok(event) => event,

@@ -42,10 +42,10 @@ fn list(objections: &[(String, Objection)]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// A label that the class does not have.
-    #[error("{0} is none of its labels")]
+    #[error("{0} is not one of its labels")]
     Unknown(String),
     /// A piece of a combined label that the class does not have; the label's first piece is one of its labels.
-    #[error("{piece:?} in {label} is none of its labels")]
+    #[error("{piece:?} in {label} is not one of its labels")]
     UnknownPiece {
         /// The piece.
         piece: String,
@@ -53,10 +53,10 @@ pub enum Objection {
         label: String,
     },
     /// A key that other fleets know and Fargate cannot honour.
-    #[error("{0} cannot be had on Fargate, and is not among the class's ignored_labels")]
+    #[error("{0} is not available on Fargate, and is not among the class's ignored_labels")]
     Foreign(String),
     /// A size label that the class does not let jobs choose.
-    #[error("{label} is not for jobs to choose; sizes permits {permitted}")]
+    #[error("{label} cannot be chosen by jobs; sizes permits {permitted}")]
     NotPermitted {
         /// The label.
         label: String,
@@ -88,7 +88,7 @@ pub enum Objection {
         most: String,
     },
     /// The class has no task definition for the architecture.
-    #[error("{asked} is not to be had: task_definition has {has}")]
+    #[error("{asked} is not available: task_definition has {has}")]
     NoArchitecture {
         /// The label.
         asked: String,
@@ -96,7 +96,7 @@ pub enum Objection {
         has: String,
     },
     /// All labels are ignored ones, which do not say which fleet the job is for.
-    #[error("all labels are ignored ones")]
+    #[error("all labels are among the ignored_labels")]
     OnlyIgnored,
     /// The class is for other repositories.
     #[error("it is not for repository {0}")]
