@@ -23,7 +23,7 @@ down: ## end what `make up` left running
 	$(LOCAL) down
 
 reference: ## write the Terraform module's reference anew
-	$(LOCAL) reference
+	@$(PYTHON) infra/docs/terraform_reference.py
 
 simulation: ## how long jobs wait in bursts and on whole days; writes docs/SIMULATION.md, takes some minutes
 	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null

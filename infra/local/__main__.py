@@ -17,9 +17,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import toolchain
-from checkout import CHECKOV, VENV
+from checkout import CHECKOV, ROOT, VENV
 from processes import INTERRUPTIONS
 from terminal import Problem, heading, paint, say
+
+sys.path.append(str(ROOT / "infra" / "docs"))
 
 COMMANDS = {
     "demo": "deploy everything to an emulator, run jobs through it, and show their way",
@@ -28,7 +30,6 @@ COMMANDS = {
     "up": "bring the stack up and leave it running",
     "down": "end what `up` left running",
     "deliver": "sign a payload, and post it to the stack that is up",
-    "reference": "write the Terraform module's reference anew",
     "lint": "hold template.yaml and the local stack against their rules",
     "bench": "measure the release binaries, and write the table in docs/PERFORMANCE.md",
 }
@@ -87,7 +88,6 @@ def _set_up(command: str) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     # What these import has been installed only now.
     import play
-    import terraform_reference
     from lint import lint
 
     if arguments.command == "demo":
@@ -104,8 +104,6 @@ def _run(arguments: argparse.Namespace) -> int:
         play.down()
     if arguments.command == "deliver":
         play.deliver(arguments.payload, arguments.event)
-    if arguments.command == "reference":
-        terraform_reference.write()
     if arguments.command == "lint":
         lint()
     if arguments.command == "bench":

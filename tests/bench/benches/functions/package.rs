@@ -11,13 +11,13 @@ const MEGABYTE: f64 = 1e6;
 
 /// Sizes of the binaries and of the zips that a release packs.
 pub(crate) fn sizes(programs: &Programs) -> Vec<Figure> {
-    const PACK: &str = "import pathlib, sys, release; release.pack(*map(pathlib.Path, sys.argv[1:]))";
+    const PACK: &str = "import pathlib, sys, pack; pack.pack(*map(pathlib.Path, sys.argv[1:]))";
     let folder = std::env::temp_dir().join(format!("jitgate-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for temporary files");
     let pack = |name: &str| {
         let zip = folder.join(format!("{name}.zip"));
         let status = Command::new("python3")
-            .current_dir(repository().join("infra/local"))
+            .current_dir(repository().join("infra/release"))
             .args(["-c", PACK])
             .args([&programs.path(name), &zip])
             .status()

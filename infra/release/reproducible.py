@@ -1,5 +1,5 @@
-"""Builds a function twice, from two folders of different names, and compares the bytes of the zips:
-`python3 infra/local/reproducible.py [FUNCTION]`. Two release builds take many minutes; a job of CI's runs it.
+"""Builds a function twice, in two folders with different names, and compares the zips byte by byte:
+`python3 infra/release/reproducible.py [FUNCTION]`. Two release builds take many minutes, so only CI runs it regularly.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from release import build, pack
+from pack import build, pack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,9 +17,9 @@ FOLDERS = ["one", "another-folder-with-a-longer-name"]
 
 
 def main() -> int:
-    """The exit code is 0 if both are the same."""
+    """Returns the exit code: 0 if the two zips are identical."""
     name = sys.argv[1] if len(sys.argv) > 1 else "webhook"
-    os.environ.pop("CARGO_TARGET_DIR", None)  # each its own, or the second would find all done
+    os.environ.pop("CARGO_TARGET_DIR", None)  # a shared target folder would make the second build a no-op
     digests = []
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     with tempfile.TemporaryDirectory() as scratch:
@@ -32,7 +32,7 @@ def main() -> int:
             digests.append(hashlib.sha256(target.read_bytes()).hexdigest())
             print(f"{digests[-1]}  {name}, built in {folder!r}", flush=True)
     same = len(set(digests)) == 1
-    print("The same bytes." if same else "Not the same bytes.")
+    print("The zips are identical." if same else "The zips differ.")
     return 0 if same else 1
 
 

@@ -1,6 +1,7 @@
-"""What the functions are made of, as CycloneDX, from `cargo metadata`: `python3 infra/local/sbom.py METADATA.json`.
+"""Prints the functions' bill of materials in CycloneDX's format: `python3 infra/release/sbom.py METADATA.json`.
 
-The crates that are linked into a function: reached from it by normal dependencies, on Linux, with the features in use.
+METADATA.json is the output of `cargo metadata`. The bill lists the crates that a function reaches through normal
+dependencies, that is, without build and development dependencies.
 """
 
 import json
@@ -12,7 +13,7 @@ FUNCTIONS = {"webhook", "worker", "cleaner"}
 
 
 def sbom(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The bill of materials. Nothing in it changes between two runs on the same lock file."""
+    """Returns the bill of materials. It is the same for each run on the same lock file."""
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     waiting = [id for id in metadata["workspace_members"] if packages[id]["name"] in FUNCTIONS]
@@ -21,7 +22,7 @@ def sbom(metadata: dict[str, Any]) -> dict[str, Any]:
         id = waiting.pop()
         if id in reached:
             continue
-        # A dependency's kind is null where it is a normal one.
+        # `kind` is null for a normal dependency.
         reached[id] = [
             dependency["pkg"]
             for dependency in nodes[id]["deps"]

@@ -6,10 +6,11 @@ no third kind, and the same goes for commands within the text.
 """
 
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-from checkout import ROOT
-from terminal import Problem
+ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS = [
     "README.md",
@@ -49,12 +50,12 @@ RUN_BY = {
     "make deployed": ("infra/local/__main__.py", "return _deployed(binaries)"),
     "make down": ("infra/local/play_checks.py", '"down"'),
     "make lint": (".ci/run", "infra/local lint"),
-    "make reference": ("infra/local/lint.py", "terraform_reference.check()"),
+    "make reference": ("infra/local/lint.py", "infra/docs/terraform_reference.py"),
     "make test": (".ci/run", 'make PYTHON="$PYTHON" test'),
     "make up": ("infra/local/play_checks.py", '"up"'),
     "npm ci": ("infra/local/toolchain.py", '"npm", "ci"'),
-    "python3 infra/local/release.py x86_64 release": (".github/workflows/release.yml", "infra/local/release.py"),
-    "python3 infra/local/reproducible.py": (".github/workflows/ci.yml", "infra/local/reproducible.py"),
+    "python3 infra/release/pack.py x86_64 release": (".github/workflows/release.yml", "infra/release/pack.py"),
+    "python3 infra/release/reproducible.py": (".github/workflows/ci.yml", "infra/release/reproducible.py"),
     'RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps': (".ci/run", "cargo doc --locked --no-deps"),
     "sam delete --stack-name STACK": ("infra/local/newcomer.py", "sam delete --stack-name STACK"),
     "sam validate --lint": ("infra/local/lint.py", '"validate", "--lint"'),
@@ -115,8 +116,8 @@ def blocks() -> list[Block]:
     return found
 
 
-def check() -> None:
-    """Complains of a command that no test runs and no mark excuses, and of a claim that is not true."""
+def problems() -> list[str]:
+    """Names each command that no test runs and no mark excuses, and each entry of `RUN_BY` that is no longer true."""
     problems = []
     for block in blocks():
         where = f"{block.document}, {block.heading}"
@@ -134,5 +135,9 @@ def check() -> None:
     for command, (file, words) in RUN_BY.items():
         if words not in (ROOT / file).read_text():
             problems.append(f"{file} does not run `{command}` any more.")
-    if problems:
-        raise Problem("\n".join([*problems, "See infra/local/documents.py."]))
+    return problems
+
+
+if __name__ == "__main__":
+    if found := problems():
+        sys.exit("\n".join([*found, "See infra/docs/documents.py."]))

@@ -1,23 +1,24 @@
-"""The module's reference in its README, made of what its variables and outputs say of themselves."""
+"""The tables of variables and outputs in the Terraform module's README, made from their descriptions:
+`python3 infra/docs/terraform_reference.py` writes them; with `--check` it only tells whether they are current.
+"""
 
 import re
+import sys
+from pathlib import Path
 
-from checkout import MODULE
-from terminal import Problem
-
+MODULE = Path(__file__).resolve().parents[2] / "infra" / "terraform"
 README = MODULE / "README.md"
 BEGIN, END = "<!-- reference: made by `make reference` -->\n", "<!-- end of reference -->\n"
 
 
-def write() -> None:
-    """Puts the reference of today into the README."""
-    README.write_text(_with_reference(README.read_text()))
-
-
-def check() -> None:
-    """Complains if the README tells of something else."""
-    if README.read_text() != _with_reference(README.read_text()):
-        raise Problem("infra/terraform/README.md is behind the module. `make reference` brings it up to date.")
+def main() -> None:
+    """Writes the tables, or complains that the README has others."""
+    current = README.read_text()
+    wanted = _with_reference(current)
+    if sys.argv[1:] != ["--check"]:
+        README.write_text(wanted)
+    elif current != wanted:
+        sys.exit("The reference in infra/terraform/README.md is out of date. Run `make reference`.")
 
 
 def _with_reference(text: str) -> str:
@@ -44,5 +45,9 @@ def _blocks(file: str, kind: str) -> list[tuple[str, str]]:
 
 
 def _description(block: str) -> str:
-    said = re.search(r'^  description += "(.*)"$', block, re.MULTILINE)[1]
-    return said.replace('\\"', '"').replace("|", "\\|")
+    description = re.search(r'^  description += "(.*)"$', block, re.MULTILINE)[1]
+    return description.replace('\\"', '"').replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
