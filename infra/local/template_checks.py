@@ -2,34 +2,17 @@
 
 import json
 
+import documents
+from checkout import ROOT
 from checks import Checks
 from deployment import STACK
 from stack import LABELS, Stack
 
-EVERY_FUNCTION = {"JOB_QUEUE_URL", "GITHUB_SECRET_ID", "RUNNER_CLASSES", "RUNNER_NAME_PREFIX", "RUST_LOG"}
-FLEET = {
-    "ECS_CLUSTER",
-    "GITHUB_API_URL",
-    "GITHUB_CA_FILE",
-    "GITHUB_ENTERPRISE",
-    "GITHUB_POINTS_PER_MINUTE",
-    "RUNNER_SCOPE",
-}
+FUNCTIONS = {"WebhookFunction": "webhook", "WorkerFunction": "worker", "CleanerFunction": "cleaner"}
+"""The template's names for the functions, and the documents' names."""
 
-VARIABLES = {
-    "WebhookFunction": EVERY_FUNCTION | {"ALLOWED_INSTALLATIONS"},
-    "WorkerFunction": EVERY_FUNCTION | FLEET | {"DEAD_LETTER_QUEUE_URL", "MAX_RUNNERS"},
-    "CleanerFunction": EVERY_FUNCTION
-    | FLEET
-    | {
-        "ALLOWED_INSTALLATIONS",
-        "DEAD_LETTER_QUEUE_URL",
-        "DRY_RUN",
-        "RECONCILE_REPOSITORIES",
-        "RUNNER_VERSION_FLOOR",
-        "WEBHOOK_URL",
-    },
-}
+HEADER_OF_VARIABLES = "| variable | functions |"
+"""How the documents' table of variables begins. `tests/tests/docs.rs` compares its names with `config.rs`."""
 
 
 def check(stack: Stack, checks: Checks) -> None:
@@ -39,11 +22,16 @@ def check(stack: Stack, checks: Checks) -> None:
     functions = stack.aws.client("lambda")
     settings = {
         name: functions.get_function_configuration(FunctionName=physical_id[name])["Environment"]["Variables"]
-        for name in VARIABLES
+        for name in FUNCTIONS
     }
-    for name, variables in VARIABLES.items():
+    documented = _documented_variables()
+    for name, function in FUNCTIONS.items():
         found = set(settings[name])
-        checks.that(f"{name} gets the variables of the contract", found == variables, sorted(found))
+        checks.that(
+            f"{name} has the variables that the documents list for it",
+            found == documented[function],
+            sorted(found ^ documented[function]),
+        )
 
     [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
     checks.that(
@@ -121,3 +109,17 @@ def check(stack: Stack, checks: Checks) -> None:
         container["command"] == ["./run.sh"] and container["image"].startswith("ghcr.io/actions/actions-runner:"),
         container,
     )
+
+
+def _documented_variables() -> dict[str, set[str]]:
+    """The environment variables of each function, from the documents' table of them."""
+    [table] = [
+        text[text.index(HEADER_OF_VARIABLES) :].split("\n\n")[0]
+        for text in ((ROOT / document).read_text() for document in documents.DOCUMENTS)
+        if HEADER_OF_VARIABLES in text
+    ]
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
+    return {
+        function: {variable.strip("`") for variable, functions in rows if function in functions.split(", ")}
+        for function in FUNCTIONS.values()
+    }
