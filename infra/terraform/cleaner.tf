@@ -1,4 +1,4 @@
-# cleaner: what was left behind.
+# cleaner: repairs what the other two missed.
 
 resource "aws_lambda_function" "cleaner" {
   function_name = "${var.name}-cleaner"
@@ -22,25 +22,25 @@ resource "aws_lambda_function" "cleaner" {
       DRY_RUN                = tostring(var.cleaner_dry_run)
       RECONCILE_REPOSITORIES = join(",", var.reconcile_repositories)
       RUNNER_VERSION_FLOOR   = var.runner_version_floor == null ? "" : var.runner_version_floor
-      # Which hooks are ours, where a token sees them.
+      # A personal access token can list hooks of others. Ours deliver to this URL.
       WEBHOOK_URL = aws_cloudformation_stack.webhook_url.outputs["Url"]
     })
   }
 
   logging_config {
     log_format            = "JSON"
-    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    application_log_level = "TRACE" # with the default, INFO, Lambda would drop lines that `log_level` lets through
     log_group             = aws_cloudwatch_log_group.functions["cleaner"].name
   }
 
   depends_on = [aws_iam_role_policy.functions]
 }
 
-# The next run is five minutes away and sees the same world: trying this one again would only run two at once.
+# The next pass starts within five minutes and sees the same state. A retry could only run beside it.
 resource "aws_lambda_function_event_invoke_config" "cleaner" {
   function_name          = aws_lambda_function.cleaner.function_name
   maximum_retry_attempts = 0
-  # What Lambda takes anyway. Said, or each plan would want to take it away again.
+  # Lambda's default. Without it, each plan would show a change.
   maximum_event_age_in_seconds = 21600
 }
 
@@ -92,7 +92,7 @@ data "aws_iam_policy_document" "cleaner_schedule" {
   }
 }
 
-# A task that stops before its runner took a job leaves a queued job with nobody: the moment to heal it.
+# If a task stops before its runner takes a job, that job has no runner. The cleaner launches it again at once.
 resource "aws_cloudwatch_event_rule" "task_stopped" {
   name_prefix = "${var.name}-task-stopped-"
   event_pattern = jsonencode({
@@ -127,7 +127,7 @@ data "aws_iam_policy_document" "cleaner" {
   }
   statement {
     sid = "NoteOnTasks"
-    # What it saw at its last look: since when a runner is idle, or its registration gone.
+    # Notes for the next pass: since when the runner has been idle, or its registration gone.
     actions   = ["ecs:TagResource", "ecs:UntagResource"]
     resources = [local.tasks]
   }

@@ -1,7 +1,7 @@
-# What the three functions have in common.
+# What the functions have in common.
 
 locals {
-  # A release's zips: from a folder, or from a bucket.
+  # A release's zips, from a folder or a bucket.
   zips = { for name in ["webhook", "worker", "cleaner"] : name => "${name}-${var.function_architecture}.zip" }
   code = { for name, zip in local.zips : name => {
     filename  = var.functions_path == null ? null : "${var.functions_path}/${zip}"
@@ -20,7 +20,7 @@ locals {
     RUNNER_NAME_PREFIX = var.runner_name_prefix
   }
 
-  # Those that work on the fleet.
+  # The worker and the cleaner.
   fleet = {
     DEAD_LETTER_QUEUE_URL    = aws_sqs_queue.dead_letter.url
     ECS_CLUSTER              = aws_ecs_cluster.runners.name
@@ -31,7 +31,8 @@ locals {
     RUNNER_SCOPE             = var.runner_scope
   }
 
-  # For more classes than fit the variables, and for a GitHub whose certificate is of a private authority.
+  # For a list of classes that is too long for a variable, and for a GitHub whose certificate comes from a private
+  # authority.
   classes_layers = var.runner_classes_layer_arn == null ? [] : [var.runner_classes_layer_arn]
   layers         = concat(var.github_ca_layer_arn == null ? [] : [var.github_ca_layer_arn], local.classes_layers)
 
@@ -75,7 +76,7 @@ resource "aws_iam_role_policy" "functions" {
   policy = each.value
 }
 
-# What each of them may do.
+# What each function may do.
 data "aws_iam_policy_document" "every_function" {
   for_each = local.zips
 
@@ -91,7 +92,7 @@ data "aws_iam_policy_document" "every_function" {
   }
 }
 
-# What worker and cleaner may do besides.
+# What the worker and the cleaner may do, too.
 data "aws_iam_policy_document" "fleet" {
   statement {
     sid       = "GiveUpJobs"
@@ -111,8 +112,8 @@ data "aws_iam_policy_document" "fleet" {
   statement {
     sid     = "ListTasks"
     actions = ["ecs:ListTasks"]
-    # The only resource this action knows is a container instance, which Fargate has none of. The condition narrows it to
-    # the cluster.
+    # This action only knows container instances as resources, and Fargate has none. The condition restricts it to the
+    # cluster.
     resources = ["*"]
     condition {
       test     = "ArnEquals"

@@ -1,10 +1,11 @@
-# What tells you that something is wrong, and where to look. Metrics of the namespace `jitgate` are told apart by
-# `runner_name_prefix`: two deployments in one account and region that share a prefix add up in each other's alarms.
+# Alarms, the dashboard and saved queries. `runner_name_prefix` is the dimension that tells deployments apart in the
+# metrics of the namespace `jitgate`: two deployments in one account and region that share a prefix add up in each
+# other's alarms.
 
 locals {
   alarm_actions = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 
-  # By what our own metrics are told apart.
+  # The dimensions of our own metrics.
   ours = { for function in ["worker", "cleaner"] : function => { deployment = var.runner_name_prefix, function = function } }
 
   usual_alarm = {
@@ -21,14 +22,14 @@ locals {
 
   alarms = { for key, alarm in {
     dead-letters = {
-      description = "A job was given up. Its reason is on the message in the dead-letter queue."
+      description = "A job was given up. Its message in the dead-letter queue says why."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = aws_sqs_queue.dead_letter.name }
       statistic   = "Maximum"
     }
     jobs-wait = {
-      description = "A message is half an hour old. A wait on purpose takes 15 minutes at most and then a new message: is the worker taking any?"
+      description = "A message is half an hour old. A deferred job gets a new message within 15 minutes, so the worker probably takes no messages."
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.jobs.name }
@@ -37,17 +38,18 @@ locals {
       periods     = 2
     }
     jobs-starve = {
-      description = "A job has waited for more than half an hour and was sent back to wait: no capacity, a limit or an outage of GitHub's, or the runner limit. The query why-jobs-wait says which."
+      description = "A job has waited for more than half an hour and was deferred again: Fargate has no capacity, GitHub limits requests or is down, or the runner limit is reached. The query why-jobs-wait shows which."
       metric      = "JobWaited"
       dimensions  = local.ours["worker"]
       statistic   = "Maximum"
       threshold   = 1800
-      # A job that waits is heard of every few minutes only: one look is enough to go off, three without one to end.
+      # A waiting job is counted only every few minutes, when it is deferred again. One period above the threshold sets
+      # the alarm off; three periods without one end it.
       periods    = 3
       datapoints = 1
     }
     github-budget-low = {
-      description = "An installation has less than 500 calls left of this hour. At 0, launches wait until the next."
+      description = "An installation has fewer than 500 of GitHub's hourly requests left. At 0, launches wait for the next hour."
       metric      = "GitHubBudgetRemaining"
       dimensions  = local.ours["worker"]
       statistic   = "Minimum"
@@ -55,7 +57,7 @@ locals {
       threshold   = 500
     }
     slow-launches = {
-      description = "One job in ten waits more than five minutes for its task to start: no capacity, or GitHub's limits."
+      description = "One job in ten waits for more than five minutes until its task starts, for Fargate's capacity or GitHub's limits."
       metric      = "QueueToLaunch"
       dimensions  = local.ours["worker"]
       statistic   = null
@@ -64,8 +66,8 @@ locals {
       periods     = 3
     }
     cleaner-silent = {
-      description = "The cleaner has made no pass for a quarter of an hour. Is its schedule on, and does it start?"
-      # Not Lambda's Invocations: a busy fleet calls the cleaner for each task that stops, schedule or not.
+      description = "The cleaner has not made a pass for 15 minutes. Check that its schedule is enabled and that it starts."
+      # Not Lambda's Invocations: stopped tasks invoke the cleaner, too, even if the schedule is off.
       metric     = "Passes"
       dimensions = local.ours["cleaner"]
       comparison = "LessThanThreshold"
@@ -74,56 +76,56 @@ locals {
       missing    = "breaching"
     }
     webhook-errors = {
-      description = "The webhook failed or ran out of time. Its log says why."
+      description = "The webhook failed or timed out. Its log shows why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
     }
     webhook-refuses = {
-      description = "Deliveries were answered with 5xx: the secret cannot be read, or the queue takes nothing. The webhook's log says which. GitHub does not repeat them by itself."
+      description = "The webhook answered deliveries with 5xx, because it cannot read the secret or write to the queue. Its log shows which. GitHub does not repeat a failed delivery by itself."
       namespace   = "AWS/Lambda"
-      metric      = "Url5xxCount" # answering 503 is no error of the function
+      metric      = "Url5xxCount" # Errors does not count an answer of 503
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
     }
     worker-errors = {
-      description = "The worker failed or ran out of time. Its log says why."
+      description = "The worker failed or timed out. Its log shows why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
     }
     cleaner-errors = {
-      description = "For a quarter of an hour, clean-ups have failed, in part or as a whole. The cleaner's log says why."
+      description = "For 15 minutes, the cleaner's passes have failed, at least in part. Its log shows why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.cleaner.function_name }
       periods     = 3
     }
     webhook-throttles = {
-      description = "Deliveries were turned away for want of concurrency. GitHub does not repeat them by itself."
+      description = "Lambda rejected deliveries because concurrency was exhausted. GitHub does not repeat a failed delivery by itself."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
     }
     worker-throttles = {
-      description = "For a quarter of an hour, messages have come back for want of concurrency."
+      description = "For 15 minutes, Lambda has returned messages to the queue because concurrency was exhausted."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
       periods     = 3
     }
     launches-fail = {
-      description = "Jobs wait for somebody to mend something: a permission, the secret, a role. The worker's log says what."
+      description = "Jobs wait until somebody fixes a permission, the secret or a role. The worker's log shows which."
       metric      = "JobsDenied"
       dimensions  = local.ours["worker"]
     }
     runner-image-ends = {
-      description = "GitHub will soon turn away the runner version of this image. Take a newer one."
+      description = "GitHub will soon refuse this image's runner version. Use a newer image."
       metric      = "RunnerVersionsEnding"
       dimensions  = local.ours["cleaner"]
       period      = 3600
     }
     orphans-rise = {
-      description = "The cleaner deleted more than 20 registrations within an hour. Why do runners not end by themselves?"
+      description = "The cleaner deleted more than 20 registrations within an hour. Find out why runners do not end by themselves."
       metric      = "RegistrationsDeleted"
       dimensions  = local.ours["cleaner"]
       threshold   = 20
@@ -205,18 +207,18 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
     {
       x = 0, y = 0, title = "Are jobs waiting?", stat = "Maximum"
       metrics = [
-        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.jobs.name, { label = "to be taken now" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.jobs.name, { label = "ready" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesDelayed", "QueueName", aws_sqs_queue.jobs.name, { label = "deferred" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", aws_sqs_queue.jobs.name, { label = "being launched" }],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.dead_letter.name, { label = "given up", color = "#d62728" }],
       ]
     },
     {
-      x = 12, y = 0, title = "Why? (what became of each try to launch)", stat = "Sum"
+      x = 12, y = 0, title = "Why? (outcomes of launches)", stat = "Sum"
       metrics = [
         ["jitgate", "JobsLaunched", "deployment", var.runner_name_prefix, "function", "worker", { label = "launched" }],
         ["jitgate", "JobsDeferred", "deployment", var.runner_name_prefix, "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
-        ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to mend something" }],
+        ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to fix something" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "worker", { label = "given up", color = "#d62728" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "given up by the cleaner", color = "#ff9896" }],
         ["jitgate", "JobsExpired", "deployment", var.runner_name_prefix, "function", "worker", { label = "too old" }],
@@ -225,20 +227,20 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
     {
       x = 0, y = 6, title = "Seconds from delivery to task", stat = "p50"
       metrics = [
-        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "half of the jobs" }],
-        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "nine of ten", stat = "p90" }],
+        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "median" }],
+        ["jitgate", "QueueToLaunch", "deployment", var.runner_name_prefix, "function", "worker", { label = "90th percentile", stat = "p90" }],
         ["jitgate", "JobWaited", "deployment", var.runner_name_prefix, "function", "worker", { label = "longest wait without a task", stat = "Maximum", color = "#d62728" }],
       ]
     },
     {
-      x = 12, y = 6, title = "GitHub calls left of the hour", stat = "Minimum"
+      x = 12, y = 6, title = "GitHub requests left in this hour", stat = "Minimum"
       metrics = [
         ["jitgate", "GitHubBudgetRemaining", "deployment", var.runner_name_prefix, "function", "worker", { label = "seen by the worker" }],
         ["jitgate", "GitHubBudgetRemaining", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "seen by the cleaner" }],
       ]
     },
     {
-      x = 0, y = 12, title = "What the cleaner mended", stat = "Sum"
+      x = 0, y = 12, title = "What the cleaner repaired", stat = "Sum"
       metrics = [
         ["jitgate", "RegistrationsDeleted", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "registrations deleted" }],
         ["jitgate", "TasksStopped", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "tasks stopped" }],

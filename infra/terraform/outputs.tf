@@ -1,45 +1,45 @@
 output "webhook_url" {
-  description = "Where GitHub delivers to; the webhook URL of your GitHub App."
+  description = "The webhook URL of your GitHub App."
   value       = aws_cloudformation_stack.webhook_url.outputs["Url"]
 }
 
 output "github_secret_arn" {
-  description = "The secret to fill in with `app_id` and `private_key`; its `webhook_secret` goes into your GitHub App."
+  description = "The secret in which to fill in `app_id` and `private_key`; its `webhook_secret` goes into your GitHub App."
   value       = local.github_secret_arn
 }
 
 output "cluster_name" {
-  description = "The ECS cluster of the runners."
+  description = "The runners' ECS cluster."
   value       = aws_ecs_cluster.runners.name
 }
 
 output "task_definition_arns" {
-  description = "The task definitions that were made, by class."
+  description = "The task definitions that the module creates, by class."
   value       = { for class, definition in aws_ecs_task_definition.runner : class => definition.arn }
 }
 
 output "runner_classes" {
-  description = "The functions' RUNNER_CLASSES, for a layer of your own (`runner_classes_layer_arn`)."
+  description = "The JSON of RUNNER_CLASSES, to put into a layer (`runner_classes_layer_arn`)."
   value       = local.runner_classes
 }
 
 output "job_queue_url" {
-  description = "Jobs that wait for their runner."
+  description = "The URL of the queue of jobs that wait for a runner."
   value       = aws_sqs_queue.jobs.url
 }
 
 output "dead_letter_queue_url" {
-  description = "Jobs that were given up."
+  description = "The URL of the queue of jobs that were given up."
   value       = aws_sqs_queue.dead_letter.url
 }
 
 output "cleaner_function_name" {
-  description = "The cleaner, to run it by hand."
+  description = "The name of the cleaner's function, to run it by hand."
   value       = aws_lambda_function.cleaner.function_name
 }
 
 output "function_names" {
-  description = "The three functions, by what they are: `webhook`, `worker`, `cleaner`."
+  description = "The names of the functions `webhook`, `worker` and `cleaner`."
   value = {
     webhook = aws_lambda_function.webhook.function_name
     worker  = aws_lambda_function.worker.function_name
@@ -48,7 +48,7 @@ output "function_names" {
 }
 
 output "runner_role_arns" {
-  description = "The two roles that a task definition of your own has to use."
+  description = "The two roles that a task definition of your own must use."
   value = {
     execution = aws_iam_role.runner_execution.arn
     task      = aws_iam_role.runner_task.arn

@@ -1,7 +1,7 @@
 # Runners.
 
 locals {
-  # The one class that the single variables describe, or those that were given, with these variables as defaults.
+  # The classes of `runner_classes`, or else one class that the other variables describe.
   given = length(var.runner_classes) > 0 ? var.runner_classes : [{
     name            = "default"
     labels          = var.runner_labels
@@ -14,12 +14,12 @@ locals {
     ignored_labels  = null, warm = null
   }]
 
-  # The architecture of jobs that ask for none, and all that a class has.
+  # Each class's architecture for jobs that ask for none, and all of its architectures.
   usual = { for class in local.given : class.name => coalesce(class.architecture, var.runner_architecture) }
   every = { for class in local.given : class.name => class.architectures == null ? [local.usual[class.name]] : class.architectures }
 
-  # What the task definitions that are made here are made of, by class, or by class and architecture where it is not the
-  # usual one. `default` is called as the template's, without its name.
+  # The task definitions to create, by class, or by class and architecture for another than the usual one. The family of
+  # the class `default` leaves out the class's name, as the template's does.
   made = { for each in flatten([for class in local.given : [for architecture in local.every[class.name] : {
     key          = architecture == local.usual[class.name] ? class.name : "${class.name}/${architecture}"
     suffixes     = [class.name == "default" ? "" : class.name, architecture == local.usual[class.name] ? "" : lower(replace(architecture, "_", "-"))]
@@ -31,9 +31,9 @@ locals {
     storage      = coalesce(class.storage, var.runner_storage)
   } if class.task_definition == null]]) : each.key => merge(each, { family = join("-", compact(concat([var.name, "runner"], each.suffixes))) }) }
 
-  # What RUNNER_CLASSES has to say of sizes. A task definition that was named is overridden by what its class sets. One that
-  # is made here has its size; but where jobs choose theirs, the functions have to know of what one that chooses its
-  # processors alone gets in memory, and the other way round.
+  # The sizes in RUNNER_CLASSES. They override a task definition that the class names. A task definition that is created
+  # here already has the size. But if jobs choose their sizes, the functions need to know the memory of a job that only
+  # chooses processors, and the processors of a job that only chooses memory.
   said = { for class in local.given : class.name => {
     cpu    = class.task_definition != null ? class.cpu : class.sizes != null ? coalesce(class.cpu, var.runner_cpu) : null
     memory = class.task_definition != null ? class.memory : class.sizes != null ? coalesce(class.memory, var.runner_memory) : null
@@ -42,13 +42,13 @@ locals {
 
   made_security_groups = aws_security_group.runners[*].id
 
-  # The functions' RUNNER_CLASSES. What is null is left out, so that the functions' own defaults hold.
+  # The functions' RUNNER_CLASSES. Null values are left out, so that the functions' own defaults apply.
   runner_classes = jsonencode([for class in local.given : { for key, value in {
     name            = class.name
     labels          = class.labels
     runner_group    = class.runner_group
     runner_group_id = class.runner_group != null ? null : class.runner_group_id == null ? var.runner_group_id : class.runner_group_id
-    # One is a string, so that the template's classes and these are the same; two are an object.
+    # A string for one architecture, as in the template; an object for two.
     task_definition = jsondecode(
       class.task_definition != null ? jsonencode(class.task_definition) :
       length(local.every[class.name]) == 1 ? jsonencode(aws_ecs_task_definition.runner[class.name].arn) :
@@ -83,7 +83,7 @@ locals {
     } : key => value if value != null }]
   } : key => value if value != null }])
 
-  # Fargate's sizes: CPU units and MiB.
+  # Fargate's sizes, in CPU units and MiB. Source: "Task CPU and memory" in the ECS developer guide.
   fargate_sizes = flatten([for cpu, memories in {
     "256"   = [512, 1024, 2048]
     "512"   = range(1024, 4097, 1024)
@@ -133,9 +133,9 @@ resource "aws_ecs_task_definition" "runner" {
     essential = true
     # The official image names neither a command nor an entry point.
     command = ["./run.sh"]
-    # As long as Fargate allows, for a job to wind up: Spot warns two minutes ahead.
+    # The most that Fargate allows. Spot warns two minutes ahead, which a job can use to finish.
     stopTimeout = 120
-    # The official image sets it, and every line of the runner's diagnostics would go to CloudWatch.
+    # The official image sets this, which would send every line of the runner's diagnostics to CloudWatch.
     environment = [{ name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" }]
     logConfiguration = {
       logDriver = "awslogs"
@@ -148,8 +148,8 @@ resource "aws_ecs_task_definition" "runner" {
   }])
 
   lifecycle {
-    # A change is a new revision. Until the functions name it they start tasks from the old one, which must not be
-    # deregistered before.
+    # A change creates a new revision. Until the functions have its ARN, they start tasks from the old revision, which
+    # must not be deregistered before.
     create_before_destroy = true
 
     precondition {
@@ -179,8 +179,8 @@ resource "aws_iam_role_policy" "runner_execution_pull" {
   policy = data.aws_iam_policy_document.runner_pull[0].json
 }
 
-# What a job can do in AWS: nothing. A job's steps can read the runner's JIT config and any credentials of its task, so
-# grant nothing here; a workflow that needs AWS takes a role of its own by GitHub's OIDC.
+# Grants a job nothing in AWS, and must stay so: each step of a job can read the task's credentials. A workflow that
+# needs AWS assumes a role of its own through GitHub's OIDC.
 resource "aws_iam_role" "runner_task" {
   name_prefix        = "${var.name}-runner-task-"
   description        = "jitgate ${var.name}: what jobs may do in AWS, which is nothing"
@@ -221,7 +221,7 @@ data "aws_iam_policy_document" "runner_pull" {
   statement {
     sid       = "LogInToEcr"
     actions   = ["ecr:GetAuthorizationToken"]
-    resources = ["*"] # the token is the registry's; AWS knows no narrower resource
+    resources = ["*"] # the token is for the whole registry; this action knows no narrower resource
   }
   statement {
     sid       = "PullImage"
@@ -246,7 +246,7 @@ resource "aws_security_group" "runners" {
   }
 
   lifecycle {
-    create_before_destroy = true # a task that runs holds on to the old one
+    create_before_destroy = true # a running task still uses the old one
   }
 }
 

@@ -1,6 +1,6 @@
-# What GitHub knows us by: the App's id and key, and the webhook secret. CloudFormation makes it, as it makes the
-# template's: with a webhook secret nobody has to think of, made once, that never lies in Terraform's state. You fill in
-# the rest, and neither Terraform nor CloudFormation touches the value again.
+# The credentials for GitHub: the App's id and key, and the webhook secret. CloudFormation generates the webhook secret,
+# as it does for the template, so that it never gets into Terraform's state. You fill in the rest. Neither Terraform nor
+# CloudFormation changes the value again.
 resource "aws_cloudformation_stack" "github_secret" {
   name = "${var.name}-github-secret"
 
@@ -10,12 +10,13 @@ resource "aws_cloudformation_stack" "github_secret" {
     Resources = {
       Secret = {
         Type = "AWS::SecretsManager::Secret"
-        # Goes with the deployment: GitHub issues another key at any time, and one left behind is one that is forgotten.
+        # Deleted with the deployment: GitHub issues another key at any time, and a secret left behind would be
+        # forgotten.
         DeletionPolicy      = "Delete"
         UpdateReplacePolicy = "Retain"
         Properties = {
           Description = "GitHub App of ${var.name}: app_id, private_key, webhook_secret"
-          # Any change below would make the value anew and lose what was filled in.
+          # Any change below would generate the value again and lose what you filled in.
           GenerateSecretString = {
             SecretStringTemplate = "{\"app_id\":\"\",\"private_key\":\"\"}"
             GenerateStringKey    = "webhook_secret"

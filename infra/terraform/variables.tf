@@ -1,12 +1,13 @@
 variable "name" {
   type        = string
   default     = "jitgate"
-  description = "What the deployment's resources are called after: its queues, functions, roles, log groups and task definitions. Two deployments in one account need two."
+  description = "The beginning of the names of the deployment's queues, functions, roles, log groups and task definitions. Two deployments in one account need different names."
 
   validation {
-    # 20, for the longest name made of it is a role's prefix, which may have 38 characters.
+    # 20, because the longest name made from it is a role's prefix, NAME-runner-execution-, which can have 38
+    # characters.
     condition     = can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", var.name))
-    error_message = "name must have 1 to 20 lower-case letters, digits and inner dashes, and begin with a letter."
+    error_message = "name must consist of 1 to 20 lower-case letters, digits and dashes, begin with a letter and not end with a dash."
   }
 }
 
@@ -15,7 +16,7 @@ variable "name" {
 variable "functions_path" {
   type        = string
   default     = null
-  description = "Folder with a release's zips (`webhook-x86_64.zip` and so on, one for each function and the architecture in use). Either this or `functions_s3`."
+  description = "The folder of a release's zips (such as `webhook-x86_64.zip`; one for each function, for `function_architecture`). Set either this or `functions_s3`."
 }
 
 variable "functions_s3" {
@@ -24,7 +25,7 @@ variable "functions_s3" {
     prefix = optional(string, "")
   })
   default     = null
-  description = "Bucket, in the deployment's region, and key prefix of a release's zips. Put each release below a prefix of its own (`jitgate/v1.2.0/`): a new prefix is what makes Terraform deploy anew."
+  description = "The bucket, in the deployment's region, and the key prefix of a release's zips. Give each release a prefix of its own (`jitgate/v1.2.0/`): Terraform only deploys new zips if the prefix changes."
 
   validation {
     condition     = (var.functions_s3 == null) != (var.functions_path == null)
@@ -35,7 +36,7 @@ variable "functions_s3" {
 variable "function_architecture" {
   type        = string
   default     = "x86_64"
-  description = "The processor of the functions: `x86_64` or `arm64`. It also chooses which of the zips are taken."
+  description = "The functions' processor, `x86_64` or `arm64`. It also selects the zips."
 
   validation {
     condition     = contains(["x86_64", "arm64"], var.function_architecture)
@@ -46,51 +47,51 @@ variable "function_architecture" {
 variable "webhook_concurrency" {
   type        = number
   default     = 0
-  description = "Flood gate: at most this many deliveries are worked on at once, which caps the Function URL at ten times as many requests a second; 0 sets no limit. It is taken from the account's concurrency, 10 in new accounts, which cannot spare any, so set it once you have more: 20 is plenty."
+  description = "Protects against floods: the webhook handles at most this many deliveries at once, and Lambda limits its URL to ten times as many requests a second. 0 sets no limit. The number is reserved from the account's concurrency. A new account has 10 and cannot reserve any of them, so set this once you have more; 20 is plenty."
 
   validation {
     condition     = var.webhook_concurrency >= 0 && floor(var.webhook_concurrency) == var.webhook_concurrency
-    error_message = "webhook_concurrency must be 0 or a whole number above."
+    error_message = "webhook_concurrency must be 0 or a positive whole number."
   }
 }
 
 variable "worker_concurrency" {
   type        = number
   default     = 5
-  description = "At most this many batches of 10 jobs are launched at once."
+  description = "How many batches of up to 10 jobs are launched at once."
 
   validation {
     condition     = var.worker_concurrency >= 2 && var.worker_concurrency <= 1000
-    error_message = "worker_concurrency must be 2 to 1000, as Lambda asks for."
+    error_message = "worker_concurrency must be 2 to 1000, Lambda's own limits."
   }
 }
 
 variable "max_runners" {
   type        = number
   default     = 0
-  description = "At most this many runners live at once; further jobs wait. 0 sets no limit. Workers that look at the same moment may overshoot it, see the README."
+  description = "How many runners may live at once; further jobs wait. 0 sets no limit. Workers that check at the same moment can exceed it, by (`worker_concurrency` - 1) * 10 at most."
 
   validation {
     condition     = var.max_runners >= 0 && floor(var.max_runners) == var.max_runners
-    error_message = "max_runners must be 0 or a whole number above."
+    error_message = "max_runners must be 0 or a positive whole number."
   }
 }
 
 variable "reconcile_repositories" {
   type        = list(string)
   default     = []
-  description = "Where the cleaner looks for queued jobs that GitHub never told of, besides the repositories of recent tasks: `OWNER/NAME`; `*` stands for any characters."
+  description = "Where the cleaner looks for queued jobs that no delivery announced, in addition to the repositories of recent tasks: `OWNER/NAME`. `*` stands for any characters."
 
   validation {
     condition     = alltrue([for repository in var.reconcile_repositories : can(regex("^[A-Za-z0-9*._-]+/[A-Za-z0-9*._-]+$", repository))])
-    error_message = "reconcile_repositories must be OWNER/NAME each."
+    error_message = "Each of reconcile_repositories must be OWNER/NAME."
   }
 }
 
 variable "runner_version_floor" {
   type        = string
   default     = null
-  description = "A runner of this version or an older one is warned of, where GitHub does not say itself when a version ends."
+  description = "The cleaner warns of runners with this version or an older one. For a GitHub that does not say itself when a version ends."
 
   validation {
     condition     = var.runner_version_floor == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", var.runner_version_floor))
@@ -118,11 +119,11 @@ variable "log_level" {
 variable "log_retention" {
   type        = number
   default     = 30
-  description = "Days after which the log lines of functions and runners are deleted."
+  description = "How many days the logs of functions and runners are kept."
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention)
-    error_message = "log_retention must be one of the numbers of days that CloudWatch Logs knows, such as 7, 30 or 365."
+    error_message = "log_retention must be a number of days that CloudWatch Logs supports, such as 7, 30 or 365."
   }
 }
 
@@ -131,7 +132,7 @@ variable "log_retention" {
 variable "runner_scope" {
   type        = string
   default     = "org"
-  description = "Where runners are registered: `org`, with the organisation that owns the job's repository, `repo`, with the repository itself (personal accounts have only that), or `enterprise`, with an enterprise, for all of its organisations. The last needs a classic personal access token in place of an App."
+  description = "Where runners are registered: with the organisation that owns the job's repository (`org`), with the repository (`repo`), or with an enterprise, for all of its organisations (`enterprise`). Repositories of personal accounts have runners of their own in any case. An enterprise needs a classic personal access token instead of a GitHub App."
 
   validation {
     condition     = contains(["org", "repo", "enterprise"], var.runner_scope)
@@ -142,7 +143,7 @@ variable "runner_scope" {
 variable "github_enterprise" {
   type        = string
   default     = null
-  description = "The enterprise's slug, as in `github.com/enterprises/SLUG`, if `runner_scope` is `enterprise`."
+  description = "The enterprise's slug, as in `github.com/enterprises/SLUG`. Only read if `runner_scope` is `enterprise`."
 
   validation {
     condition     = var.github_enterprise == null || can(regex("^[A-Za-z0-9_-]+$", var.github_enterprise))
@@ -153,40 +154,40 @@ variable "github_enterprise" {
 variable "allowed_installations" {
   type        = list(string)
   default     = []
-  description = "Whose jobs are taken: logins of organisations and users, or ids of the App's installations. Empty: everybody's whose deliveries are signed."
+  description = "The accounts whose jobs are taken: logins of organisations and users, or ids of the App's installations. If empty, every signed delivery is accepted."
 
   validation {
     condition     = alltrue([for entry in var.allowed_installations : can(regex("^[A-Za-z0-9_-]+$", entry))])
-    error_message = "allowed_installations must be logins, or ids of installations."
+    error_message = "allowed_installations must be logins or installation ids."
   }
 }
 
 variable "github_api_url" {
   type        = string
   default     = "https://api.github.com"
-  description = "GitHub's REST API. GitHub Enterprise Server has it at `https://HOST/api/v3`, data residency at `https://api.SUBDOMAIN.ghe.com`."
+  description = "The URL of GitHub's REST API. GitHub Enterprise Server has it at `https://HOST/api/v3`, GitHub Enterprise Cloud with data residency at `https://api.SUBDOMAIN.ghe.com`."
 
   validation {
     condition     = can(regex("^(https://[^\\s/]+(/api/v3)?|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.github_api_url))
-    error_message = "github_api_url must be an https URL without a trailing slash; plain http is taken on loopback only."
+    error_message = "github_api_url must be an https URL without a trailing slash; plain http is only allowed on loopback."
   }
 }
 
 variable "github_ca_layer_arn" {
   type        = string
   default     = null
-  description = "For a GitHub whose certificate is of a private authority: the ARN of a version of a Lambda layer with the file `ca.pem` at its top, which holds the authority's certificate."
+  description = "For a GitHub whose certificate comes from a private authority: the ARN of a Lambda layer version with that authority's certificate in the file `ca.pem`, at the top of the layer."
 
   validation {
     condition     = var.github_ca_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:.+:[0-9]+$", var.github_ca_layer_arn))
-    error_message = "github_ca_layer_arn must be the ARN of a version of a Lambda layer, or null."
+    error_message = "github_ca_layer_arn must be the ARN of a Lambda layer version, or null."
   }
 }
 
 variable "github_points_per_minute" {
   type        = number
   default     = 900
-  description = "How fast an installation may be called. GitHub's limit is 900 points a minute, of which a registration costs 5; 0 turns the pacing off."
+  description = "GitHub's secondary rate limit, in points a minute and installation. The worker registers runners, at 5 points each, a little more slowly than that. 0 turns the pacing off."
 
   validation {
     condition     = var.github_points_per_minute >= 0
@@ -197,29 +198,29 @@ variable "github_points_per_minute" {
 variable "runner_name_prefix" {
   type        = string
   default     = "jit"
-  description = "What the names of this deployment's runners begin with. Two deployments that register with the same organisation need two prefixes: each cleans up what carries its own."
+  description = "The beginning of all runner names. Deployments that register runners with the same organisation need different prefixes, because each cleans up all runners with its own prefix."
 
   validation {
     condition     = can(regex("^[a-z0-9]{1,12}$", var.runner_name_prefix))
-    error_message = "runner_name_prefix must have 1 to 12 lower-case letters and digits."
+    error_message = "runner_name_prefix must consist of 1 to 12 lower-case letters and digits."
   }
 }
 
-# --- The network of the runners ----------------------------------------------------------------------------------------
+# --- Network -----------------------------------------------------------------------------------------------------------
 
 variable "vpc_id" {
   type        = string
-  description = "The VPC of the runners. Their security group is made in it."
+  description = "The VPC in which runners run and in which their security group is created."
 
   validation {
     condition     = can(regex("^vpc-[0-9a-f]+$", var.vpc_id))
-    error_message = "vpc_id must be the id of a VPC."
+    error_message = "vpc_id must be a VPC's id."
   }
 }
 
 variable "subnet_ids" {
   type        = list(string)
-  description = "Subnets of that VPC, 1 to 16, with a way to GitHub: public ones together with `assign_public_ip`, or private ones behind a NAT. Several availability zones make \"no capacity\" rarer."
+  description = "1 to 16 subnets of that VPC from which GitHub can be reached: public subnets with `assign_public_ip`, or private subnets behind a NAT gateway. Fargate is less likely to lack capacity in several availability zones than in one."
 
   validation {
     condition     = length(var.subnet_ids) >= 1 && length(var.subnet_ids) <= 16
@@ -230,37 +231,37 @@ variable "subnet_ids" {
 variable "security_group_ids" {
   type        = list(string)
   default     = []
-  description = "Security groups of the runners, 5 at most. Empty: one without any inbound rule is made."
+  description = "The runners' security groups, at most 5. If empty, a group without inbound rules is created."
 
   validation {
     condition     = length(var.security_group_ids) <= 5
-    error_message = "security_group_ids must name 5 security groups at most."
+    error_message = "security_group_ids must name at most 5 security groups."
   }
 }
 
 variable "assign_public_ip" {
   type        = bool
   default     = true
-  description = "Whether a runner gets a public IP address. A public subnet needs it, a private one behind a NAT does not."
+  description = "Whether runners get public IP addresses. They need them in a public subnet, but not behind a NAT gateway."
 }
 
-# --- Which jobs are taken, and what their runners are made of ----------------------------------------------------------
+# --- Jobs and runners --------------------------------------------------------------------------------------------------
 
 variable "runner_labels" {
   type        = list(string)
   default     = ["fargate"]
-  description = "The labels of the one default class. A job is taken when each label of its runs-on is one of these."
+  description = "The labels of the default class. A job is taken if each label in its runs-on is one of these."
 
   validation {
     condition     = length(var.runner_labels) >= 1 && length(var.runner_labels) <= 100 && alltrue([for label in var.runner_labels : can(regex("^[^\\s\",\\\\]([^\",\\\\]*[^\\s\",\\\\])?$", label))])
-    error_message = "runner_labels must be 1 to 100 labels without commas, quotation marks, backslashes or spaces around."
+    error_message = "runner_labels must be 1 to 100 labels without commas, quotation marks, backslashes, or spaces at either end."
   }
 }
 
 variable "runner_group_id" {
   type        = number
   default     = 1
-  description = "The runner group that registrations join. 1 is GitHub's default group, and the only one of a repository."
+  description = "The id of the runner group that runners join. 1 is GitHub's default group; a repository has no other."
 
   validation {
     condition     = var.runner_group_id >= 1
@@ -270,10 +271,10 @@ variable "runner_group_id" {
 
 variable "runner_image" {
   type = string
-  # GitHub refuses runners of an old version, and a runner made for one job does not update itself: raise this within 30
-  # days of a release of actions/runner.
+  # GitHub refuses outdated runners, and a just-in-time runner does not update itself. Raise this within 30 days of a
+  # release of actions/runner.
   default     = "ghcr.io/actions/actions-runner:2.338.0"
-  description = "The runner's container image, with `./run.sh` of actions/runner in its working directory. Keep it current: GitHub turns away versions more than 30 days behind."
+  description = "The runners' container image, with `run.sh` of actions/runner in its working directory. Keep it current: GitHub refuses versions that are more than 30 days behind."
 
   validation {
     condition     = length(var.runner_image) > 0
@@ -284,7 +285,7 @@ variable "runner_image" {
 variable "runner_image_repository_arn" {
   type        = string
   default     = null
-  description = "The ARN of the ECR repository that `runner_image` comes from, so that it may be pulled. Null for a public image."
+  description = "The ARN of the ECR repository that holds `runner_image`, so that the deployment may pull from it. Null for a public image."
 
   validation {
     condition     = var.runner_image_repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+$", var.runner_image_repository_arn))
@@ -295,7 +296,7 @@ variable "runner_image_repository_arn" {
 variable "runner_architecture" {
   type        = string
   default     = "X86_64"
-  description = "The processor of the runners, `X86_64` or `ARM64`. ARM64 costs a fifth less, but is not what most workflows expect."
+  description = "The runners' processor, `X86_64` or `ARM64`. ARM64 costs a fifth less, but most workflows expect X86_64."
 
   validation {
     condition     = contains(["X86_64", "ARM64"], var.runner_architecture)
@@ -306,7 +307,7 @@ variable "runner_architecture" {
 variable "runner_cpu" {
   type        = number
   default     = 1024
-  description = "CPU units of a runner; 1024 are one vCPU. New accounts may run 6 vCPUs at once."
+  description = "CPU units of a runner; 1024 units are one vCPU. A new account can run 6 vCPUs at once."
 
   validation {
     condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.runner_cpu)
@@ -317,7 +318,7 @@ variable "runner_cpu" {
 variable "runner_memory" {
   type        = number
   default     = 4096
-  description = "Memory of a runner in MiB. Fargate takes 2 to 8 GiB for each vCPU."
+  description = "Memory of a runner in MiB. Fargate allows 2 to 8 GiB for each vCPU."
 
   validation {
     condition     = var.runner_memory >= 512 && var.runner_memory <= 122880
@@ -328,7 +329,7 @@ variable "runner_memory" {
 variable "runner_storage" {
   type        = number
   default     = 20
-  description = "Disk of a runner in GiB. 20 come with the task, more costs extra."
+  description = "Disk of a runner in GiB. The task's price includes 20."
 
   validation {
     condition     = var.runner_storage >= 20 && var.runner_storage <= 200
@@ -339,7 +340,7 @@ variable "runner_storage" {
 variable "runner_capacity" {
   type        = list(string)
   default     = ["on-demand"]
-  description = "What runners run on, in the order in which it is tried: `on-demand`, `spot` or both. Spot costs about 70 % less and may end a job at two minutes' notice."
+  description = "The kinds of Fargate capacity, in the order in which they are tried: `on-demand`, `spot` or both. Spot costs 50 to 70 % less, but AWS can end a job at two minutes' notice."
 
   validation {
     condition     = length(var.runner_capacity) >= 1 && length(distinct(var.runner_capacity)) == length(var.runner_capacity) && alltrue([for kind in var.runner_capacity : contains(["on-demand", "spot"], kind)])
@@ -394,7 +395,7 @@ variable "runner_classes" {
     })))
   }))
   default     = []
-  description = "For more than one class: all of them, in place of the class made from the variables above, which serve as defaults here. Each gets a task definition of its own, unless it names one by `task_definition` (it must be called NAME-runner-… after `name`, and use the module's two runner roles); what the class sets of `cpu`, `memory` and `storage` then overrides what that one says. `architectures` makes one for each, of which `architecture` is the usual. `sizes`, in vCPU and GiB, and the keys after it are those of the README's tables of runner classes and of warm runners, whose `for` is `place` here."
+  description = "For more than one class: all classes, which replace the class that the variables above describe. Those variables are the classes' defaults. The module creates a task definition for each class, unless the class names one with `task_definition`. Such a task definition must be named NAME-runner-…, with the module's `name`, and use the module's two runner roles; the class's `cpu`, `memory` and `storage` override its own. With `architectures`, the module creates a task definition for each of them, and `architecture` is that of jobs that ask for none. `sizes`, in vCPU and GiB, and the keys after it are those of the tables of runner classes and warm runners in jitgate's documentation; the key `for` is called `place` here."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)
@@ -402,11 +403,11 @@ variable "runner_classes" {
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : can(regex("^[A-Za-z0-9_-]{1,24}$", class.name))])
-    error_message = "A class's name must have 1 to 24 letters, digits, dashes and underscores."
+    error_message = "A class's name must consist of 1 to 24 letters, digits, dashes and underscores."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : length(class.labels) >= 1 && length(class.labels) <= 100 && alltrue([for label in class.labels : can(regex("^[^\\s\",\\\\]([^\",\\\\]*[^\\s\",\\\\])?$", label))])])
-    error_message = "A class must have 1 to 100 labels without commas, quotation marks, backslashes or spaces around."
+    error_message = "A class must have 1 to 100 labels without commas, quotation marks, backslashes, or spaces at either end."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : alltrue([for other in coalesce(class.fallback, []) : contains(var.runner_classes[*].name, other) && other != class.name])])
@@ -422,15 +423,15 @@ variable "runner_classes" {
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : length(setsubtract(coalesce(class.architectures, []), ["X86_64", "ARM64"])) == 0 && (class.architectures == null || contains(coalesce(class.architectures, []), coalesce(class.architecture, var.runner_architecture)))])
-    error_message = "A class's architectures must be X86_64, ARM64 or both, and its usual one among them."
+    error_message = "A class's architectures must be X86_64, ARM64 or both, and include its architecture."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : class.runner_group == null || class.runner_group_id == null])
-    error_message = "A class must have either runner_group or runner_group_id."
+    error_message = "A class must not have both runner_group and runner_group_id."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : coalesce(class.idle_minutes, 10) >= 2 && coalesce(class.idle_minutes, 10) <= 1440 && coalesce(class.lifetime_minutes, 1) >= 1])
-    error_message = "A class's idle_minutes must be 2 to 1440, its lifetime_minutes 1 or more."
+    error_message = "A class's idle_minutes must be 2 to 1440, and its lifetime_minutes 1 or more."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : coalesce(class.storage, 20) >= 20 && coalesce(class.storage, 20) <= 200])
@@ -438,41 +439,41 @@ variable "runner_classes" {
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.image == null && class.architectures == null)])
-    error_message = "A class that names its task_definition must set neither image nor architectures: they are what the task definition says."
+    error_message = "A class that names its task_definition must set neither image nor architectures: the task definition has both."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.cpu == null && class.memory == null) || contains(local.fargate_sizes, "${coalesce(class.cpu, 0)}/${coalesce(class.memory, 0)}")])
-    error_message = "A class that names its task_definition may set cpu and memory, both or none, to a size that Fargate has: they override what the task definition says."
+    error_message = "A class that names its task_definition must set both or neither of cpu and memory, to a size that Fargate has. They override the task definition's own."
   }
   validation {
     condition     = alltrue([for class in var.runner_classes : class.task_definition == null || coalesce(class.storage, 21) > 20])
-    error_message = "A class that names its task_definition may set a storage of 21 to 200, in place of what the task definition says; 20 cannot be asked for."
+    error_message = "A class that names its task_definition can set a storage of 21 to 200, which overrides the task definition's own. Fargate does not accept 20 here."
   }
 }
 
 variable "runner_classes_layer_arn" {
   type        = string
   default     = null
-  description = "For more classes than fit a function's 4 KB of variables: the ARN of a layer's version that holds the output `runner_classes` as `runner-classes.json`. The functions read it from there."
+  description = "For classes that are too long for a function's 4 KB of variables: the ARN of a Lambda layer version with the output `runner_classes` in the file `runner-classes.json`. The functions read that file."
 
   validation {
     condition     = var.runner_classes_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+$", var.runner_classes_layer_arn))
-    error_message = "runner_classes_layer_arn must be the ARN of a version of a layer, or null."
+    error_message = "runner_classes_layer_arn must be the ARN of a Lambda layer version, or null."
   }
 }
 
-# --- Watching over it --------------------------------------------------------------------------------------------------
+# --- Monitoring --------------------------------------------------------------------------------------------------------
 
 variable "monitoring" {
   type        = bool
   default     = true
-  description = "Whether alarms, a dashboard and saved queries are made. Alarms beyond an account's first ten metrics cost $0.10 a month each, dashboards beyond the first three $3."
+  description = "Whether to create alarms, a dashboard and saved queries. An account's first ten alarm metrics and three dashboards are free; each further alarm costs $0.10 a month, each further dashboard $3."
 }
 
 variable "alarm_topic_arn" {
   type        = string
   default     = null
-  description = "SNS topic that hears when an alarm goes off and when it ends. Null: the alarms only show."
+  description = "The ARN of an SNS topic to notify when an alarm goes off and when it ends. If null, alarms notify nobody."
 
   validation {
     condition     = var.alarm_topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarm_topic_arn))

@@ -1,5 +1,5 @@
 terraform {
-  # 1.9 is the first in which a variable's validation may look at another variable.
+  # Since 1.9, a variable's validation can refer to another variable.
   required_version = ">= 1.9"
 
   required_providers {
@@ -19,6 +19,6 @@ data "aws_region" "current" {}
 locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
-  # `id`, since provider 5 calls the region's name `name` and provider 6 `region`.
+  # `id` is the region's name in both providers: provider 6 renamed `name` to `region`.
   region = data.aws_region.current.id
 }

@@ -1,4 +1,4 @@
-# webhook: deliveries in, jobs out.
+# webhook: puts the jobs of GitHub's deliveries on the queue.
 
 resource "aws_lambda_function" "webhook" {
   function_name                  = "${var.name}-webhook"
@@ -8,7 +8,7 @@ resource "aws_lambda_function" "webhook" {
   handler                        = "bootstrap"
   architectures                  = [var.function_architecture]
   memory_size                    = 256
-  timeout                        = 10 # GitHub waits no longer
+  timeout                        = 10 # seconds that GitHub waits for an answer
   reserved_concurrent_executions = var.webhook_concurrency == 0 ? -1 : var.webhook_concurrency
 
   filename         = local.code.webhook.filename
@@ -24,7 +24,7 @@ resource "aws_lambda_function" "webhook" {
 
   logging_config {
     log_format            = "JSON"
-    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    application_log_level = "TRACE" # with the default, INFO, Lambda would drop lines that `log_level` lets through
     log_group             = aws_cloudwatch_log_group.functions["webhook"].name
   }
 
@@ -33,14 +33,15 @@ resource "aws_lambda_function" "webhook" {
   lifecycle {
     precondition {
       condition     = length(local.runner_classes) <= 3000 || var.runner_classes_layer_arn != null
-      error_message = "The classes make ${length(local.runner_classes)} characters of RUNNER_CLASSES, of which 3,000 are possible: Lambda gives a function 4 KB for all its variables together. Put the output runner_classes into a layer and set runner_classes_layer_arn, or use fewer classes, shorter labels or fewer subnets."
+      error_message = "RUNNER_CLASSES has ${length(local.runner_classes)} characters and may have 3,000, because Lambda allows 4 KB for all of a function's variables. Put the output runner_classes into a layer and set runner_classes_layer_arn, or use fewer classes, shorter labels or fewer subnets."
     }
   }
 }
 
-# Open to anyone, since GitHub cannot sign for IAM: the delivery's own signature is what is checked. Such a URL needs two
-# permissions, and the second must hold for calls by way of the URL only. Provider 5 cannot say that, and what provider 6
-# says differs by its version, so CloudFormation makes the three: the same whichever provider is used.
+# Open to anyone, because GitHub cannot sign requests for IAM. The webhook checks each delivery's own signature. Such a
+# URL needs two permissions, and the second must be limited to calls through the URL. Provider 5 cannot express that,
+# and provider 6 expresses it differently from version to version. CloudFormation creates all three the same way for
+# each.
 resource "aws_cloudformation_stack" "webhook_url" {
   name = "${var.name}-webhook-url"
 

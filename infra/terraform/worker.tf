@@ -1,4 +1,4 @@
-# worker: one runner for each job.
+# worker: launches one runner for each job.
 
 resource "aws_lambda_function" "worker" {
   function_name = "${var.name}-worker"
@@ -22,7 +22,7 @@ resource "aws_lambda_function" "worker" {
 
   logging_config {
     log_format            = "JSON"
-    application_log_level = "TRACE" # else Lambda drops what is below INFO; `log_level` alone decides
+    application_log_level = "TRACE" # with the default, INFO, Lambda would drop lines that `log_level` lets through
     log_group             = aws_cloudwatch_log_group.functions["worker"].name
   }
 
@@ -30,7 +30,8 @@ resource "aws_lambda_function" "worker" {
 }
 
 # A job that has to wait for capacity or for GitHub's limits goes back to this function's own queue as a new, delayed
-# message. Lambda would take that for a loop and stop it at about the 16th wait; ours end with the job's age, at 24 hours.
+# message. Lambda would mistake that for a loop and stop it after about 16 waits. It is none: waiting ends when the job
+# is 24 hours old.
 resource "aws_lambda_function_recursion_config" "worker" {
   function_name  = aws_lambda_function.worker.function_name
   recursive_loop = "Allow"

@@ -1,4 +1,4 @@
-# What the module makes of its variables. No AWS is called: the provider is mocked.
+# How the module's resources follow from its variables. The provider is mocked, so nothing calls AWS.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -42,7 +42,7 @@ variables {
   subnet_ids   = ["subnet-1", "subnet-2"]
 }
 
-run "the_variables_alone_make_one_class" {
+run "without_classes_the_variables_describe_one" {
   assert {
     condition = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) == [{
       name             = "default"
@@ -60,11 +60,11 @@ run "the_variables_alone_make_one_class" {
   }
   assert {
     condition     = aws_ecs_task_definition.runner["default"].family == "jitgate-runner"
-    error_message = "The default class's task definition is called otherwise than the template's."
+    error_message = "The default class's task definition is not named as the template's."
   }
   assert {
     condition     = aws_lambda_function.webhook.s3_key == "v1/webhook-x86_64.zip"
-    error_message = "The webhook's code is taken from ${aws_lambda_function.webhook.s3_key}"
+    error_message = "The webhook's code comes from ${aws_lambda_function.webhook.s3_key}"
   }
   assert {
     condition     = output.webhook_url == "https://mock.lambda-url.eu-west-1.on.aws/"
@@ -72,7 +72,7 @@ run "the_variables_alone_make_one_class" {
   }
 }
 
-run "each_class_gets_a_task_definition_or_names_one" {
+run "each_class_has_a_task_definition_or_names_one" {
   variables {
     runner_memory = 8192
     runner_classes = [
@@ -83,11 +83,11 @@ run "each_class_gets_a_task_definition_or_names_one" {
   }
   assert {
     condition     = join(",", [for definition in aws_ecs_task_definition.runner : definition.family]) == "jitgate-runner-arm,jitgate-runner-small"
-    error_message = "There are other task definitions than those of the two classes without one."
+    error_message = "The task definitions are not those of the two classes that name none."
   }
   assert {
     condition     = aws_ecs_task_definition.runner["arm"].cpu == "2048" && aws_ecs_task_definition.runner["arm"].memory == "8192" && aws_ecs_task_definition.runner["arm"].runtime_platform[0].cpu_architecture == "ARM64" && aws_ecs_task_definition.runner["arm"].ephemeral_storage[0].size_in_gib == 50
-    error_message = "What a class says does not reach its task definition, or what it does not say is not the variable's."
+    error_message = "A class's value does not reach its task definition, or a value that it leaves out does not come from the variable."
   }
   assert {
     condition = [for class in jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) : [
@@ -101,7 +101,7 @@ run "each_class_gets_a_task_definition_or_names_one" {
   }
 }
 
-run "a_size_fargate_does_not_have_is_refused" {
+run "a_size_that_fargate_does_not_have_is_refused" {
   command = plan
   variables {
     runner_cpu    = 256
@@ -110,7 +110,7 @@ run "a_size_fargate_does_not_have_is_refused" {
   expect_failures = [aws_ecs_task_definition.runner]
 }
 
-run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
+run "a_class_can_let_jobs_choose_and_have_two_architectures" {
   variables {
     runner_cpu = 2048
     runner_classes = [{
@@ -131,7 +131,7 @@ run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
   }
   assert {
     condition     = join(",", sort([for definition in aws_ecs_task_definition.runner : "${definition.family} ${definition.runtime_platform[0].cpu_architecture}"])) == "jitgate-runner-sized X86_64,jitgate-runner-sized-arm64 ARM64"
-    error_message = "There are other task definitions than one for each architecture."
+    error_message = "There is not one task definition for each architecture."
   }
   assert {
     condition = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) == [{
@@ -163,7 +163,7 @@ run "a_class_says_what_jobs_may_choose_and_may_have_two_architectures" {
   }
 }
 
-run "what_a_class_sets_overrides_the_task_definition_it_names" {
+run "a_class_s_sizes_override_the_task_definition_that_it_names" {
   variables {
     runner_classes = [
       { name = "own", labels = ["own"], task_definition = "jitgate-runner-own", cpu = 512, memory = 2048, storage = 50 },
@@ -205,7 +205,7 @@ run "half_a_size_beside_a_named_task_definition_is_refused" {
   expect_failures = [var.runner_classes]
 }
 
-run "the_least_disk_beside_a_named_task_definition_is_refused" {
+run "the_smallest_disk_beside_a_named_task_definition_is_refused" {
   command = plan
   variables {
     runner_classes = [{ name = "own", labels = ["own"], task_definition = "jitgate-runner-own", storage = 20 }]
@@ -213,7 +213,7 @@ run "the_least_disk_beside_a_named_task_definition_is_refused" {
   expect_failures = [var.runner_classes]
 }
 
-run "a_usual_architecture_that_a_class_does_not_have_is_refused" {
+run "architectures_without_the_class_s_own_are_refused" {
   command = plan
   variables {
     runner_classes = [{ name = "a", labels = ["a"], architectures = ["ARM64"] }]
@@ -221,14 +221,14 @@ run "a_usual_architecture_that_a_class_does_not_have_is_refused" {
   expect_failures = [var.runner_classes]
 }
 
-run "too_many_classes_for_a_function_s_variables_are_refused" {
+run "classes_too_long_for_a_variable_are_refused" {
   variables {
     runner_classes = [for number in range(20) : { name = "class-${number}", labels = ["label-${number}"] }]
   }
   expect_failures = [aws_lambda_function.webhook]
 }
 
-run "a_layer_takes_more_classes_than_the_variables" {
+run "a_layer_holds_classes_too_long_for_a_variable" {
   variables {
     runner_classes           = [for number in range(20) : { name = "class-${number}", labels = ["label-${number}"] }]
     runner_classes_layer_arn = "arn:aws:lambda:eu-west-1:123456789012:layer:runner-classes:1"
@@ -241,11 +241,11 @@ run "a_layer_takes_more_classes_than_the_variables" {
   }
   assert {
     condition     = length(jsondecode(output.runner_classes)) == 20
-    error_message = "The output has other classes than the variable."
+    error_message = "The output's classes are not the variable's."
   }
 }
 
-run "a_fallback_nobody_is_called_is_refused" {
+run "an_unknown_fallback_is_refused" {
   command = plan
   variables {
     runner_classes = [{ name = "a", labels = ["a"], fallback = ["b"] }]
@@ -253,7 +253,7 @@ run "a_fallback_nobody_is_called_is_refused" {
   expect_failures = [var.runner_classes]
 }
 
-run "labels_that_cannot_be_are_refused" {
+run "invalid_labels_are_refused" {
   command = plan
   variables {
     runner_labels = ["fargate,linux"]
@@ -261,7 +261,7 @@ run "labels_that_cannot_be_are_refused" {
   expect_failures = [var.runner_labels]
 }
 
-run "one_source_of_code_is_enough" {
+run "two_sources_of_code_are_refused" {
   command = plan
   variables {
     functions_path = "release"
@@ -277,7 +277,7 @@ run "a_long_name_is_refused" {
   expect_failures = [var.name]
 }
 
-run "groups_of_ones_own_take_the_place_of_the_made_one" {
+run "given_security_groups_replace_the_created_one" {
   variables {
     security_group_ids  = ["sg-1", "sg-2"]
     webhook_concurrency = 20
@@ -285,14 +285,14 @@ run "groups_of_ones_own_take_the_place_of_the_made_one" {
   }
   assert {
     condition     = length(aws_security_group.runners) == 0 && jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[0].security_groups == ["sg-1", "sg-2"]
-    error_message = "The runners are not in the groups that were named."
+    error_message = "The runners are not in the given security groups."
   }
   assert {
     condition     = aws_lambda_function.webhook.reserved_concurrent_executions == 20
-    error_message = "The flood gate is not set."
+    error_message = "The webhook's concurrency is not reserved."
   }
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.watch) == 0 && length(aws_cloudwatch_dashboard.jitgate) == 0 && length(aws_cloudwatch_query_definition.saved) == 0
-    error_message = "Something watches, though nothing should."
+    error_message = "Monitoring is off, but an alarm, a dashboard or a query exists."
   }
 }

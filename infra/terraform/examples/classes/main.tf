@@ -1,5 +1,5 @@
-# Several classes: a small one on Spot that turns to On-Demand, an ARM one, and a large one that may take an hour at most.
-# Their labels do not overlap: a runner takes any job whose labels it has, whichever class was meant.
+# Three classes: a small one on Spot that falls back to On-Demand, one on ARM, and a large one that may run for an hour
+# at most. Their labels do not overlap, because a runner takes any job whose labels it has, even one of another class.
 
 terraform {
   required_version = ">= 1.9"
@@ -19,18 +19,18 @@ variable "vpc_id" {
 
 variable "subnet_ids" {
   type        = list(string)
-  description = "Public subnets of it, best in several availability zones."
+  description = "Public subnets of the VPC, preferably in several availability zones."
 }
 
 variable "release_bucket" {
   type        = string
-  description = "Bucket that holds the release's zips, in the deployment's region."
+  description = "The bucket of the release's zips, in the deployment's region."
 }
 
 variable "alarm_topic_arn" {
   type        = string
   default     = null
-  description = "SNS topic that hears of alarms."
+  description = "The ARN of an SNS topic to notify of alarms."
 }
 
 module "jitgate" {
@@ -42,7 +42,7 @@ module "jitgate" {
   subnet_ids      = var.subnet_ids
   alarm_topic_arn = var.alarm_topic_arn
 
-  # What a class does not say is taken from these.
+  # Defaults for the classes below.
   runner_cpu    = 1024
   runner_memory = 4096
 
@@ -70,6 +70,6 @@ module "jitgate" {
 }
 
 output "webhook_url" {
-  description = "Goes into the GitHub App."
+  description = "The webhook URL of the GitHub App."
   value       = module.jitgate.webhook_url
 }

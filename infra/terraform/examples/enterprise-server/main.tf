@@ -1,5 +1,5 @@
-# GitHub Enterprise Server, within reach from the internet: the functions have no place in a VPC. The runner image must be
-# one that this version of the server takes, and that trusts the server's certificate. Limits of one's own server may be off.
+# GitHub Enterprise Server. The server must be reachable from the internet, because the functions do not run in a VPC.
+# Its version must accept the version of the runner image, and the image must trust the server's certificate.
 
 terraform {
   required_version = ">= 1.9"
@@ -24,7 +24,7 @@ variable "vpc_id" {
 
 variable "subnet_ids" {
   type        = list(string)
-  description = "Subnets of it with a way to the server."
+  description = "Subnets of the VPC from which the server can be reached."
 }
 
 module "jitgate" {
@@ -35,11 +35,11 @@ module "jitgate" {
   vpc_id                   = var.vpc_id
   subnet_ids               = var.subnet_ids
   github_api_url           = "https://${var.github_host}/api/v3"
-  github_points_per_minute = 0 # rate limits are off on a server, unless its administrator turned them on
+  github_points_per_minute = 0 # a server has no rate limits, unless its administrator enables them
   runner_name_prefix       = "jitghes"
 }
 
 output "webhook_url" {
-  description = "Goes into the GitHub App."
+  description = "The webhook URL of the GitHub App."
   value       = module.jitgate.webhook_url
 }

@@ -1,5 +1,4 @@
-# The least there is to say: where the release's zips lie, and public subnets with a way out. A public address is the
-# cheapest way to GitHub.
+# Only what is required: where the release's zips are, and public subnets. A public address is the cheapest way to GitHub.
 
 terraform {
   required_version = ">= 1.9"
@@ -19,7 +18,7 @@ variable "vpc_id" {
 
 variable "subnet_ids" {
   type        = list(string)
-  description = "Public subnets of it, best in several availability zones."
+  description = "Public subnets of the VPC, preferably in several availability zones."
 }
 
 module "jitgate" {
@@ -31,11 +30,11 @@ module "jitgate" {
 }
 
 output "webhook_url" {
-  description = "Goes into the GitHub App."
+  description = "The webhook URL of the GitHub App."
   value       = module.jitgate.webhook_url
 }
 
 output "github_secret_arn" {
-  description = "To be filled in with the App's id and key."
+  description = "The secret in which to fill in the App's id and key."
   value       = module.jitgate.github_secret_arn
 }

@@ -1,6 +1,6 @@
-# Runners without a public address: a NAT leads to GitHub, endpoints keep what goes to AWS off it. GitHub has no endpoint,
-# so a NAT or a proxy stays necessary; the endpoints pay where images come from ECR, or logs are many. docs/NETWORK.md
-# compares the costs.
+# Runners without public addresses. They reach GitHub through a NAT gateway, and AWS through VPC endpoints. GitHub has
+# no endpoint, so a NAT gateway or a proxy is required in any case. The endpoints save money if images come from ECR or
+# if there are many logs. docs/NETWORK.md compares the costs.
 
 terraform {
   required_version = ">= 1.9"
@@ -17,17 +17,17 @@ data "aws_region" "current" {}
 
 variable "vpc_id" {
   type        = string
-  description = "A VPC with DNS hostnames on, which private endpoints need."
+  description = "A VPC with DNS hostnames enabled, which private endpoints need."
 }
 
 variable "private_subnet_ids" {
   type        = list(string)
-  description = "Subnets behind a NAT, in different availability zones: an endpoint takes one of each."
+  description = "Subnets behind a NAT gateway, in different availability zones, because an endpoint allows one subnet in each."
 }
 
 variable "private_route_table_ids" {
   type        = list(string)
-  description = "Their route tables, for the S3 endpoint."
+  description = "The route tables of these subnets, for the S3 endpoint."
 }
 
 variable "image_repository_arn" {
@@ -37,7 +37,7 @@ variable "image_repository_arn" {
 
 variable "image" {
   type        = string
-  description = "The runner image in it."
+  description = "The runner image in that repository."
 }
 
 resource "aws_security_group" "runners" {
@@ -68,7 +68,8 @@ resource "aws_security_group" "endpoints" {
   }
 }
 
-# What Fargate itself calls to start a task: the registry's two names, and the log. Image layers come from S3.
+# The services that Fargate itself calls to start a task: ECR, with its two endpoints, and CloudWatch Logs. ECR keeps
+# image layers in S3.
 resource "aws_vpc_endpoint" "interface" {
   for_each = toset(["ecr.api", "ecr.dkr", "logs"])
 
@@ -83,7 +84,7 @@ resource "aws_vpc_endpoint" "interface" {
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = var.vpc_id
   service_name      = "com.amazonaws.${data.aws_region.current.id}.s3"
-  vpc_endpoint_type = "Gateway" # costs nothing
+  vpc_endpoint_type = "Gateway" # free of charge
   route_table_ids   = var.private_route_table_ids
 }
 
@@ -101,6 +102,6 @@ module "jitgate" {
 }
 
 output "webhook_url" {
-  description = "Goes into the GitHub App."
+  description = "The webhook URL of the GitHub App."
   value       = module.jitgate.webhook_url
 }
