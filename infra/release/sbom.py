@@ -1,7 +1,7 @@
 """Prints the functions' bill of materials in CycloneDX's format: `python3 infra/release/sbom.py METADATA.json`.
 
-METADATA.json is the output of `cargo metadata`. The bill lists the crates that a function reaches through normal
-dependencies, that is, without build and development dependencies.
+METADATA.json is the output of `cargo metadata --filter-platform` for a Linux target. The bill lists the crates that a
+function reaches through normal dependencies, that is, without build and development dependencies.
 """
 
 import json
