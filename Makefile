@@ -1,35 +1,35 @@
-# Everything is set up by the commands themselves, below this folder.
+# Each command installs what it needs, inside the checkout.
 
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
 .PHONY: help demo test deployed up down reference lint simulation bench
-help: ## what there is to do
+help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
-demo: ## deploy everything to an emulator, run jobs through it, and show their way
+demo: ## deploy everything to an AWS emulator, run jobs and show each step
 	$(LOCAL) demo
 
-test: ## every test: the workspace's, then the deployed stack's end to end
+test: ## run all tests: the workspace's, then those of the deployed stack
 	$(LOCAL) test
 
-deployed: ## only the deployed stack's tests, by template.yaml and by Terraform
+deployed: ## run the tests of the deployed stack, with template.yaml and with Terraform
 	$(LOCAL) deployed
 
-up: ## bring the stack up and leave it running
+up: ## start the stack and leave it running
 	$(LOCAL) up
 
-down: ## end what `make up` left running
+down: ## stop the stack that `make up` started
 	$(LOCAL) down
 
-reference: ## write the Terraform module's reference anew
+reference: ## update the reference in the Terraform module's README
 	@$(PYTHON) infra/docs/terraform_reference.py
 
-simulation: ## how long jobs wait in bursts and on whole days; writes docs/SIMULATION.md, takes some minutes
+simulation: ## simulate how long jobs wait, and write docs/SIMULATION.md; takes some minutes
 	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null
 
-lint: ## hold template.yaml and the local stack against their rules
+lint: ## check the template, the Terraform module, workflows, documents and Python files
 	$(LOCAL) lint
 
-bench: ## measure the release binaries, and write the table in docs/PERFORMANCE.md
+bench: ## measure the release binaries, and write the tables of docs/PERFORMANCE.md; takes half an hour
 	$(LOCAL) bench
