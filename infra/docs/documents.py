@@ -1,8 +1,8 @@
-"""The commands that the docs tell people to type, and where each of them is run by a test.
+"""The commands in the documents, and the test that runs each of them: `python3 infra/docs/documents.py` checks it.
 
-A block marked `sh` is run: word by word by the newcomer's way (`newcomer.py`), or its commands stand below. A block
-marked `sh account` needs what no test has: AWS where the emulator is not, GitHub, a published release, Docker. There is
-no third kind, and the same goes for commands within the text.
+A test runs each block marked `sh`: `infra/local/newcomer.py` word by word, or a file that `RUN_BY` names. A block
+marked `sh account` needs what no test has: the real AWS or GitHub, a published release, or Docker. Other marks are
+refused. The same applies to commands within the text.
 """
 
 import re
@@ -29,7 +29,7 @@ NEWCOMER = [
     ("docs/OPERATIONS.md", "The secret"),
     ("docs/OPERATIONS.md", "Removing everything"),
 ]
-"""Below which headings `newcomer.py` runs every block marked `sh`."""
+"""The headings below which `newcomer.py` runs every block marked `sh`."""
 
 RUN_BY = {
     "bash .ci/run": (".github/workflows/ci.yml", "bash .ci/run"),
@@ -61,13 +61,13 @@ RUN_BY = {
     "sam validate --lint": ("infra/local/lint.py", '"validate", "--lint"'),
     "terraform destroy": ("infra/local/terraform.py", '"destroy"'),
 }
-"""Commands, and the file that runs them, by what it says there."""
+"""Commands, and for each a file that runs it and a text that shows this."""
 
 TOO_LONG = {"cargo bench -p jitgate-bench --bench decisions", "make bench", "make simulation"}
-"""Half an hour each. What they build is built by clippy."""
+"""Commands that take about half an hour each. clippy at least compiles what they run."""
 
 NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
-"""Said of commands, not told to type."""
+"""Names of commands that the text mentions without telling the reader to type them."""
 
 ACCOUNT = {
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
@@ -75,7 +75,7 @@ ACCOUNT = {
     "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",
     "sam build --beta-features",
 }
-"""Commands within the text that nothing runs here."""
+"""Commands within the text that no test can run."""
 
 PROGRAMS = "aws|bash|cargo|curl|docker|gh|git|jq|make|npm|pip|pipx|python3|rustup|sam|terraform"
 
@@ -92,13 +92,13 @@ class Block:
     text: str
 
     def commands(self) -> list[str]:
-        """One for each line that is one; continued lines belong together."""
+        """The block's commands, one for each line, with continued lines joined."""
         lines = re.sub(r"\\\n\s*", "", self.text).splitlines()
         return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def blocks() -> list[Block]:
-    """All of them, in order."""
+    """All fenced blocks of the documents, in order."""
     found = []
     for document in DOCUMENTS:
         heading, fence = "", None
@@ -124,7 +124,7 @@ def problems() -> list[str]:
         if block.mark in OTHER_LANGUAGES or block.mark == "sh account":
             continue
         if block.mark != "sh":
-            problems.append(f"{where}: a block is marked {block.mark!r}, which is neither `sh` nor `sh account`.")
+            problems.append(f"{where}: a block is marked {block.mark!r} instead of `sh` or `sh account`.")
         elif (block.document, block.heading) not in NEWCOMER:
             problems += [f"{where}: no test runs `{each}`." for each in block.commands() if each not in RUN_BY]
     for document in DOCUMENTS:
@@ -134,7 +134,7 @@ def problems() -> list[str]:
                 problems.append(f"{document}: no test runs `{command}`.")
     for command, (file, words) in RUN_BY.items():
         if words not in (ROOT / file).read_text():
-            problems.append(f"{file} does not run `{command}` any more.")
+            problems.append(f"{file} no longer runs `{command}`.")
     return problems
 
 

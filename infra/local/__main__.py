@@ -1,12 +1,12 @@
 """jitgate on one machine: `python3 infra/local COMMAND`, or `make COMMAND`.
 
-Each command first sets up what it needs, below the checkout and nowhere else, and ends whatever it started.
+Each command first installs what it needs, inside the checkout, and stops everything that it started.
 """
 
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try `make PYTHON=python3.13 …`.")
+    sys.exit(f"This needs Python 3.11 or newer, not {sys.version.split()[0]}. Try `make PYTHON=python3.13 …`.")
 
 import argparse
 import os
@@ -24,14 +24,14 @@ from terminal import Problem, heading, paint, say
 sys.path.append(str(ROOT / "infra" / "docs"))
 
 COMMANDS = {
-    "demo": "deploy everything to an emulator, run jobs through it, and show their way",
-    "test": "every test: the workspace's, then the deployed stack's end to end",
-    "deployed": "the deployed stack's tests alone: by the template, then by Terraform",
-    "up": "bring the stack up and leave it running",
-    "down": "end what `up` left running",
-    "deliver": "sign a payload, and post it to the stack that is up",
-    "lint": "hold template.yaml and the local stack against their rules",
-    "bench": "measure the release binaries, and write the table in docs/PERFORMANCE.md",
+    "demo": "deploy everything to an AWS emulator, run jobs and show each step",
+    "test": "run all tests: the workspace's, then those of the deployed stack",
+    "deployed": "run the tests of the deployed stack, with template.yaml and with Terraform",
+    "up": "start the stack and leave it running",
+    "down": "stop the stack that `up` started",
+    "deliver": "sign a payload and post it to the stack that `up` started",
+    "lint": "check the template, the Terraform module, workflows, documents and Python files",
+    "bench": "measure the release binaries, and write the tables of docs/PERFORMANCE.md",
 }
 
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 
 class Interrupted(BaseException):
-    """Somebody wants us to end; carries the signal's number. Not an error that anything on the way could handle."""
+    """A signal asks this program to end; the argument is its number. No `Exception`: no handler may swallow it."""
 
 
 def main() -> int:
-    """Runs a command; the exit code is 0 only if all went well."""
+    """Runs a command and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python3 infra/local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in COMMANDS.items():
@@ -64,12 +64,12 @@ def main() -> int:
         say(f"\n{paint('✗', 'red')} {problem}")
         return 1
     except Interrupted as interrupted:
-        say("\nInterrupted; everything that was started has been ended.")
+        say("\nInterrupted; everything that was started has been stopped.")
         return 128 + int(interrupted.args[0])
 
 
 def _set_up(command: str) -> None:
-    """Installs what the command needs, and goes on in the checkout's own Python environment."""
+    """Installs what the command needs, then runs this program again in the checkout's own Python environment."""
     if command in ("demo", "test", "deployed", "up", "lint", "bench"):
         toolchain.require_tools(with_docs=command in ("test", "deployed"))
         toolchain.install_npm_packages()
@@ -81,12 +81,12 @@ def _set_up(command: str) -> None:
     elif with_tools:
         toolchain.install_python_packages(toolchain.DEPLOY_PACKAGES, alone=True)
     if Path(sys.prefix).resolve() != VENV.resolve():
-        python = str(VENV / "bin" / "python")  # named in full, since Python finds its environment by this name
+        python = str(VENV / "bin" / "python")  # not resolved, because Python finds its environment by this path
         os.execv(python, [python, *sys.orig_argv[1:]])
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # What these import has been installed only now.
+    # These import packages that are only installed by now.
     import play
     from lint import lint
 
@@ -121,7 +121,7 @@ def _demo(binaries: dict[str, Path]) -> int:
 
 
 def _deployed(binaries: dict[str, Path]) -> int:
-    """The demo on a stack that was deployed as the docs say, and is removed so; then the same by Terraform."""
+    """Runs the demo on a stack that is deployed and removed as the docs say, then on one deployed by Terraform."""
     import demo
     import play_checks
     import terraform
@@ -132,14 +132,14 @@ def _deployed(binaries: dict[str, Path]) -> int:
     started = time.monotonic()
     checks = Checks()
     found = _by_template(binaries, checks, as_newcomer=True)
-    heading("For play")
+    heading("`make up` and `make down`")
     play_checks.check(checks)
     with_provider = terraform.find()
     if with_provider is not None:
         terraform.check(with_provider)
-        heading("Starting the stack, by Terraform")
+        heading("Starting the stack with Terraform")
         with stack(binaries, "terraform", with_provider) as running:
-            heading("As deployed by Terraform")
+            heading("What Terraform deployed")
             terraform_checks.same(found, running.found, checks)
             demo.run(running, checks)
             terraform_checks.run(running, checks)
@@ -155,13 +155,13 @@ def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool 
 
     heading("Starting the stack")
     with stack(binaries, "demo", as_newcomer=as_newcomer) as running:
-        heading("As deployed")
+        heading("What was deployed")
         template_checks.check(running, checks)
         permission_checks.check(running.found, checks)
         demo.run(running, checks)
         permission_checks.used(running, checks)
         if running.newcomer is not None:
-            heading("The days after, as the docs have them")
+            heading("Operating it as the docs say")
             newcomer.operate(running.newcomer, running.deployed, checks)
             demo.one_more(running, checks)
             newcomer.remove(running.newcomer, checks)
@@ -169,13 +169,13 @@ def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool 
 
 
 def _verdict(checks: "Checks", started: float) -> int:
-    say(f"\nThe stack is down again. All this took {time.monotonic() - started:.0f} s.")
+    say(f"\nThe stack is stopped. This took {time.monotonic() - started:.0f} s.")
     say(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    """Once is enough: what follows is the clean-up, which takes seconds at most and must not be interrupted."""
+    """Ignores further signals: the clean-up that follows takes seconds and must not be interrupted."""
     for each in INTERRUPTIONS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number)

@@ -1,4 +1,4 @@
-"""Where things are. Whatever the local stack makes lies below `.local/`, so that deleting that folder undoes it all."""
+"""Paths in the checkout. The local stack only writes below `.local/`, so deleting that folder removes all of it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What has to hold, each with its verdict."""
+"""Checks and their results."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from terminal import paint, say
 
 @dataclass
 class Checks:
-    """A tally that goes on after a failure, so that one run shows all that is wrong."""
+    """Counts checks and goes on after a failure, so that one run shows everything that is wrong."""
 
     passed: int = 0
     failed: int = 0
 
     def that(self, claim: str, holds: bool, otherwise: object = "") -> None:
-        """Counts a claim; `otherwise` is what was found instead."""
+        """Counts a claim; `otherwise` is shown if it does not hold."""
         if holds:
             self.passed += 1
             say(f"  {paint('✓', 'green')} {claim}")

@@ -1,7 +1,6 @@
-"""The main job, told as it happens: signed deliveries become Fargate tasks and finished jobs.
+"""The demo: signed deliveries become Fargate tasks and finished jobs.
 
-Every line is something that was seen on the outside, at the GitHub stand-in or at the AWS APIs. At its end the story is
-held against what should have happened.
+It shows each step as the GitHub stand-in and the AWS APIs report it, and then checks the outcome.
 """
 
 import json
@@ -22,7 +21,7 @@ from terminal import heading, paint, say, table
 EXAMPLES = TESTS / "node_modules" / "@octokit" / "webhooks-examples" / "api.github.com" / "index.json"
 
 STEPS = ["delivered", "queued", "registered", "task started", "in progress", "completed", "registration gone"]
-"""The way of a job."""
+"""The steps of a job, in order."""
 
 SEEN_AS = {
     "registered": "registered",
@@ -31,18 +30,18 @@ SEEN_AS = {
     "completed": "completed",
     "deregistered": "registration gone",
 }
-"""The stand-in's words for them."""
+"""The step that each of the stand-in's events stands for."""
 
 ON_THE_QUEUE = "queued → 202"
-"""How the stand-in notes a delivery of `queued` that the webhook took: it answers 202 once the message is sent."""
+"""The stand-in's record of a `queued` delivery that the webhook answered with 202, which means: the message is sent."""
 
 PATIENCE_SECONDS = 60
-"""How long the jobs may take together. They take about ten seconds; a loaded machine needs more."""
+"""How long all jobs together may take. They take about 10 s on an idle machine."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A job to create: its name, what it asks for, and GitHub's example that its payloads are made of."""
+    """A job to create: its name, its labels, and the index of GitHub's example on which its payloads are based."""
 
     name: str
     labels: list[str]
@@ -59,19 +58,19 @@ ORDERS = [
     Order("package", ["Fargate", "Linux"], example=6),
     Order("release", ["x64", "fargate"], example=7),
 ]
-"""One for each example of `workflow_job` that GitHub publishes.
+"""One for each `workflow_job` example that GitHub publishes.
 
-No job's labels are a part of another's: a runner takes any job whose labels it has, so one made for a job that asks for
-more could take a job that asks for less, whose own runner then could not take the other.
+No job's labels are a subset of another's. A runner takes any job whose labels it has. So the runner of a job with more
+labels could take a job with fewer, and the runner of the latter could not take the former.
 """
 
 STRANGER = Order("train", ["self-hosted", "gpu"], example=5)
-"""Its labels fit no class."""
+"""A job whose labels fit no class."""
 
 
 @dataclass
 class Job:
-    """A job that was created, and when it took each step, in seconds since then."""
+    """A created job, and how many seconds after its creation it reached each step."""
 
     order: Order
     job_id: int
@@ -82,31 +81,31 @@ class Job:
 
 
 def run(stack: Stack, checks: Checks) -> None:
-    """Tells the whole story, and counts how much of it was as it should be."""
+    """Runs the whole demo and checks it."""
     heading("Deliveries that must not start a runner")
     _forged(stack, checks)
     stranger = _queue(stack, STRANGER)
     checks.that(
-        f"labels {STRANGER.labels} fit no class: answered 200, ignored",
+        f"labels {STRANGER.labels} fit no class: answered with 200, ignored",
         stranger.answer["status"] == 200 and _says(stranger.answer["body"], "ignored"),
         stranger.answer,
     )
 
-    heading("Jobs and their way")
-    say("  (runners with the same labels are interchangeable: a job may run on the one that was made for another)")
+    heading("Jobs and their steps")
+    say("  (runners with the same labels are interchangeable, so a job may run on a runner launched for another)")
     jobs = [_queue(stack, order) for order in ORDERS]
     _follow(stack, jobs)
 
-    heading("What breaks, and how the cleaner heals it")
+    heading("What goes wrong, and how the cleaner repairs it")
     healed = healing.run(stack, checks)
 
-    heading("Seen at the end")
+    heading("The outcome")
     for job in jobs:
         missing = [step for step in STEPS if step not in job.steps]
         checks.that(
-            f"job {job.order.name} went all the way, to success",
+            f"job {job.order.name} took every step and succeeded",
             not missing and job.conclusion == "success",
-            f"never: {', '.join(missing)}" if missing else job.conclusion,
+            f"missing: {', '.join(missing)}" if missing else job.conclusion,
         )
     monitoring_checks.check(stack, checks)
     _nothing_left(stack, checks, sorted([f"jit-{job.job_id}-1" for job in jobs] + healed))
@@ -118,16 +117,16 @@ def run(stack: Stack, checks: Checks) -> None:
 
 
 def one_more(stack: Stack, checks: Checks) -> None:
-    """A job after something was changed. GitHub still signs with the webhook secret of before."""
+    """Runs a job after the webhook secret was rotated. GitHub still signs with the old one."""
     job = _queue(stack, ORDERS[0])
     _follow(stack, [job])
     checks.that(
-        "a job goes all the way after all that, signed with the secret of before", job.conclusion == "success", job
+        "a job still succeeds, though signed with the previous webhook secret", job.conclusion == "success", job
     )
 
 
 def _forged(stack: Stack, checks: Checks) -> None:
-    """One of GitHub's payloads, signed by somebody who does not know the secret."""
+    """Posts a payload whose signature was made without the secret."""
     events = json.loads(EXAMPLES.read_text())
     [payload] = [event["examples"][6] for event in events if event["name"] == "workflow_job"]
     headers = {
@@ -137,7 +136,7 @@ def _forged(stack: Stack, checks: Checks) -> None:
         "x-hub-signature-256": "sha256=" + "0" * 64,
     }
     answer = http("POST", stack.deployed.webhook_url, json.dumps(payload).encode(), headers)
-    checks.that("a forged signature is answered 401", answer.status == 401, answer)
+    checks.that("a forged signature is answered with 401", answer.status == 401, answer)
 
 
 def _queue(stack: Stack, order: Order) -> Job:
@@ -147,7 +146,7 @@ def _queue(stack: Stack, order: Order) -> Job:
 
 
 def _follow(stack: Stack, jobs: list[Job]) -> None:
-    """Says what happens, until every job has gone its way or patience ends."""
+    """Shows what happens until every job has taken every step, for `PATIENCE_SECONDS` at most."""
     by_id = {job.job_id: job for job in jobs}
     told = 0
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -164,9 +163,9 @@ def _follow(stack: Stack, jobs: list[Job]) -> None:
 
 
 def _tell(job: Job, event: dict[str, Any], since: datetime) -> None:
-    """One line for each step that an event means, the first time it does."""
+    """Shows each step that an event stands for, once."""
     if event["event"] == "delivered" and event["detail"] == ON_THE_QUEUE:
-        steps = {"delivered": "workflow_job queued, signed", "queued": "answered 202"}
+        steps = {"delivered": "workflow_job queued, signed", "queued": "answered with 202"}
     elif event["event"] in SEEN_AS:
         steps = {SEEN_AS[event["event"]]: event["detail"]}
     else:
@@ -180,16 +179,16 @@ def _tell(job: Job, event: dict[str, Any], since: datetime) -> None:
 
 
 def _nothing_left(stack: Stack, checks: Checks, expected: list[str]) -> None:
-    """No registration, no task, no message; and no task but the expected ones was ever started."""
+    """Checks that no registration, task or message is left, and that only the expected tasks were started."""
     left = stack.github.state()["runners"]
     checks.that("no registration is left", left == [], left)
     ecs = stack.aws.client("ecs")
     running = ecs.list_tasks(cluster=stack.deployed.cluster, desiredStatus="RUNNING")["taskArns"]
-    checks.that("no task is left running", running == [], running)
+    checks.that("no task is still running", running == [], running)
     stopped = ecs.list_tasks(cluster=stack.deployed.cluster, desiredStatus="STOPPED")["taskArns"]
     tasks = ecs.describe_tasks(cluster=stack.deployed.cluster, tasks=stopped)["tasks"] if stopped else []
     launches = sorted(task["startedBy"] for task in tasks)
-    checks.that("each job had one task, and one more where the first never started", launches == expected, launches)
+    checks.that("each job had one task, and a second only if the first never started", launches == expected, launches)
     queues = {"job queue": stack.deployed.job_queue_url, "dead-letter queue": stack.deployed.dead_letter_queue_url}
     counts = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
     for name, url in queues.items():
@@ -207,7 +206,7 @@ def _table(jobs: list[Job]) -> str:
 
 
 def _explain(stack: Stack) -> None:
-    """The functions' own last words, where they help most."""
+    """Shows the functions' last log lines, after a failure."""
     logs = stack.aws.client("logs")
     for function in ("webhook", "worker", "cleaner"):
         heading(f"What {function} logged last")

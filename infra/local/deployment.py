@@ -1,7 +1,7 @@
-"""Deploys the real template.yaml, as `sam deploy` would: code to S3, then CloudFormation.
+"""Deploys template.yaml as `sam deploy` does: code to S3, then CloudFormation.
 
-All that changes in the template is what packaging always changes: `CodeUri` names the uploaded archive instead of the
-source folder. And what the emulator cannot make is left out.
+As in any packaging, `CodeUri` becomes the uploaded archive instead of the source folder. Resources that the emulator
+does not support are left out.
 """
 
 import io
@@ -27,7 +27,7 @@ MADE_BY_THE_TRANSFORM = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the stack's outputs say."""
+    """The stack's outputs."""
 
     webhook_url: str
     secret_arn: str
@@ -39,7 +39,7 @@ class Deployment:
 
 
 def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str]) -> Deployment:
-    """Uploads the functions, creates the stack, and waits until it stands."""
+    """Uploads the functions, creates the stack and waits until it is complete."""
     template = _packaged(aws, binaries)
     cloudformation = aws.client("cloudformation")
     try:
@@ -59,7 +59,7 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
 
 
 def deployment_of(aws: Emulator, stack: dict[str, Any]) -> Deployment:
-    """What a stack that stands says of itself."""
+    """Reads a stack's outputs."""
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     return Deployment(
         webhook_url=aws.function_url(outputs["WebhookUrl"]),
@@ -73,7 +73,7 @@ def deployment_of(aws: Emulator, stack: dict[str, Any]) -> Deployment:
 
 
 def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, Any]:
-    """The template with each function's code uploaded."""
+    """Uploads each function's code and returns the template that refers to it."""
     template = yaml_parse(TEMPLATE.read_text())
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
@@ -88,7 +88,7 @@ def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, Any]:
 
 
 def archive(binary: Path) -> bytes:
-    """What Lambda wants of `provided.al2023`: one executable called `bootstrap`. Stored, for it only goes next door."""
+    """Returns an uncompressed zip with one executable, `bootstrap`, as `provided.al2023` expects."""
     archive = io.BytesIO()
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16
@@ -98,7 +98,7 @@ def archive(binary: Path) -> bytes:
 
 
 def _failures(cloudformation: Any) -> str:
-    """What CloudFormation says of each resource that failed."""
+    """CloudFormation's reason for each resource that failed."""
     try:
         events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
     except ClientError:

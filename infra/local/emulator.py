@@ -1,8 +1,8 @@
 """The AWS emulator: ministack, on loopback, without Docker.
 
-It runs `provided.al2023` functions as plain processes, and hands its own `AWS_ENDPOINT_URL` on to them: nothing in the
-template knows that it is not on AWS. It enforces the functions' own IAM roles, so that most permissions that
-template.yaml forgets are missing here, too; `template_checks.py` looks for those it does not ask for.
+It runs `provided.al2023` functions as plain processes and passes its own `AWS_ENDPOINT_URL` on to them, so the template
+is deployed as it is. It enforces the functions' IAM roles, so most missing permissions show here, too.
+`template_checks.py` checks the permissions that it does not enforce.
 """
 
 import os
@@ -21,19 +21,19 @@ from processes import serve
 
 REGION = "us-east-1"
 
-# Any pair will do: the emulator takes its own start-up environment's key for the account's root.
+# Any value works: the emulator treats the key in its own environment as the account's root key.
 ROOT_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """An emulator that answers."""
+    """A running emulator."""
 
     url: str
     pid: int
 
     def client(self, service: str) -> Any:
-        """A client with the account's root key, such as somebody who deploys has."""
+        """Returns a client with the account's root key, which may do everything."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -44,13 +44,13 @@ class Emulator:
         )
 
     def function_url(self, public: str) -> str:
-        """Where the emulator answers what on AWS is `https://ID.lambda-url.REGION.on.aws/`."""
+        """Returns the emulator's URL for a function URL, `https://ID.lambda-url.REGION.on.aws/` on AWS."""
         url_id = public.removeprefix("https://").split(".", 1)[0]
         return f"{self.url}/_aws/lambda-url/{url_id}/"
 
 
 def start(ending: ExitStack, port: int, scratch: Path, log: Path) -> Emulator:
-    """Starts an emulator that ends together with `ending`. All it writes goes to the scratch folder."""
+    """Starts an emulator that stops when `ending` closes. It only writes to the scratch folder and the log."""
     url = f"http://127.0.0.1:{port}"
     command = [str(VENV / "bin" / "ministack")]
     server = serve(ending, "the AWS emulator", command, log, _environment(port, scratch))
@@ -59,7 +59,7 @@ def start(ending: ExitStack, port: int, scratch: Path, log: Path) -> Emulator:
 
 
 def _environment(port: int, scratch: Path) -> dict[str, str]:
-    """Built from nothing, since the functions inherit it: no proxy, no profile and no region of whoever runs this."""
+    """Inherits only PATH, because the functions inherit this: no proxy, profile or region of the user's."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(scratch),
@@ -73,9 +73,9 @@ def _environment(port: int, scratch: Path) -> dict[str, str]:
         "AUTH": "true",
         "CLOUDTRAIL_RECORDING": "1",
         **ROOT_KEY,
-        # Where there is a Docker engine it would pull and start the real runner image. It shall not find it.
+        # With a Docker engine, it would pull and start the real runner image.
         "DOCKER_HOST": f"unix://{scratch}/no-docker-here.sock",
-        # Listeners on fixed ports, of services that are not used.
+        # Unused services that listen on fixed ports.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }

@@ -1,12 +1,10 @@
-"""What the deployed cleaner heals: each kind of difference between GitHub, ECS and the hook's log that can be shown in
-seconds.
+"""What the deployed cleaner repairs: differences between GitHub, ECS and the delivery log that seconds can show.
 
-The cleaner's limits are minutes. Nothing of it is changed for the demo; instead, its own notes on the tasks, which say
-since when something has been so, are moved back between its two looks, as if the minutes had passed.
+The cleaner waits for minutes before it acts, and notes on the tasks since when it waits. The demo moves these notes
+back between two passes, as if the minutes had passed. The cleaner itself runs unchanged.
 
-Not shown, since they need real minutes: a registration whose runner never came (a second look after 45 seconds), a task
-older than its class allows, a runner that another job took. The stories of the workspace turn the clock and show them
-all (`tests/tests/clean.rs`, `tests/tests/heal.rs`).
+Some differences would take real minutes: a registration whose runner never came, a task older than its class allows,
+and a runner that took another job. The stories in `tests/tests` show these, because they turn the clock.
 """
 
 import json
@@ -19,7 +17,7 @@ from stack import Stack
 from terminal import paint, say
 
 PATIENCE_SECONDS = 60
-"""For each thing to come about. A loaded machine needs much of it."""
+"""How long to wait for each event. A loaded machine needs much of it."""
 
 IDLE_SINCE = "jitgate:idle-since"
 
@@ -27,96 +25,96 @@ CANCELLED = "jitgate: its job ended without a runner"
 RETIRED = "jitgate: its runner has no job"
 UNREGISTERED = "jitgate: its registration is gone"
 ENDED_BY_ITSELF = "Essential container in task exited"
-"""Why tasks stopped."""
+"""The reasons for which tasks stop: ours, and ECS's for a container that exits."""
 
 ORPHAN_AGE_SECONDS = 3600
-"""Older than any grace period."""
+"""Longer than any grace period for a new registration."""
 
 IDLE_FOR_SECONDS = 11 * 60
-"""Longer than the class's limit, of ten minutes."""
+"""Longer than the class's `idle_minutes`, 10."""
 
 GONE_FOR_SECONDS = 5 * 60
-"""Longer than a registration has to be seen gone."""
+"""Longer than the 4 minutes for which a registration must be gone."""
 
-UNTOLD_FOR_MINUTES = 6
-"""GitHub is asked about jobs that have been queued for five minutes or more."""
+UNANNOUNCED_FOR_MINUTES = 6
+"""The cleaner looks for jobs that have been queued for at least 5 minutes."""
 
 FAILED_MINUTES_AGO = 2
-"""A failed delivery is repeated after a minute."""
+"""The cleaner repeats a failed delivery after a minute."""
 
 
 def run(stack: Stack, checks: Checks) -> list[str]:
-    """Breaks things, has the cleaner look twice, and says what became of them: every launch that had to follow.
+    """Causes differences, runs the cleaner twice and checks what it repaired. Returns the expected launches.
 
-    No job's labels are a part of another's, so that the surplus runner, which has only one of them, takes none."""
+    No other job asks for the surplus runner's label alone, so that runner takes none of them."""
     github = stack.github
     orphan = f"jit-default-77-1-{int(time.time()) - ORPHAN_AGE_SECONDS}"
     github.register_runner(orphan, ["fargate"])
     _tell("an orphan", f"{orphan} is registered, offline again, and has no task")
     surplus = _job(stack, "surplus", ["fargate"], cancelled=True)
-    _tell("a surplus runner", "its job was cancelled while its task started, and nobody was told")
+    _tell("a surplus runner", "its job was cancelled while its task started, without a delivery")
     ghost = _job(stack, "ghost", ["fargate", "linux"], fate="hangs")
     _tell("a ghost", "its job ends and its registration goes, but its container hangs")
-    # The others come after this look: while a message is on the queue, the cleaner takes it for this job's.
-    untold = _job(stack, "untold", ["fargate", "x64"], minutes_ago=UNTOLD_FOR_MINUTES, told="never")
-    _tell("an untold job", f"queued {UNTOLD_FOR_MINUTES} minutes ago; GitHub never delivered it")
+    # The other differences come after this pass: the cleaner would take their message for this job's.
+    unannounced = _job(stack, "unannounced", ["fargate", "x64"], minutes_ago=UNANNOUNCED_FOR_MINUTES, told="never")
+    _tell("an unannounced job", f"queued {UNANNOUNCED_FOR_MINUTES} minutes ago; GitHub never sent its delivery")
     _wait("the surplus runner is online", lambda: _status_of_runner(stack, surplus) == "online")
     _wait("the ghost's registration is gone", lambda: _happened(stack, ghost, "deregistered"))
 
-    _look(stack, checks, "first")
+    _clean(stack, checks, "first")
     registered = [runner["name"] for runner in github.state()["runners"]]
     checks.that("an orphaned registration is deleted", orphan not in registered, registered)
     idle = _task_of(stack, surplus)
     noted = {tag["key"] for tag in idle["tags"]}
     checks.that(
-        "one look does not stop an idle runner, it only notes that it was idle",
+        "one pass does not stop an idle runner, but only notes that it is idle",
         idle["lastStatus"] == "RUNNING" and IDLE_SINCE in noted,
         idle,
     )
     _note(stack, idle, IDLE_SINCE, IDLE_FOR_SECONDS)
     _note(stack, _task_of(stack, ghost), "jitgate:gone-since", GONE_FOR_SECONDS)
-    say("  (what it noted, or would have after four minutes, is moved back, as if the minutes had passed)")
+    say("  (the notes on both tasks are moved back, as if minutes had passed)")
 
     lost = _job(stack, "lost", ["linux", "x64"], minutes_ago=FAILED_MINUTES_AGO, told="in-vain")
     _tell("a lost delivery", f"it failed {FAILED_MINUTES_AGO} minutes ago, and GitHub does not repeat it by itself")
     recalled = _job(stack, "recalled", ["fargate", "linux"], fate="slow")
     _wait("a task starts for a job", lambda: _happened(stack, recalled, "task_started"))
     github.cancel_job(recalled)
-    _tell("a cancelled job", "somebody cancelled it before its runner came; the worker is told, without the cleaner")
+    _tell("a cancelled job", "cancelled before its runner came; GitHub's delivery tells the worker")
     _wait("its task stops", lambda: (_task_of(stack, recalled) or {}).get("stoppedAt"))
     why = _task_of(stack, recalled)["stoppedReason"]
-    checks.that("what was started for a cancelled job is taken back", why == CANCELLED, why)
+    checks.that("the task of a cancelled job is stopped", why == CANCELLED, why)
 
     unstarted = _job(stack, "unstarted", ["fargate", "linux"], fate="never-starts")
-    _wait("the task stops before its runner came", lambda: (_task_of(stack, unstarted) or {}).get("stoppedAt"))
+    _wait("its task stops before its runner comes", lambda: (_task_of(stack, unstarted) or {}).get("stoppedAt"))
     _tell("a failed start", _task_of(stack, unstarted)["stoppedReason"])
     _announce_stop(stack, checks, _task_of(stack, unstarted))
 
-    _look(stack, checks, "second")
-    # Its registration goes first. Then the runner may end by itself before the cleaner stops its task.
+    _clean(stack, checks, "second")
+    # The cleaner deletes the registration first, so the runner may end by itself before its task is stopped.
     _wait("", lambda: _task_of(stack, surplus).get("stoppedAt"))
     why = _task_of(stack, surplus).get("stoppedReason")
     checks.that(
-        "a surplus runner, idle at both looks, is retired and its task stopped", why in (RETIRED, ENDED_BY_ITSELF), why
+        "a surplus runner, idle in both passes, is retired and its task stopped", why in (RETIRED, ENDED_BY_ITSELF), why
     )
     why = _task_of(stack, ghost)["stoppedReason"]
     checks.that("a task whose registration is gone is stopped", why == UNREGISTERED, why)
     for what, job in (
-        ("a job of which nobody told is found, and runs", untold),
-        ("a failed delivery is repeated, and its job runs", lost),
-        ("a job whose task never started is launched again, and runs", unstarted),
+        ("a job without a delivery is found and runs", unannounced),
+        ("a failed delivery is repeated and its job runs", lost),
+        ("a job whose task never started is launched again and runs", unstarted),
     ):
         checks.that(what, _wait("", lambda job=job: _conclusion(stack, job) == "success"), _conclusion(stack, job))
     checks.that("GitHub was asked to repeat that delivery", _happened(stack, lost, "redelivered"), "not asked")
-    return [f"jit-{job}-1" for job in (surplus, ghost, untold, lost, recalled, unstarted)] + [f"jit-{unstarted}-2"]
+    return [f"jit-{job}-1" for job in (surplus, ghost, unannounced, lost, recalled, unstarted)] + [f"jit-{unstarted}-2"]
 
 
 def _job(stack: Stack, name: str, labels: list[str], **trouble: Any) -> int:
     return int(stack.github.queue_job(name, labels, 5, **trouble)["job_id"])
 
 
-def _look(stack: Stack, checks: Checks, which: str) -> None:
-    _invoke(stack, checks, f"the cleaner looks, for the {which} time", {})
+def _clean(stack: Stack, checks: Checks, which: str) -> None:
+    _invoke(stack, checks, f"the cleaner's {which} pass", {})
 
 
 def _invoke(stack: Stack, checks: Checks, what: str, event: dict[str, Any]) -> None:
@@ -126,8 +124,8 @@ def _invoke(stack: Stack, checks: Checks, what: str, event: dict[str, Any]) -> N
 
 
 def _announce_stop(stack: Stack, checks: Checks, task: dict[str, Any]) -> None:
-    """What EventBridge does when a task stops, by the rule that is deployed; the emulator's ECS sends no events, and
-    nobody else may send any in its name."""
+    """Does what EventBridge does when a task stops, by the deployed rule: the emulator's ECS sends no events, and it
+    lets no one else send events with ECS as the source."""
     events = stack.aws.client("events")
     [rule] = events.list_rules()["Rules"]
     event = {
@@ -145,13 +143,13 @@ def _announce_stop(stack: Stack, checks: Checks, task: dict[str, Any]) -> None:
     [target] = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     cleaner = stack.aws.client("lambda").get_function_configuration(FunctionName=stack.deployed.cleaner)
     checks.that(
-        "the rule hears of the stop, and tells the cleaner", fits and target["Arn"] == cleaner["FunctionArn"], target
+        "the rule matches the stop and invokes the cleaner", fits and target["Arn"] == cleaner["FunctionArn"], target
     )
-    _invoke(stack, checks, "the cleaner hears of the stop", event)
+    _invoke(stack, checks, "the cleaner handles the stop", event)
 
 
 def _task_of(stack: Stack, job: int) -> dict[str, Any]:
-    """The task of a job's first launch."""
+    """The task of a job's first attempt, or nothing."""
     ecs, cluster = stack.aws.client("ecs"), stack.deployed.cluster
     arns = [
         arn
@@ -181,12 +179,12 @@ def _conclusion(stack: Stack, job: int) -> str | None:
 
 
 def _wait(what: str, holds: Callable[[], Any]) -> bool:
-    """Until it holds, or patience ends: what comes after will tell."""
+    """Waits until something holds, for `PATIENCE_SECONDS` at most. The checks that follow report a failure."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (held := bool(holds())) and time.monotonic() < deadline:
         time.sleep(0.2)
     if what:
-        say(f"  {what}" if held else f"  {what}: not within {PATIENCE_SECONDS} s")
+        say(f"  {what}" if held else f"  not within {PATIENCE_SECONDS} s: {what}")
     return held
 
 

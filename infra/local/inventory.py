@@ -1,7 +1,7 @@
-"""What a deployment consists of, asked of the AWS APIs and told in words of our own, so that two can be compared.
+"""An inventory of a deployment, read from the AWS APIs, so that two deployments can be compared.
 
-Names, ids and ARNs differ between any two deployments; each is replaced by what the thing is for (`{role worker}`).
-What is found is all there is in the account, so that something one deployment has too much of shows, too.
+Names, ids and ARNs differ between deployments, so each is replaced by its purpose, such as `{role worker}`. The
+inventory covers everything in the account, so that superfluous resources show, too.
 """
 
 import json
@@ -19,7 +19,7 @@ LOGS_OF = f"/jitgate/{STACK}/"
 
 
 def take(aws: Emulator) -> Inventory:
-    """Everything there is, by kind and purpose."""
+    """Takes the inventory, by kind and purpose."""
     words: dict[str, str] = {}
     parts = [_queues, _secret, _cluster, _roles, _network, _functions, _tasks, _events, _logs, _monitoring]
     found: Inventory = {}
@@ -28,13 +28,13 @@ def take(aws: Emulator) -> Inventory:
     text = json.dumps(found)
     for name in sorted(words, key=len, reverse=True):
         text = text.replace(name, words[name])
-    # The stand-in for GitHub listens on another port each time.
+    # The GitHub stand-in listens on a different port each time.
     text = re.sub(r"http://127\.0\.0\.1:\d+", "{loopback}", text)
     return _sorted_policies(json.loads(text))
 
 
 def differences(left: Any, right: Any, path: str = "") -> list[str]:
-    """Each place in which the two differ, with what is there."""
+    """Lists each difference, with both values."""
     if isinstance(left, dict) and isinstance(right, dict):
         return [
             line
@@ -70,7 +70,7 @@ def _secret(aws: Emulator, words: dict[str, str]) -> Inventory:
     for secret in secrets.list_secrets()["SecretList"]:
         words |= {secret["ARN"]: "{secret}", secret["Name"]: "{name of secret}"}
         value = json.loads(secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"])
-        # The value is not told, only what it is like.
+        # Lengths instead of values, which are random and secret.
         shape = {key: len(part) for key, part in value.items()}
         found["secret"] = {"Description": secret.get("Description"), "lengths": shape}
     return found
@@ -95,7 +95,7 @@ def _roles(aws: Emulator, words: dict[str, str]) -> Inventory:
     for role in iam.list_roles()["Roles"]:
         name = role["RoleName"]
         trust = role["AssumeRolePolicyDocument"]
-        # The transform makes the schedule's role without a description.
+        # SAM's transform creates the schedule's role without a description.
         scheduler = "scheduler.amazonaws.com" in json.dumps(trust)
         purpose = "schedule" if scheduler else role.get("Description", name).split(": ", 1)[-1]
         words[role["Arn"]] = f"{{role {purpose}}}"
@@ -142,7 +142,7 @@ def _functions(aws: Emulator, words: dict[str, str]) -> Inventory:
                 key: each["LoggingConfig"].get(key) for key in ("LogFormat", "ApplicationLogLevel", "LogGroup")
             },
             "variables": {
-                # A cluster may be called as other things are, too.
+                # The cluster may have the same name as other resources.
                 key: "{name of cluster}" if f":task/{value}/" in words else _parsed(value)
                 for key, value in variables.items()
             },
@@ -156,7 +156,7 @@ def _functions(aws: Emulator, words: dict[str, str]) -> Inventory:
             words[mapping["UUID"]] = "{event source}"
             kept = ("EventSourceArn", "BatchSize", "FunctionResponseTypes", "State", "MaximumBatchingWindowInSeconds")
             found[f"event source of {purpose}"] = {key: mapping.get(key) for key in kept}
-            # The emulator keeps a template's numbers as text.
+            # The emulator keeps the template's numbers as strings.
             scaling = {key: int(value) for key, value in mapping.get("ScalingConfig", {}).items()}
             found[f"event source of {purpose}"]["ScalingConfig"] = scaling
     return found
@@ -182,7 +182,7 @@ def _tasks(aws: Emulator, words: dict[str, str]) -> Inventory:
         )
         found[f"task definition {family}"] = {
             **{key: definition.get(key) for key in kept},
-            # Terraform says that a container reserves no CPU units, the template leaves it unsaid.
+            # Terraform sets a container's CPU units to 0; the template does not set them.
             "containers": [
                 {key: value for key, value in _filled(container).items() if (key, value) != ("cpu", 0)}
                 for container in definition["containerDefinitions"]
@@ -232,7 +232,7 @@ def _monitoring(aws: Emulator, words: dict[str, str]) -> Inventory:
             "StateValue",
         )
         kept = {key: value for key, value in _filled(alarm).items() if key not in left_out}
-        kept["Dimensions"] = sorted(kept["Dimensions"], key=lambda dimension: dimension["Name"])  # a set, to CloudWatch
+        kept["Dimensions"] = sorted(kept["Dimensions"], key=lambda dimension: dimension["Name"])  # a set to CloudWatch
         found[f"alarm {alarm['AlarmName']}"] = kept
     for entry in cloudwatch.list_dashboards().get("DashboardEntries", []):
         body = cloudwatch.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]
@@ -246,7 +246,7 @@ def _statements(functions: Any, name: str) -> list[dict[str, Any]]:
 
 
 def _retries(functions: Any, name: str) -> int | None:
-    """The template says it of `$LATEST`, Terraform of the function, which on AWS is the same."""
+    """The template sets this for `$LATEST` and Terraform for the function. On AWS, both are the same."""
     for qualifier in ({}, {"Qualifier": "$LATEST"}):
         settings = _or_nothing(functions.get_function_event_invoke_config, FunctionName=name, **qualifier)
         if settings:
@@ -255,7 +255,7 @@ def _retries(functions: Any, name: str) -> int | None:
 
 
 def _whole(name: str) -> str:
-    """A name where it is all of a text, in JSON; other things may be called after it."""
+    """A name as a whole JSON string. Other strings may contain it."""
     return json.dumps(name)
 
 
@@ -277,7 +277,7 @@ def _parsed(value: str | None) -> Any:
 
 
 def _filled(value: Any) -> Any:
-    """Without what is empty: an API may name it, or leave it out."""
+    """Removes empty values, which some APIs return and others leave out."""
     if isinstance(value, dict):
         return {key: _filled(part) for key, part in value.items() if part not in (None, [], {}, "") or key == "value"}
     if isinstance(value, list):
@@ -286,7 +286,7 @@ def _filled(value: Any) -> Any:
 
 
 def _sorted_policies(value: Any) -> Any:
-    """Actions, resources and the values of conditions as sorted lists, however they were written; no empty `Sid`."""
+    """Sorts statements, actions, resources and principals, whose order means nothing, and removes `Sid`."""
     if isinstance(value, dict):
         statement = "Effect" in value
         parts = {key: _sorted_policies(part) for key, part in value.items()}

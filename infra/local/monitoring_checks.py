@@ -1,4 +1,4 @@
-"""Whether alarms and dashboard watch what the functions write."""
+"""Checks that the alarms and the dashboard use metrics that the functions write."""
 
 import json
 from typing import Any
@@ -10,25 +10,25 @@ from stack import Stack
 NAMESPACE = "jitgate"
 
 Series = tuple[str, frozenset[tuple[str, str]]]
-"""A metric and its dimensions: to CloudWatch, another dimension is another metric."""
+"""A metric and its dimensions. To CloudWatch, the same name with other dimensions is another metric."""
 
 
 def check(stack: Stack, checks: Checks) -> None:
-    """After jobs have run: what was written is held against what is watched."""
+    """Compares the metrics that are used with those that were written. Needs jobs to have run."""
     written = _written(stack)
     watched = _alarms(stack) | _dashboard(stack)
     names = {name for name, _ in written}
     expected = {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted", "Passes"}
     unseen = {series for series in watched if series[0] in names and not _is_written(series, written)}
     checks.that(
-        "alarms and dashboard watch metrics by the dimensions with which they are written",
+        "alarms and dashboard use metrics with the dimensions with which they are written",
         expected <= names and not unseen,
-        {"watched in vain": unseen, "written": names},
+        {"never written": unseen, "written": names},
     )
 
 
 def _is_written(series: Series, written: set[Series]) -> bool:
-    """By the same dimensions, if perhaps not by this function: each writes some metrics seldom."""
+    """Whether a metric was written with these dimensions, by either function: each writes some metrics rarely."""
     name, dimensions = series
     others = {frozenset(pair for pair in of if pair[0] != "function") for is_, of in written if is_ == name}
     return frozenset(pair for pair in dimensions if pair[0] != "function") in others

@@ -1,11 +1,11 @@
-"""The docs, followed word by word: from a clone to a first job, and on to removing everything.
+"""Follows the docs word by word, from a clone to a first job, and on to removing everything.
 
-The commands are those that stand in the documents (`documents.NEWCOMER`). What changes is what a reader changes, too:
-the words in capitals. And each program is told of the emulator: `aws` and `cargo lambda` by `--endpoint-url`, `sam` by
-the variable that it heeds.
+The commands come from the documents themselves (`documents.NEWCOMER`). Only the words in capitals are replaced, as a
+reader would do, and each program is pointed at the emulator: `aws` and `cargo lambda` with `--endpoint-url`, `sam` with
+an environment variable.
 
-One command is not run: `sam build`, whose release builds take many minutes; a job of CI's does that. What it leaves
-behind, `.aws-sam/build`, is put there with the binaries that are at hand.
+`sam build` is not run, because its release builds take many minutes; a CI job runs it. Its result, `.aws-sam/build`, is
+made from the binaries of this build.
 """
 
 import json
@@ -37,7 +37,7 @@ KEY_FILE = "APP.private-key.pem"
 
 @dataclass
 class Newcomer:
-    """Somebody in a checkout of their own, at the emulator."""
+    """A reader of the docs, in a checkout of their own, with the emulator as AWS."""
 
     aws: Emulator
     folder: Path
@@ -45,7 +45,7 @@ class Newcomer:
     done: set[documents.Block] = field(default_factory=set)
 
     def follow(self, document: str, heading: str, answers: str = "") -> str:
-        """Types every runnable block below a heading; gives back what was printed."""
+        """Runs every block marked `sh` below a heading and returns the output."""
         printed = ""
         found = [block for block in documents.blocks() if (block.document, block.heading) == (document, heading)]
         for block in [block for block in found if block.mark == "sh"]:
@@ -55,7 +55,7 @@ class Newcomer:
         return printed
 
     def type(self, text: str, answers: str = "") -> str:
-        """Runs what a reader makes of a block; a command that fails ends it."""
+        """Runs a block with its words in capitals replaced. A failing command raises a `Problem`."""
         for line in text.splitlines():
             if line.strip():
                 say(f"  {paint('$ ' + line, 'dim')}")
@@ -75,11 +75,11 @@ class Newcomer:
                 check=False,
             )
         if done.returncode != 0:
-            raise Problem(f"A command of the docs failed:\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+            raise Problem(f"A command in the docs failed:\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
 
     def environment(self) -> dict[str, str]:
-        """Built from nothing: no profile of whoever runs this."""
+        """Inherits only PATH, not the user's AWS profile."""
         return {
             "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -93,7 +93,7 @@ class Newcomer:
         }
 
     def _programs(self) -> str:
-        """`aws` asks SQS elsewhere than `AWS_ENDPOINT_URL` says; cargo looks for `cargo-lambda` beside itself first."""
+        """Shell functions: `aws` ignores `AWS_ENDPOINT_URL` for SQS, and cargo looks for subcommands beside itself."""
         return f"""\
 aws() {{ command aws --endpoint-url {self.aws.url} "$@"; }}
 cargo() {{
@@ -106,7 +106,7 @@ sam() {{ if [ "$1" = build ]; then true; else command sam "$@"; fi; }}"""
 def deploy(
     aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str], scratch: Path
 ) -> tuple[Deployment, Newcomer]:
-    """The README's first step, with its questions answered."""
+    """Follows the README's first step and answers its questions."""
     newcomer = Newcomer(aws, _checkout(binaries, scratch))
     newcomer.follow("README.md", "1. The stack", _answers(parameters))
     return _deployment(aws), newcomer
@@ -122,9 +122,9 @@ def fill_secret(newcomer: Newcomer, private_key: str) -> None:
 
 
 def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
-    """The days after: looking, replacing a function, rotating the webhook secret."""
+    """Follows the docs on operation: watching, replacing a function, rotating the webhook secret."""
     under_way = newcomer.follow("docs/OPERATIONS.md", "Upgrading")
-    checks.that("what is under way is told", "waiting" in under_way, under_way)
+    checks.that("the docs' command shows the jobs that wait", "waiting" in under_way, under_way)
     newcomer.follow("README.md", "The dead-letter queue")
 
     before = _functions(newcomer.aws)
@@ -134,14 +134,14 @@ def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
         newcomer.type(f"cargo lambda deploy --binary-name {name} {function}\n")
     after = _functions(newcomer.aws)
     changed = inventory.differences(before, after)
-    checks.that("`cargo lambda deploy` changes nothing of a function but its code", not changed, changed)
+    checks.that("`cargo lambda deploy` changes only a function's code", not changed, changed)
 
     secrets = newcomer.aws.client("secretsmanager")
     old = json.loads(secrets.get_secret_value(SecretId=deployed.secret_arn)["SecretString"])
     newcomer.follow("docs/OPERATIONS.md", "The secret")
     new = json.loads(secrets.get_secret_value(SecretId=deployed.secret_arn)["SecretString"])
     checks.that(
-        "the webhook secret is another, and nothing else is",
+        "only the webhook secret is replaced",
         new["webhook_secret"] != old["webhook_secret"]
         and {**new, "webhook_secret": ""} == {**old, "webhook_secret": ""},
         sorted(new),
@@ -149,13 +149,13 @@ def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
 
 
 def remove(newcomer: Newcomer, checks: Checks) -> None:
-    """The way out, with its proof."""
+    """Removes the stack and runs the docs' own proof that nothing is left."""
     newcomer.type(_in_the_text("docs/OPERATIONS.md", "sam delete --stack-name STACK"), "y\ny\n")
     proof = newcomer.follow("docs/OPERATIONS.md", "Removing everything").split()
-    checks.that("after `sam delete` nothing is left, by the docs' own proof", set(proof) == {"[]"}, proof)
+    checks.that("after `sam delete`, the docs' own proof finds nothing left", set(proof) == {"[]"}, proof)
     wanted = [block for block in documents.blocks() if (block.document, block.heading) in documents.NEWCOMER]
     left = [block for block in wanted if block.mark == "sh" and block not in newcomer.done]
-    checks.that("every command that the docs call runnable was run as it stands there", not left, left)
+    checks.that("every block marked `sh` was run as written", not left, left)
 
 
 def _deployment(aws: Emulator) -> Deployment:
@@ -164,7 +164,7 @@ def _deployment(aws: Emulator) -> Deployment:
 
 
 def _words(aws: Emulator) -> dict[str, str]:
-    """What the words in capitals stand for, as soon as there is a stack."""
+    """The values of the words in capitals, once there is a stack."""
     try:
         deployed = _deployment(aws)
     except ClientError:
@@ -188,14 +188,14 @@ def _words(aws: Emulator) -> dict[str, str]:
 
 
 def _in_the_text(document: str, command: str) -> str:
-    """A command within the text, if it stands there."""
+    """Returns a command after checking that the document's text contains it."""
     if f"`{command}`" not in (ROOT / document).read_text():
-        raise Problem(f"{document} does not say `{command}`.")
+        raise Problem(f"{document} does not contain `{command}`.")
     return f"{command}\n"
 
 
 def _checkout(binaries: dict[str, Path], scratch: Path) -> Path:
-    """A folder like a clone after `sam build` and `cargo lambda build`."""
+    """Makes a folder like a clone after `sam build` and `cargo lambda build`."""
     folder = scratch / "clone"
     folder.mkdir()
     for name in ("Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "functions", "shared", "tests", "template.yaml"):
@@ -219,7 +219,7 @@ def _checkout(binaries: dict[str, Path], scratch: Path) -> Path:
 
 
 def _answers(parameters: dict[str, str]) -> str:
-    """What is typed at the prompts of `sam deploy --guided`: the parameters in the template's order, else defaults."""
+    """The answers to `sam deploy --guided`: the parameters, in the template's order; otherwise the defaults."""
     asked = yaml_parse(TEMPLATE.read_text())["Parameters"]
     confirm_changes, create_roles, keep_on_failure = "", "", ""
     no_authentication_is_fine = "y"
@@ -230,7 +230,7 @@ def _answers(parameters: dict[str, str]) -> str:
 
 
 def _functions(aws: Emulator) -> dict[str, dict[str, Any]]:
-    """How each function is set, without what each change of its code changes."""
+    """Each function's configuration, without the fields that a deployment of code changes."""
     of_code = {"CodeSha256", "CodeSize", "LastModified", "RevisionId", "Version"}
     state = ("State", "StateReason", "StateReasonCode")
     update = ("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode")

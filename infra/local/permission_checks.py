@@ -1,4 +1,4 @@
-"""Whether each role may do what it has to, and nothing else: the deployed policies, held against the code's calls."""
+"""Checks that each role may do what it must, and nothing else, by comparing deployed policies with the code's calls."""
 
 import re
 from typing import Any
@@ -16,10 +16,10 @@ POLLING = {
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
 }
-"""What Lambda does in the worker's name to take its messages."""
+"""The calls that Lambda makes with the worker's role to receive its messages."""
 
 IN_OUR_NAME = LOGGING | POLLING | {"iam:PassRole", "lambda:InvokeFunction"}
-"""What AWS asks of a role though the code calls no such operation."""
+"""Permissions that AWS requires although the code makes no such call."""
 
 SEEING = {"ecs:DescribeTasks", "ecs:ListTasks"}
 
@@ -38,51 +38,49 @@ NEEDS = {
     "starts the runner's container": LOGGING,
     "what jobs may do in AWS, which is nothing": set(),
 }
-"""What each role is for. Whoever adds a call adds it here, to template.yaml and to infra/terraform."""
+"""The actions that each role needs. A new call belongs here, in template.yaml and in infra/terraform."""
 
 LAUNCHING = {"ecs:TagResource"}
-"""What `RunTask` with tags asks for besides."""
+"""The permission that `RunTask` needs for its tags."""
 
 OF_A_ROLE = "ASIA"
-"""What the keys of a role's sessions begin with."""
+"""How the access keys of a role's sessions begin."""
 
 NOT_TO_BE_NARROWED = {"ecs:ListTasks"}
-"""Actions for which AWS knows no resource that would do; a condition narrows them instead."""
+"""Actions that cannot be limited to a resource of ours; a condition limits them instead."""
 
-TOLD_ELSEWHERE = {
-    ("cleaner", "ecs:UntagResource"): ("tests/tests/heal.rs", "a_registration_that_a_list_skips_is_not_gone"),
-}
-"""What a function may do and the demo does not show: by function and action, the file and the story that does."""
+SHOWN_BY_A_STORY = {("cleaner", "ecs:UntagResource"): "a_registration_that_a_list_skips_is_not_gone"}
+"""Actions that the demo does not show, by function, and the story in `tests/tests` that does."""
 
 
 def check(found: Inventory, checks: Checks) -> None:
-    """Walks every statement of every role that was deployed."""
+    """Checks every statement of every deployed role."""
     roles = {key.removeprefix("role "): role for key, role in found.items() if key.startswith("role ")}
-    checks.that("the roles are those that have a purpose", set(roles) == set(NEEDS), sorted(roles))
+    checks.that("the roles are those that are needed", set(roles) == set(NEEDS), sorted(roles))
     for purpose, role in roles.items():
         allowed = {action for statement in role["allows"] for action in statement["Action"]}
         needs = NEEDS.get(purpose, set())
         checks.that(
-            f"role {purpose}: all it needs is allowed, and no more",
+            f"role {purpose}: exactly the needed actions are allowed",
             allowed == needs and role["attached"] == [],
             {"too much": sorted(allowed - needs), "missing": sorted(needs - allowed), "attached": role["attached"]},
         )
     statements = [(purpose, statement) for purpose, role in roles.items() for statement in role["allows"]]
     wide = [(purpose, statement) for purpose, statement in statements if not _narrow(statement)]
-    checks.that("no statement is wider than AWS lets one say", wide == [], wide)
+    checks.that("each statement is as narrow as AWS allows", wide == [], wide)
 
     called = _called_by_the_code() - IN_OUR_NAME
     needed = {action for needs in NEEDS.values() for action in needs} - IN_OUR_NAME
     checks.that(
-        "the code calls each operation that is allowed, and no other",
+        "the code calls each allowed operation, and no other",
         called == needed,
         {"called, not allowed": sorted(called - needed), "allowed, not called": sorted(needed - called)},
     )
 
 
 def used(stack: Stack, checks: Checks) -> None:
-    """After jobs have run and differences were healed: what each function is allowed, it has done, as the emulator's
-    record of all calls has it. (What it is not allowed is refused.)"""
+    """Checks that each function has used each of its permissions, by the emulator's record of calls. Needs the demo to
+    have run."""
     trail = stack.aws.client("cloudtrail")
 
     def keys_that(action: str) -> set[str]:
@@ -96,7 +94,7 @@ def used(stack: Stack, checks: Checks) -> None:
         attributes = [{"AttributeKey": each, "AttributeValue": value} for each, value in wanted.items()]
         return bool(trail.lookup_events(LookupAttributes=attributes)["Events"])
 
-    # The record has no roles, but keys, and each function has its own: known by what it alone does.
+    # The record shows access keys instead of roles. A call that only one function makes identifies its keys.
     worker = keys_that("ecs:RunTask")
     cleaner = keys_that("ecs:TagResource") | keys_that("sqs:GetQueueAttributes")
     webhook = keys_that("sqs:SendMessage") - worker - cleaner
@@ -104,18 +102,19 @@ def used(stack: Stack, checks: Checks) -> None:
         allowed = NEEDS[function] - IN_OUR_NAME - (LAUNCHING if function == "worker" else set())
         allowed |= POLLING & {"sqs:GetQueueAttributes"} if function == "cleaner" else set()
         unused = {action for action in allowed if not any(does(key, action) for key in keys)}
-        excused = {action for of, action in TOLD_ELSEWHERE if of == function}
+        excused = {action for of, action in SHOWN_BY_A_STORY if of == function}
         checks.that(
-            f"{function} has used all that it may do, but {len(excused)} that stories tell of",
+            f"{function} has used each of its permissions, except {len(excused)} that a story shows",
             unused == excused,
             unused,
         )
-    for (_, action), (file, story) in TOLD_ELSEWHERE.items():
-        checks.that(f"{action} is told of in {file}", f"fn {story}(" in (ROOT / file).read_text(), story)
+    stories = "".join(file.read_text() for file in (ROOT / "tests" / "tests").rglob("*.rs"))
+    for (_, action), story in SHOWN_BY_A_STORY.items():
+        checks.that(f"a story shows {action}", f"fn {story}(" in stories, story)
 
 
 def _narrow(statement: dict[str, Any]) -> bool:
-    """No wildcard among the actions; every resource named, or no way to name one, and a condition instead."""
+    """Whether no action has a wildcard, and every resource is named or, if that is impossible, a condition is set."""
     if statement["Effect"] != "Allow" or any("*" in action for action in statement["Action"]):
         return False
     if "*" not in statement["Resource"]:
@@ -124,7 +123,7 @@ def _narrow(statement: dict[str, Any]) -> bool:
 
 
 def _called_by_the_code() -> set[str]:
-    """The operations that the functions' sources send by the AWS SDK, with the service whose client the file uses."""
+    """The AWS SDK operations in the functions' sources, with the service whose client the file uses."""
     calls = set()
     for source in [*(ROOT / "functions").glob("*/src/**/*.rs"), *(ROOT / "shared" / "src").glob("**/*.rs")]:
         text = source.read_text()

@@ -1,4 +1,4 @@
-"""A stack that stays up between commands, for play."""
+"""A stack that keeps running between commands, to try things out."""
 
 import hashlib
 import hmac
@@ -17,9 +17,9 @@ from terminal import Problem, heading, paint, say
 
 
 def up(binaries: dict[str, Path]) -> None:
-    """Starts the stack, writes down what runs, and leaves it running."""
+    """Starts the stack, notes its processes in a file and leaves them running."""
     if STACK_FILE.exists():
-        raise Problem("A stack is up already. `make down` ends it.")
+        raise Problem("A stack is already running. `make down` stops it.")
     heading("Starting the stack")
     with stack(binaries, "up") as running:
         note = {
@@ -32,16 +32,16 @@ def up(binaries: dict[str, Path]) -> None:
     labels = ", ".join(LABELS)
     job = json.dumps({"name": "by-hand", "labels": LABELS[:1], "example": 5})
     say(f"""
-The stack is up; `make down` ends it.
+The stack is running; `make down` stops it.
 
-{paint("Create a job", "bold")} (the GitHub stand-in delivers `queued`, as GitHub does; any of the labels {labels} fit):
+{paint("Create a job", "bold")} (the GitHub stand-in delivers `queued`; the labels {labels} fit, alone or together):
   curl -H 'content-type: application/json' -d '{job}' {running.github.url}/_standin/jobs
 
-{paint("See its way", "bold")}:
+{paint("Follow it", "bold")}:
   curl {running.github.url}/_standin/timeline
   curl {running.github.url}/_standin/state
 
-{paint("Post a delivery by hand", "bold")} (a payload from a file, signed with the stack's webhook secret):
+{paint("Post a delivery by hand", "bold")} (signs a payload in a file with the stack's webhook secret):
   python3 infra/local deliver PAYLOAD.json
 
 {paint("Look at the AWS side", "bold")} with any AWS client:
@@ -51,18 +51,18 @@ The stack is up; `make down` ends it.
 
 
 def down() -> None:
-    """Ends what `up` left running, and only that."""
+    """Stops the processes that `up` started."""
     note = _note()
     for program, pid in note["processes"].items():
         if program in _command_of(pid):
             end_group(pid)
     STACK_FILE.unlink()
     shutil.rmtree(STATE, ignore_errors=True)
-    say("The stack is down.")
+    say("The stack is stopped.")
 
 
 def deliver(payload: Path, event: str) -> None:
-    """Signs a payload as GitHub would, posts it to the webhook, and says what came back."""
+    """Signs a payload as GitHub does, posts it to the webhook and shows the answer."""
     note = _note()
     body = payload.read_bytes()
     signature = hmac.new(note["webhook_secret"].encode(), body, hashlib.sha256).hexdigest()
@@ -78,11 +78,11 @@ def deliver(payload: Path, event: str) -> None:
 
 def _note() -> dict[str, Any]:
     if not STACK_FILE.exists():
-        raise Problem("No stack is up. `make up` starts one.")
+        raise Problem("No stack is running. `make up` starts one.")
     return json.loads(STACK_FILE.read_text())
 
 
 def _command_of(pid: int) -> str:
-    """What a process runs; empty if it is gone. After a reboot, its id may be somebody else's."""
+    """A process's command line, or nothing if it is gone. After a reboot, the id may belong to another program."""
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout

@@ -1,4 +1,4 @@
-"""Whether the commands for play do what they say, typed as they stand in the docs."""
+"""Checks that `make`, `make up` and `make down` work as the docs say."""
 
 import json
 import subprocess
@@ -11,26 +11,26 @@ EXAMPLE = TESTS / "node_modules" / "@octokit" / "webhooks-examples" / "api.githu
 
 
 def check(checks: Checks) -> None:
-    """`make` alone, and a stack that is up between two commands; left out if one is up that is not ours."""
+    """Types the commands, and those that `make up` prints. Leaves out `make up` if a stack is already running."""
     listed = _type("make")
     checks.that("`make` lists the commands", all(command in listed for command in ("demo", "test", "up")), listed)
     if STACK_FILE.exists():
-        say("  (a stack is up already, so `make up` and `make down` are not tried)")
+        say("  (a stack is already running, so `make up` and `make down` are left out)")
         return
     try:
         told = _type("make", "up")
         [job] = [line.strip() for line in told.splitlines() if line.strip().startswith("curl -H")]
         answer = json.loads(_type("bash", "-c", f"{job} --silent --noproxy '*'"))
-        checks.that("`make up` says how to create a job, and it is taken", answer["delivery"]["status"] == 202, answer)
+        checks.that("`make up` shows how to create a job, which is queued", answer["delivery"]["status"] == 202, answer)
         events = json.loads(EXAMPLE.read_text())
         payload = LOCAL / "payload.json"
         [examples] = [event["examples"] for event in events if event["name"] == "workflow_job"]
         payload.write_text(json.dumps(examples[0]))
         answer = _type("python3", "infra/local", "deliver", str(payload))
-        checks.that("a delivery by hand is answered", answer.startswith("200"), answer)
+        checks.that("a delivery by hand is answered with 200", answer.startswith("200"), answer)
     finally:
         down = _type("make", "down")
-    checks.that("`make down` ends it", "down" in down and not STACK_FILE.exists(), down)
+    checks.that("`make down` stops it", "stopped" in down and not STACK_FILE.exists(), down)
 
 
 def _type(*command: str) -> str:

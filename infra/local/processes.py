@@ -1,7 +1,7 @@
-"""Child processes that never outlive what started them.
+"""Child processes that never outlive this program.
 
-Each gets a process group of its own, so that whatever it starts in turn ends with it. The emulator runs the functions
-as its children; ending only the emulator would leave them behind.
+Each has its own process group, so that its own children end with it. The emulator, for example, runs the functions as
+child processes.
 """
 
 import os
@@ -17,17 +17,17 @@ from typing import Any
 from terminal import Problem
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""How a person, a supervisor and a closed terminal ask us to end."""
+"""The signals of Ctrl-C, of a supervisor and of a closing terminal."""
 
 GRACE_SECONDS = 5.0
-"""How long a group may take to end by itself before it is killed."""
+"""How long a group may take to end after SIGTERM, before it is killed."""
 
 READY_SECONDS = 60.0
-"""How long a server may take until it answers; a loaded machine needs much of it."""
+"""How long a server may take to start. A loaded machine needs much of it."""
 
 
 class Server:
-    """A child that serves until it is stopped. What it prints goes to a log file."""
+    """A child process that serves until it is stopped. Its output goes to a log file."""
 
     def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str]) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class Server:
         return self._child.pid
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Returns as soon as it is ready. One that ends or hangs instead is a problem that shows its last words."""
+        """Waits until the server is ready. Raises a `Problem` with the end of its log if it ends or hangs."""
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
             if self._child.poll() is not None:
@@ -64,12 +64,12 @@ class Server:
         return "\n".join(f"    {line}" for line in text) + f"\n  The whole log: {self.log}"
 
     def stop(self) -> None:
-        """Ends the whole group and waits until it is gone."""
+        """Stops the whole process group and waits until it is gone."""
         end_group(self.pid, reap=self._child)
 
 
 def end_group(group: int, reap: subprocess.Popen[bytes] | None = None) -> None:
-    """Asks a process group to end, and kills what is left of it after a grace."""
+    """Asks a process group to end, and kills the rest of it after `GRACE_SECONDS`."""
     for word in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + GRACE_SECONDS
         try:
@@ -86,7 +86,7 @@ def end_group(group: int, reap: subprocess.Popen[bytes] | None = None) -> None:
 
 
 def serve(ending: ExitStack, name: str, command: list[str], log: Path, env: dict[str, str]) -> Server:
-    """Starts a server that ends together with `ending`."""
+    """Starts a server that stops when `ending` closes."""
     with _undisturbed():
         server = Server(name, command, log, env)
         ending.callback(server.stop)
@@ -94,7 +94,7 @@ def serve(ending: ExitStack, name: str, command: list[str], log: Path, env: dict
 
 
 def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Runs a command to its end in view of the terminal; ended with its whole group if we are interrupted."""
+    """Runs a command whose output the terminal shows. An interruption also ends its process group."""
     child = None
     try:
         with _undisturbed():
@@ -109,8 +109,8 @@ def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keeps a signal back until the block is done: one that came between a child's start and our taking note of it
-    would leave the child behind."""
+    """Delays signals until the block is done. A signal between a child's start and the note of its process would leave
+    the child running."""
     kept_back: list[int] = []
     handlers = {number: signal.signal(number, lambda number, _: kept_back.append(number)) for number in INTERRUPTIONS}
     try:
@@ -123,26 +123,26 @@ def _undisturbed() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def chosen_port(variable: str) -> int:
-    """The port the person at the terminal asked for by an environment variable, else a free one."""
+    """The port that an environment variable asks for, or a free one."""
     wanted = os.environ.get(variable)
     if not wanted:
         return free_port()
     if not wanted.isdecimal() or not 0 < int(wanted) < 65536:
-        raise Problem(f"{variable}={wanted} is no port. Set it to a number up to 65535, or unset it for a free port.")
+        raise Problem(f"{variable}={wanted} is not a port. Set it to a number up to 65535, or unset it.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", int(wanted)))
         except OSError as error:
             raise Problem(
-                f"Port {wanted} of 127.0.0.1 cannot be used ({error.strerror}). End what listens there"
-                f" (`make down`, if it is an earlier stack), set {variable} to another, or unset it for a free one."
+                f"Port {wanted} of 127.0.0.1 cannot be used ({error.strerror}). Stop the program that uses it (`make"
+                f" down`, if it is an earlier stack), set {variable} to another port, or unset it for a free one."
             ) from error
     return int(wanted)

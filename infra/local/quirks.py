@@ -1,7 +1,6 @@
-"""Where the emulator is not AWS, and what makes up for it.
+"""Differences between AWS and the emulator, ministack 1.5.33, and the workarounds for them.
 
-Each entry names what AWS does, what ministack 1.5.33 does, and stays as close to the template as can be: nothing is
-granted or changed here that template.yaml does not say.
+A workaround grants and changes nothing that template.yaml does not grant or set.
 """
 
 import json
@@ -10,30 +9,30 @@ from typing import Any
 from emulator import Emulator
 
 UNKNOWN_TYPES = {"AWS::Logs::QueryDefinition"}
-"""Resources the emulator cannot make, neither by CloudFormation nor by their own API."""
+"""Resources that the emulator does not support, neither through CloudFormation nor through their own API."""
 
 TERRAFORM_OVERRIDE = """\
 resource "aws_cloudwatch_query_definition" "saved" {
   for_each = {}
 }
 """
-"""The same, said to the Terraform module."""
+"""Leaves the same resources out of the Terraform module."""
 
 NOT_PARITY = {
-    "function worker: recursion": "CloudFormation's RecursiveLoop is taken and forgotten",
-    "security group: IpPermissionsEgress": "a rule's description is kept by CloudFormation only",
-    "task definition jitgate-runner: runtimePlatform": "CloudFormation's RuntimePlatform is taken and forgotten",
+    "function worker: recursion": "CloudFormation's RecursiveLoop is ignored",
+    "security group: IpPermissionsEgress": "only CloudFormation keeps a rule's description",
+    "task definition jitgate-runner: runtimePlatform": "CloudFormation's RuntimePlatform is ignored",
 }
-"""In what the emulator lets a deployment by the template and one by Terraform differ, though both say the same."""
+"""Differences in the inventories that the emulator causes, though the template and the module set the same."""
 
 NOT_A_CHANGE = {
-    "aws_cloudwatch_metric_alarm": "in the protocol Terraform speaks, an alarm is described by half",
+    "aws_cloudwatch_metric_alarm": "its answer to Terraform leaves out half of an alarm",
 }
-"""What Terraform would change at once after it was applied, by type, and how the emulator causes it."""
+"""Types that Terraform wants to change again after `apply`, and how the emulator causes that."""
 
 
 def causes(change: dict[str, Any]) -> bool:
-    """Whether it is the emulator that makes Terraform want this change."""
+    """Whether the emulator causes this change in Terraform's plan."""
     kind = change["address"].removeprefix("module.jitgate.").split(".")[0]
     return kind in NOT_A_CHANGE and change["actions"] == ["update"]
 
@@ -42,7 +41,7 @@ EXTRA_POLICY = "cluster-as-the-emulator-asks"
 
 
 def adapt(aws: Emulator, cluster: str) -> None:
-    """Applies every workaround to a deployment that was just made."""
+    """Applies every workaround to a new deployment."""
     for role in aws.client("iam").list_roles()["Roles"]:
         _restate_resources(aws, role["RoleName"], cluster)
     for mapping in aws.client("lambda").list_event_source_mappings()["EventSourceMappings"]:
@@ -50,7 +49,7 @@ def adapt(aws: Emulator, cluster: str) -> None:
 
 
 def undo(aws: Emulator) -> None:
-    """Takes back what `adapt` added, before a tool looks that knows nothing of it."""
+    """Removes the policies that `adapt` added, which Terraform's plan would otherwise show."""
     iam = aws.client("iam")
     for role in iam.list_roles()["Roles"]:
         if EXTRA_POLICY in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
@@ -58,10 +57,10 @@ def undo(aws: Emulator) -> None:
 
 
 def _restate_resources(aws: Emulator, role: str, cluster: str) -> None:
-    """AWS authorises ECS calls on tasks and task definitions, with the cluster as the condition key `ecs:cluster`.
-    The emulator knows no such key, and takes the cluster for the resource; and for the tags of a task, which no cluster
-    comes with, it knows no resource at all. So each such statement is said a second time: the same actions, on the
-    cluster, or on anything."""
+    """AWS authorises ECS calls on tasks and task definitions, with the cluster in the condition key `ecs:cluster`. The
+    emulator has no such key and treats the cluster as the resource. For calls on a task's tags, which do not name a
+    cluster, it has no resource at all. So this repeats each such statement: the same actions, on the cluster or on
+    anything."""
     iam = aws.client("iam")
     [description] = aws.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
     on_cluster: list[str] = []
@@ -89,8 +88,8 @@ def _restate_resources(aws: Emulator, role: str, cluster: str) -> None:
 
 
 def _restate_maximum_concurrency(aws: Emulator, mapping: str) -> None:
-    """A parameter of type Number reaches a resource as text. CloudFormation makes it a number again; the emulator
-    does not, and its poller stumbles over the text."""
+    """A parameter of type Number reaches a resource as a string. CloudFormation converts it to a number; the emulator
+    does not, and its poller fails on the string."""
     functions = aws.client("lambda")
     scaling = functions.get_event_source_mapping(UUID=mapping)["ScalingConfig"]
     functions.update_event_source_mapping(

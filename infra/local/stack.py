@@ -1,4 +1,4 @@
-"""The whole of it: emulator, deployment, secret and stand-in, up together and down together."""
+"""The local stack: emulator, deployment, secret and GitHub stand-in, started and stopped together."""
 
 import json
 import secrets
@@ -30,12 +30,12 @@ from terminal import say
 from terraform import Applied, Terraform
 
 LABELS = ["fargate", "linux", "x64"]
-"""What the deployed class offers; a job may ask for any of these together."""
+"""The deployed class's labels."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that runs."""
+    """A running stack."""
 
     aws: Emulator
     deployed: Deployment
@@ -48,7 +48,7 @@ class Stack:
     ending: ExitStack
 
     def leave_running(self) -> None:
-        """The stack outlives the block, and us."""
+        """Lets the stack outlive the `with` block and this program."""
         self.ending.pop_all()
 
 
@@ -56,8 +56,8 @@ class Stack:
 def stack(
     binaries: dict[str, Path], name: str, by: Terraform | None = None, as_newcomer: bool = False
 ) -> Iterator[Stack]:
-    """The stack for as long as the block runs: deployed by the template, at once or as the README has it, or by
-    Terraform. The name keeps the logs of stacks apart that run at once."""
+    """Runs the stack during the `with` block. It is deployed with the template, directly or as the README says, or with
+    Terraform. The name keeps apart the logs of stacks that run at the same time."""
     emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
     with ExitStack() as ending:
         scratch = _scratch_folder(ending)
@@ -75,7 +75,7 @@ def stack(
         what = "infra/terraform" if by else "template.yaml"
         say(f"  {what} is deployed; its Function URL is {deployed.webhook_url}")
         app = _fill_secret(aws, deployed, scratch, new)
-        say("  the secret is filled in: a GitHub App's id and key, and a webhook secret")
+        say("  the secret is filled in with a GitHub App's id and key, and a webhook secret")
         binary, log = binaries["standin"], LOGS / name / "standin.log"
         github = standin.start(ending, binary, github_port, app, aws, deployed, log)
         say(f"  the GitHub stand-in listens on {github.url}")
@@ -83,7 +83,7 @@ def stack(
 
 
 def _scratch_folder(ending: ExitStack) -> Path:
-    """A folder that goes with its stack."""
+    """Makes a folder that is deleted with the stack."""
     STATE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=STATE))
     ending.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -91,7 +91,7 @@ def _scratch_folder(ending: ExitStack) -> Path:
 
 
 def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
-    """What somebody who deploys has to say, or would say on this machine."""
+    """The parameters that have no default, and those that this machine requires."""
     ec2 = aws.client("ec2")
     [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
@@ -105,13 +105,13 @@ def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
 
 
 def _webhook_secret(aws: Emulator, deployed: Deployment) -> str:
-    """The one that came with the deployment, before anybody filled in more."""
+    """The webhook secret that the deployment generated."""
     value = aws.client("secretsmanager").get_secret_value(SecretId=deployed.secret_arn)["SecretString"]
     return json.loads(value)["webhook_secret"]
 
 
 def _fill_secret(aws: Emulator, deployed: Deployment, scratch: Path, new: Newcomer | None) -> App:
-    """Puts in what the stack cannot know, as its user would; the key is made for this stack alone."""
+    """Fills in the App's id and a new key, as a user of the stack does."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public_key_file = scratch / "app-public-key.pem"
     public_key_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

@@ -1,7 +1,7 @@
-"""The GitHub stand-in, from outside: how it is started, and its control API.
+"""Starts the GitHub stand-in, and is a client of its control API.
 
-The program itself lives with the tests (`tests/src/bin/standin.rs`). It answers as GitHub's API does, sends signed
-deliveries, and behaves as the runner of each task that the emulator records.
+The program itself is `tests/src/bin/standin.rs`. It answers as GitHub's API does, sends signed deliveries, and acts as
+the runner of each task in the emulator.
 """
 
 import json
@@ -18,12 +18,12 @@ from emulator import REGION, ROOT_KEY, Emulator
 from processes import serve
 
 JOB_SECONDS = 2
-"""How long a job runs: long enough to be seen in progress."""
+"""How long a job runs: long enough to show that it is in progress."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a request."""
+    """An HTTP answer."""
 
     status: int
     body: str
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class App:
-    """The GitHub App that jitgate is, as both sides know it."""
+    """The GitHub App with the values that jitgate and the stand-in share."""
 
     app_id: str
     private_key: str
@@ -45,30 +45,30 @@ class App:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A stand-in that answers."""
+    """A running stand-in."""
 
     url: str
     pid: int
 
     def queue_job(self, name: str, labels: list[str], example: int, **trouble: Any) -> dict[str, Any]:
-        """A job is created, and GitHub delivers `queued`: the job's id, and what the webhook answered. What may go
-        wrong is said in `tests/src/bin/standin/control.rs`."""
+        """Creates a job, for which GitHub delivers `queued`. Returns the job's id and the webhook's answer.
+        `tests/src/bin/standin/control.rs` lists the kinds of `trouble`."""
         return self._post("jobs", {"name": name, "labels": labels, "example": example, **trouble})
 
     def cancel_job(self, job: int) -> None:
-        """Somebody cancels a job, and GitHub delivers `completed`."""
+        """Cancels a job, for which GitHub delivers `completed`."""
         self._post("cancellations", {"job_id": job})
 
     def register_runner(self, name: str, labels: list[str]) -> None:
-        """A registration appears whose runner was there and is gone."""
+        """Adds the registration of a runner that was online and is offline again."""
         self._post("runners", {"name": name, "labels": labels, "status": "offline"})
 
     def timeline(self) -> list[dict[str, Any]]:
-        """What has happened so far, in order."""
+        """All events so far, in order."""
         return self._get("timeline")["events"]
 
     def state(self) -> dict[str, Any]:
-        """The jobs and the registrations there are."""
+        """All jobs and registrations."""
         return self._get("state")
 
     def _get(self, path: str) -> Any:
@@ -85,7 +85,7 @@ class StandIn:
 def start(
     ending: ExitStack, binary: Path, port: int, app: App, aws: Emulator, deployment: Deployment, log: Path
 ) -> StandIn:
-    """Starts a stand-in that ends together with `ending`."""
+    """Starts a stand-in that stops when `ending` closes."""
     command = [
         str(binary),
         *("--listen", f"127.0.0.1:{port}"),
@@ -110,7 +110,7 @@ def start(
 
 
 def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-    """One request on loopback, whatever proxy the environment names. Any status is an answer."""
+    """Sends one request, without the environment's proxy. Any status is an answer."""
     request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -1,4 +1,4 @@
-"""Whether what was deployed is what template.yaml promises, asked of the AWS APIs."""
+"""Checks the deployed stack through the AWS APIs."""
 
 import json
 
@@ -16,7 +16,7 @@ HEADER_OF_VARIABLES = "| variable | functions |"
 
 
 def check(stack: Stack, checks: Checks) -> None:
-    """What a deployment can get wrong without anything failing at once."""
+    """Checks what a deployment can get wrong without failing."""
     resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     physical_id = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     functions = stack.aws.client("lambda")
@@ -35,7 +35,7 @@ def check(stack: Stack, checks: Checks) -> None:
 
     [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
     checks.that(
-        "the default class is made of the parameters",
+        "the default class follows from the parameters",
         runner_class["labels"] == LABELS
         and runner_class["task_definition"] == stack.deployed.task_definition
         and runner_class["security_groups"] == [physical_id["RunnerSecurityGroup"]]
@@ -47,7 +47,7 @@ def check(stack: Stack, checks: Checks) -> None:
     policy = json.loads(functions.get_policy(FunctionName=physical_id["WebhookFunction"])["Policy"])
     allowed = {statement["Action"]: statement["Condition"] for statement in policy["Statement"]}
     checks.that(
-        "the Function URL has both permissions it needs, and no other",
+        "the Function URL has exactly the two permissions that it needs",
         allowed
         == {
             "lambda:InvokeFunctionUrl": {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}},
@@ -58,18 +58,18 @@ def check(stack: Stack, checks: Checks) -> None:
 
     [mapping] = functions.list_event_source_mappings(FunctionName=physical_id["WorkerFunction"])["EventSourceMappings"]
     checks.that(
-        "the worker returns single messages of a batch, at most 5 batches at once",
+        "the worker can return single messages of a batch and handles at most 5 batches at once",
         mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         and mapping["BatchSize"] == 10
         and mapping["ScalingConfig"] == {"MaximumConcurrency": 5},
         mapping,
     )
 
-    # The emulator asks for none of these, where AWS does.
+    # AWS requires these permissions; the emulator does not.
     worker = stack.aws.client("iam").get_role_policy(RoleName=physical_id["WorkerRole"], PolicyName="worker")
     granted = {statement["Sid"]: statement for statement in worker["PolicyDocument"]["Statement"]}
     checks.that(
-        "the worker may take messages, tag a task as it launches it, and give it its two roles",
+        "the worker may receive messages, tag a task that it starts, and pass it its two roles",
         {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} <= set(granted["TakeJobs"]["Action"])
         and granted["TagRunnersAtLaunch"]["Action"] == "ecs:TagResource"
         and granted["TagRunnersAtLaunch"]["Condition"] == {"StringEquals": {"ecs:CreateAction": "RunTask"}}
@@ -83,7 +83,7 @@ def check(stack: Stack, checks: Checks) -> None:
     )["Attributes"]
     timeout = functions.get_function_configuration(FunctionName=physical_id["WorkerFunction"])["Timeout"]
     checks.that(
-        "a message is out of sight for six worker timeouts, and dead after 5 failures",
+        "a message is invisible for six times the worker's timeout, and dead after 5 failures",
         int(queue["VisibilityTimeout"]) >= 6 * timeout and json.loads(queue["RedrivePolicy"])["maxReceiveCount"] == 5,
         queue,
     )
@@ -97,7 +97,7 @@ def check(stack: Stack, checks: Checks) -> None:
 
     groups = stack.aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/jitgate/{STACK}/")["logGroups"]
     checks.that(
-        "every log group forgets after 30 days",
+        "every log group keeps logs for 30 days",
         len(groups) == 4 and all(group.get("retentionInDays") == 30 for group in groups),
         groups,
     )

@@ -1,7 +1,7 @@
-"""The Terraform module, used as its users use it: `init`, `apply`, `plan`, `destroy` with the real provider.
+"""Deploys the Terraform module as its users do: `init`, `apply`, `plan` and `destroy` with the real provider.
 
-Terraform and its AWS provider are the two things that cannot be installed from a package index. Where one is missing,
-what needs it is left out, and says so; `TERRAFORM=required` makes that a failure.
+Terraform and its AWS provider cannot be installed from a package index. If one is missing, the checks that need it are
+left out with a warning; with `TERRAFORM=required`, that is a failure.
 """
 
 import json
@@ -21,10 +21,10 @@ from processes import run
 from terminal import Problem, heading, paint, say
 
 PROVIDER = "*/hashicorp/aws"
-"""Where a mirror keeps the provider, below the registry's name."""
+"""The provider's folder in a filesystem mirror, below the registry's name."""
 
 MIRRORS = [Path("~/.terraform.d/plugins"), Path("/usr/share/terraform/plugins"), *Path("/opt").glob("*/")]
-"""Where a machine that cannot reach Terraform's registry may keep providers, in the layout of a filesystem mirror."""
+"""Where a machine without access to Terraform's registry may have a filesystem mirror of providers."""
 
 ROOT_MODULE = """\
 terraform {
@@ -57,12 +57,12 @@ output "jitgate" {
   value = module.jitgate
 }
 """
-"""What a user writes, more or less; a folder is made of it for each deployment."""
+"""The root module of each deployment, much as a user would write it."""
 
 
 @dataclass(frozen=True)
 class Terraform:
-    """A Terraform that has its provider."""
+    """Terraform with its provider."""
 
     program: str
     environment: dict[str, str]
@@ -73,7 +73,7 @@ class Terraform:
         return run([self.program, f"-chdir={folder}", *arguments], env=environment, **options)
 
     def must(self, folder: Path, *arguments: str, **options: Any) -> bytes:
-        """Runs a subcommand that has to succeed; what it printed."""
+        """Runs a subcommand that must succeed, and returns its output."""
         done = self(folder, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
         if done.returncode != 0:
             raise Problem(f"terraform {arguments[0]} failed:\n{done.stdout.decode()}")
@@ -81,14 +81,14 @@ class Terraform:
 
 
 def find() -> Terraform | None:
-    """Terraform, if it and the provider are within reach; otherwise says what is left out."""
+    """Finds Terraform and its provider. If one is missing, shows what is left out and returns nothing."""
     wish = os.environ.get("TERRAFORM", "auto")
     mirror = _mirror()
     program = shutil.which("terraform")
     if wish == "skip":
         return _without("TERRAFORM=skip is set")
     if program is None:
-        # A machine that was given the provider was meant to have Terraform.
+        # A CI machine that has the provider is meant to have Terraform, too.
         if wish == "required" or (os.environ.get("CI") == "true" and mirror is not None):
             raise Problem("terraform is not installed. Install 1.9 or newer.")
         return _without("terraform is not installed")
@@ -111,17 +111,17 @@ def find() -> Terraform | None:
     if done.returncode != 0:
         if wish == "required" or "AWS_PROVIDER" in os.environ:
             raise Problem(f"Terraform could not be set up:\n{done.stdout.decode()}")
-        return _without("Terraform's AWS provider is out of reach")
+        return _without("Terraform's AWS provider cannot be downloaded")
     return terraform
 
 
 def check(terraform: Terraform) -> None:
-    """The module and its examples, held against Terraform's own rules, then the module's tests."""
+    """Checks format and validity of the module and its examples, and runs the module's tests."""
     heading("terraform fmt, validate and test")
     folder = LOCAL / "terraform" / "module"
     copy_module(folder)
     if terraform(MODULE, "fmt", "-check", "-recursive", "-diff").returncode != 0:
-        raise Problem("terraform fmt would change the above; run it.")
+        raise Problem("The Terraform files are not formatted. Run `terraform fmt -recursive infra/terraform`.")
     for part in [folder, *sorted((folder / "examples").iterdir())]:
         terraform.must(part, "init", "-backend=false", "-input=false", "-no-color")
         terraform.must(part, "validate", "-no-color")
@@ -131,8 +131,8 @@ def check(terraform: Terraform) -> None:
 
 
 def copy_module(folder: Path) -> None:
-    """A copy, so that neither providers nor states come to lie in the checkout; with the provider's version, where
-    `AWS_PROVIDER` says one."""
+    """Copies the module, so that Terraform writes no providers and state into the checkout. `AWS_PROVIDER` sets the
+    provider's version."""
     data = folder / ".terraform"
     for entry in folder.iterdir() if folder.exists() else []:
         if entry != data:
@@ -148,14 +148,14 @@ def copy_module(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Applied:
-    """A deployment by Terraform, and what is needed to plan and destroy it."""
+    """A deployment made by Terraform, with what `plan` and `destroy` need."""
 
     terraform: Terraform
     folder: Path
     environment: dict[str, str]
 
     def plan(self) -> list[dict[str, Any]]:
-        """What Terraform would change: the resources' addresses, and their values before and after."""
+        """The changes that Terraform plans: the resources' addresses, and their values before and after."""
         self.terraform.must(self.folder, "plan", "-input=false", "-no-color", "-out=plan", env=self.environment)
         shown = self.terraform(self.folder, "show", "-json", "plan", env=self.environment, stdout=subprocess.PIPE)
         changes = json.loads(shown.stdout).get("resource_changes", [])
@@ -166,7 +166,7 @@ class Applied:
         ]
 
     def state(self) -> str:
-        """All that Terraform remembers, as the text it lies in."""
+        """Terraform's state file."""
         return (self.folder / "terraform.tfstate").read_text()
 
     def destroy(self) -> None:
@@ -177,7 +177,7 @@ class Applied:
 def apply(
     terraform: Terraform, aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str], scratch: Path
 ) -> tuple[Deployment, Applied]:
-    """Deploys by the module what `deployment.deploy` deploys by the template, from the same parameters."""
+    """Deploys with the module what `deployment.deploy` deploys with the template, with the same parameters."""
     folder = scratch / "terraform"
     folder.mkdir()
     zips = folder / "release"
@@ -215,7 +215,7 @@ def apply(
 
 
 def default_architecture() -> str:
-    """What functions that were built here run on."""
+    """The processor for which this machine builds."""
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 
@@ -236,4 +236,4 @@ def _settings(mirror: Path | None, home: Path) -> str:
 
 def _without(reason: str) -> None:
     mark = paint("! LEFT OUT", "yellow")
-    say(f"\n{mark}: {reason}, so infra/terraform is neither validated, tested nor applied here.")
+    say(f"\n{mark}: {reason}, so infra/terraform is not validated, tested or applied.")

