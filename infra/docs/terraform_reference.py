@@ -1,5 +1,5 @@
 """The tables of variables and outputs in the Terraform module's README, made from their descriptions:
-`python3 infra/docs/terraform_reference.py` writes them; with `--check` it only tells whether they are current.
+`python3 infra/docs/terraform_reference.py` writes them; with `--check` it only checks that they are current.
 """
 
 import re

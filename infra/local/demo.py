@@ -148,15 +148,15 @@ def _queue(stack: Stack, order: Order) -> Job:
 def _follow(stack: Stack, jobs: list[Job]) -> None:
     """Shows what happens until every job has taken every step, for `PATIENCE_SECONDS` at most."""
     by_id = {job.job_id: job for job in jobs}
-    told = 0
+    shown = 0
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and any(len(job.steps) < len(STEPS) for job in jobs):
         time.sleep(0.1)
         events = stack.github.timeline()
-        for event in events[told:]:
+        for event in events[shown:]:
             if event["job_id"] in by_id:
                 _tell(by_id[event["job_id"]], event, since=jobs[0].created)
-        told = len(events)
+        shown = len(events)
     for seen in stack.github.state()["jobs"]:
         if seen["id"] in by_id:
             by_id[seen["id"]].conclusion = seen["conclusion"] or "no conclusion"

@@ -36,7 +36,7 @@ NEEDS = {
     | {"ecs:StopTask", "ecs:TagResource", "ecs:UntagResource"},
     "schedule": {"lambda:InvokeFunction"},
     "starts the runner's container": LOGGING,
-    "what jobs may do in AWS, which is nothing": set(),
+    "jobs, without permissions": set(),
 }
 """The actions that each role needs. A new call belongs here, in template.yaml and in infra/terraform."""
 

@@ -18,8 +18,8 @@ def check(checks: Checks) -> None:
         say("  (a stack is already running, so `make up` and `make down` are left out)")
         return
     try:
-        told = _type("make", "up")
-        [job] = [line.strip() for line in told.splitlines() if line.strip().startswith("curl -H")]
+        printed = _type("make", "up")
+        [job] = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl -H")]
         answer = json.loads(_type("bash", "-c", f"{job} --silent --noproxy '*'"))
         checks.that("`make up` shows how to create a job, which is queued", answer["delivery"]["status"] == 202, answer)
         events = json.loads(EXAMPLE.read_text())

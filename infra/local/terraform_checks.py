@@ -30,9 +30,9 @@ def run(stack: Stack, checks: Checks) -> None:
     secrets = stack.aws.client("secretsmanager")
     secret = json.loads(secrets.get_secret_value(SecretId=stack.deployed.secret_arn)["SecretString"])
     state = stack.applied.state()
-    told = [key for key, value in secret.items() if value in state or json.dumps(value)[1:-1] in state]
-    told += [] if stack.made_secret not in state else ["the generated webhook secret"]
-    checks.that("Terraform's state contains nothing of the secret", told == [], told)
+    leaked = [key for key, value in secret.items() if value in state or json.dumps(value)[1:-1] in state]
+    leaked += [] if stack.made_secret not in state else ["the generated webhook secret"]
+    checks.that("Terraform's state contains nothing of the secret", leaked == [], leaked)
 
     quirks.undo(stack.aws)
     changes = stack.applied.plan()

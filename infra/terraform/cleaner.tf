@@ -2,7 +2,7 @@
 
 resource "aws_lambda_function" "cleaner" {
   function_name = "${var.name}-cleaner"
-  description   = "Removes what was left behind"
+  description   = "Removes leftovers and finds jobs without a runner"
   role          = aws_iam_role.functions["cleaner"].arn
   runtime       = "provided.al2023"
   handler       = "bootstrap"

@@ -183,7 +183,7 @@ resource "aws_iam_role_policy" "runner_execution_pull" {
 # needs AWS assumes a role of its own through GitHub's OIDC.
 resource "aws_iam_role" "runner_task" {
   name_prefix        = "${var.name}-runner-task-"
-  description        = "jitgate ${var.name}: what jobs may do in AWS, which is nothing"
+  description        = "jitgate ${var.name}: jobs, without permissions"
   assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
 }
 
@@ -234,11 +234,11 @@ resource "aws_security_group" "runners" {
   count = length(var.security_group_ids) == 0 ? 1 : 0
 
   name_prefix = "${var.name}-runners-"
-  description = "jitgate ${var.name}: runners call out, nobody calls in"
+  description = "jitgate ${var.name}: runners, outbound traffic only"
   vpc_id      = var.vpc_id
 
   egress {
-    description = "jobs reach what they need"
+    description = "jobs may reach anything"
     protocol    = "-1"
     from_port   = 0
     to_port     = 0

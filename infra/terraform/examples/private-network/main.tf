@@ -42,11 +42,11 @@ variable "image" {
 
 resource "aws_security_group" "runners" {
   name_prefix = "jitgate-private-"
-  description = "runners call out, nobody calls in"
+  description = "runners, outbound traffic only"
   vpc_id      = var.vpc_id
 
   egress {
-    description = "jobs reach what they need"
+    description = "jobs may reach anything"
     protocol    = "-1"
     from_port   = 0
     to_port     = 0
@@ -56,7 +56,7 @@ resource "aws_security_group" "runners" {
 
 resource "aws_security_group" "endpoints" {
   name_prefix = "jitgate-endpoints-"
-  description = "endpoints answer the runners"
+  description = "VPC endpoints, for the runners only"
   vpc_id      = var.vpc_id
 
   ingress {
