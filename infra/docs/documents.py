@@ -21,9 +21,11 @@ DOCUMENTS = [
 ]
 
 NEWCOMER = [
-    ("README.md", "1. The stack"),
+    ("README.md", "With SAM"),
+    ("README.md", "2. The GitHub App"),
     ("README.md", "3. The secret"),
-    ("README.md", "The dead-letter queue"),
+    ("README.md", "4. The proof"),
+    ("docs/OPERATIONS.md", "The dead-letter queue"),
     ("docs/OPERATIONS.md", "One function alone"),
     ("docs/OPERATIONS.md", "Upgrading"),
     ("docs/OPERATIONS.md", "The secret"),
@@ -71,7 +73,6 @@ NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
 
 ACCOUNT = {
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
-    "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].stoppedReason'",
     "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",
     "sam build --beta-features",
 }

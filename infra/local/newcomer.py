@@ -108,24 +108,32 @@ def deploy(
 ) -> tuple[Deployment, Newcomer]:
     """Follows the README's first step and answers its questions."""
     newcomer = Newcomer(aws, _checkout(binaries, scratch))
-    newcomer.follow("README.md", "1. The stack", _answers(parameters))
+    newcomer.follow("README.md", "With SAM", _answers(parameters))
     return _deployment(aws), newcomer
 
 
 def fill_secret(newcomer: Newcomer, private_key: str) -> None:
-    """The README's third step, with the key that GitHub would have generated."""
+    """The README's second and third step, with the key that GitHub would have generated."""
+    newcomer.follow("README.md", "2. The GitHub App")
     (newcomer.folder / KEY_FILE).write_text(private_key)
     newcomer.follow("README.md", "3. The secret")
+
+
+def prove(newcomer: Newcomer) -> None:
+    """The README's fourth step, once there is a GitHub to sign in to."""
+    proof = newcomer.follow("README.md", "4. The proof")
+    if '"StatusCode": 200' not in proof or "FunctionError" in proof:
+        raise Problem(f"README, step 4, proves nothing:\n{proof}")
     left = [name for name in ("secret.json", KEY_FILE) if (newcomer.folder / name).exists()]
     if left:
-        raise Problem(f"README, step 3, leaves secrets behind: {left}")
+        raise Problem(f"README, steps 3 and 4, leave secrets behind: {left}")
 
 
 def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
     """Follows the docs on operation: watching, replacing a function, rotating the webhook secret."""
     under_way = newcomer.follow("docs/OPERATIONS.md", "Upgrading")
     checks.that("the docs' command shows the jobs that wait", "waiting" in under_way, under_way)
-    newcomer.follow("README.md", "The dead-letter queue")
+    newcomer.follow("docs/OPERATIONS.md", "The dead-letter queue")
 
     before = _functions(newcomer.aws)
     newcomer.follow("docs/OPERATIONS.md", "One function alone")
@@ -184,6 +192,7 @@ def _words(aws: Emulator) -> dict[str, str]:
         **{f"{name}_URL": url for name, url in urls.items()},
         **{f"{name}_ARN": of_queue["QueueArn"] for name, of_queue in attributes.items()},
         "WORKER_FUNCTION": next(name for name in functions if "Worker" in name),
+        "CLEANER_FUNCTION": next(name for name in functions if "Cleaner" in name),
     }
 
 

@@ -79,6 +79,8 @@ def stack(
         binary, log = binaries["standin"], LOGS / name / "standin.log"
         github = standin.start(ending, binary, github_port, app, aws, deployed, log)
         say(f"  the GitHub stand-in listens on {github.url}")
+        if new is not None:
+            newcomer.prove(new)
         yield Stack(aws, deployed, github, app, made_secret, found, applied, new, ending)
 
 

@@ -35,9 +35,9 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
 }
 
 #[test]
-fn the_readme_names_every_variable_the_code_reads_and_no_other() {
-    let readme = file("README.md");
-    let table = between(&readme, "## Configuration", "### Runner classes");
+fn the_document_names_every_variable_the_code_reads_and_no_other() {
+    let page = file("docs/CONFIGURATION.md");
+    let table = between(&page, "## Variables", "## Runner classes");
     let named: BTreeSet<String> = rows(table).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     let files = ["config/common.rs", "config/fleet.rs", "config/github.rs", "config/webhook.rs", "telemetry.rs"];
     let before_tests = |path| {
@@ -163,9 +163,9 @@ fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
 }
 
 #[test]
-fn the_readmes_examples_work_and_its_defaults_are_what_absence_means() {
-    let readme = file("README.md");
-    for row in rows(between(&readme, "## Configuration", "### Runner classes")) {
+fn the_documents_examples_work_and_its_defaults_are_what_absence_means() {
+    let page = file("docs/CONFIGURATION.md");
+    for row in rows(between(&page, "## Variables", "## Runner classes")) {
         let [variable, _, _, default, example] = &row[..] else { panic!("five columns: {row:?}") };
         let (variable, example) = (variable.trim_matches('`'), example.trim_matches('`'));
         let with_example = settings(variable, example).unwrap_or_else(|error| panic!("{error}"));
@@ -239,9 +239,9 @@ fn assert_row(row: &[String], error: &LaunchError, until: OffsetDateTime) {
 }
 
 #[test]
-fn the_readme_names_every_key_of_a_class() {
-    let readme = file("README.md");
-    let table = between(&readme, "### Runner classes", "A job fits a class when");
+fn the_document_names_every_key_of_a_class() {
+    let page = file("docs/CONFIGURATION.md");
+    let table = between(&page, "## Runner classes", "A job fits a class when");
     let keys = rows(table).into_iter().map(|row| row[0].clone());
     let named: BTreeSet<String> = keys
         .flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>())

@@ -63,7 +63,7 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
     let labels = page("docs/LABELS.md");
     let json = labels.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
     let file = Classes::new("docs", json);
-    let pages = [page("README.md"), labels.clone()].concat();
+    let pages = [page("docs/CONFIGURATION.md"), labels.clone()].concat();
     let commands: Vec<_> =
         pages.lines().filter_map(|line| line.strip_prefix("cargo run --example explain -- ")).collect();
     assert_eq!(commands.len(), 2, "{commands:?}");

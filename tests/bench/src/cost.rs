@@ -1,20 +1,20 @@
 //! What the control plane costs in a month, by component, beside the runners themselves.
 //!
 //! A model, kept on the high side: free tiers are left out, batches are of one, and every process reads its secret as
-//! often as it may. What it takes for granted is listed in [`ASSUMPTIONS`], and what AWS asks for in [`PRICES`].
+//! often as it may. [`ASSUMPTIONS`] lists what it assumes, and [`PRICES`] what AWS and others charge.
 
 use std::fmt::Write as _;
 
-/// A number with its meaning and where it is from.
+/// A number with its unit and its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantity {
-    /// What it is.
+    /// What it counts, as the document's tables say it.
     pub name: &'static str,
-    /// How much, in the unit.
+    /// In `unit`.
     pub value: f64,
-    /// What it is counted in.
+    /// `$ …` for a price.
     pub unit: &'static str,
-    /// Where it is from.
+    /// Where the value comes from.
     pub source: &'static str,
 }
 
@@ -24,7 +24,7 @@ impl Quantity {
     }
 }
 
-/// Below each price: AWS's own page, which is what counts.
+/// Beside each price stands the vendor's own page, which decides.
 const LAMBDA_PAGE: &str = "<https://aws.amazon.com/lambda/pricing/>";
 const SQS_PAGE: &str = "<https://aws.amazon.com/sqs/pricing/>";
 const SECRETS_PAGE: &str = "<https://aws.amazon.com/secrets-manager/pricing/>";
@@ -32,6 +32,8 @@ const CLOUDWATCH_PAGE: &str = "<https://aws.amazon.com/cloudwatch/pricing/>";
 const EVENTBRIDGE_PAGE: &str = "<https://aws.amazon.com/eventbridge/pricing/>";
 const FARGATE_PAGE: &str = "<https://aws.amazon.com/fargate/pricing/>";
 const VPC_PAGE: &str = "<https://aws.amazon.com/vpc/pricing/>";
+const CODEBUILD_PAGE: &str = "<https://aws.amazon.com/codebuild/pricing/>";
+const GITHUB_PAGE: &str = "<https://docs.github.com/en/billing/reference/actions-runner-pricing>";
 
 const REQUEST: Quantity = Quantity::new("Lambda, requests", 0.20, "$ a million", LAMBDA_PAGE);
 const COMPUTE: Quantity = Quantity::new("Lambda, x86-64", 0.000_016_666_7, "$ a GB-second", LAMBDA_PAGE);
@@ -48,9 +50,19 @@ const SCHEDULE: Quantity = Quantity::new("EventBridge Scheduler", 1.00, "$ a mil
 const VCPU: Quantity = Quantity::new("Fargate, Linux on x86-64", 0.040_48, "$ a vCPU-hour", FARGATE_PAGE);
 const MEMORY: Quantity = Quantity::new("Fargate, memory", 0.004_445, "$ a GB-hour", FARGATE_PAGE);
 const ADDRESS: Quantity = Quantity::new("A public IPv4 address", 0.005, "$ an hour", VPC_PAGE);
+const GITHUB_MINUTE: Quantity =
+    Quantity::new("GitHub-hosted runner, Linux: 2 vCPU, 8 GB", 0.006, "$ a minute", GITHUB_PAGE);
+const CODEBUILD_SMALL: Quantity =
+    Quantity::new("CodeBuild, `general1.small`: 2 vCPU, 4 GB", 0.005, "$ a minute", CODEBUILD_PAGE);
+const CODEBUILD_MEDIUM: Quantity =
+    Quantity::new("CodeBuild, `general1.medium`: 4 vCPU, 8 GB", 0.01, "$ a minute", CODEBUILD_PAGE);
+
+/// What Spot takes off the price of vCPUs and memory, at least and at most: 70 % is what AWS advertises, and the price
+/// that it publishes moves between the two.
+const SPOT_DISCOUNTS: [f64; 2] = [0.5, 0.7];
 
 /// Prices of us-east-1. ECS's own events and API calls are free.
-pub const PRICES: [Quantity; 15] = [
+pub const PRICES: [Quantity; 18] = [
     REQUEST,
     COMPUTE,
     MESSAGE,
@@ -66,26 +78,34 @@ pub const PRICES: [Quantity; 15] = [
     VCPU,
     MEMORY,
     ADDRESS,
+    GITHUB_MINUTE,
+    CODEBUILD_SMALL,
+    CODEBUILD_MEDIUM,
 ];
 
 const FUNCTION_MEMORY: Quantity = Quantity::new("Memory of each function", 0.25, "GB", "the template");
 const DELIVERIES: Quantity =
-    Quantity::new("Deliveries of a job", 3.0, "", "`queued`, `in_progress`, `completed`; GitHub sends all actions");
+    Quantity::new("Deliveries of a job", 3.0, "", "`queued`, `in_progress`, `completed`: GitHub sends every action");
 const QUEUED: Quantity =
-    Quantity::new("Taking a `queued` delivery", 15.0, "ms", "one call of SQS, and what the table above says");
-const OTHER: Quantity = Quantity::new("Ignoring another delivery", 2.0, "ms", "the table above, rounded up");
-const LAUNCH: Quantity =
-    Quantity::new("Launching one job, alone in its batch", 310.0, "ms", "120 ms of GitHub, 180 ms of ECS, and CPU");
-const STOP: Quantity = Quantity::new("Hearing that a task has stopped", 2.0, "ms", "an ordinary end needs no call");
+    Quantity::new("Taking a `queued` delivery", 15.0, "ms", "one call to SQS, and the CPU time in the figures");
+const OTHER: Quantity = Quantity::new("Ignoring another delivery", 2.0, "ms", "the figures, rounded up");
+const LAUNCH: Quantity = Quantity::new(
+    "Launching one job, alone in its batch",
+    310.0,
+    "ms",
+    "120 ms for GitHub, 180 ms for ECS, and CPU time",
+);
+const STOP: Quantity = Quantity::new("Learning that a task has stopped", 2.0, "ms", "an ordinary end needs no call");
 const COLD: Quantity = Quantity::new("A cold start, billed", 400.0, "ms", "secret, TLS handshakes, token; an estimate");
-const COLD_SHARE: Quantity = Quantity::new("Invocations that are one", 0.05, "", "an estimate");
+const COLD_SHARE: Quantity = Quantity::new("Cold starts per invocation", 0.05, "", "an estimate");
 const PASSES: Quantity = Quantity::new("Passes of the cleaner", 8640.0, "a month", "every five minutes");
-const PASS: Quantity = Quantity::new("A pass over nothing", 1500.0, "ms", "about ten calls in a row; an estimate");
+const PASS: Quantity =
+    Quantity::new("A pass that finds nothing", 1500.0, "ms", "about ten calls in a row; an estimate");
 const PAGE: Quantity = Quantity::new("A page of a hundred in a pass", 150.0, "ms", "one call for each page");
 const HOLD: Quantity = Quantity::new("A job runs for", 10.0, "minutes", "an example");
 const RUNNER_VCPUS: Quantity = Quantity::new("A runner's vCPUs", 1.0, "", "the template's default");
 const RUNNER_MEMORY: Quantity = Quantity::new("A runner's memory", 4.0, "GB", "the template's default");
-const STARTING: Quantity = Quantity::new("Billed while a runner starts", 1.0, "minute", "most of it is the image");
+const STARTING: Quantity = Quantity::new("Billed while a runner starts", 1.0, "minute", "most of it pulls the image");
 const SQS_CALLS: Quantity = Quantity::new("SQS requests of a job", 3.0, "", "send, receive, delete; no batches");
 const IDLE_POLLS: Quantity =
     Quantity::new("Empty receives of the event source", 648_000.0, "a month", "five pollers, 20 seconds each");
@@ -93,21 +113,22 @@ const FUNCTION_LOGS: Quantity = Quantity::new(
     "Log lines of a job",
     5.0,
     "KB",
-    "five invocations with Lambda's own lines, two lines of ours, metrics",
+    "five invocations with Lambda's own lines, two of our lines, metrics",
 );
-const RUNNER_LOGS: Quantity = Quantity::new("The runner's log", 2.0, "KB", "a job's own output goes to GitHub");
+const RUNNER_LOGS: Quantity =
+    Quantity::new("The runner's log of a job", 2.0, "KB", "the job's own output goes to GitHub");
 const PASS_LOGS: Quantity = Quantity::new("Log lines of a pass", 1.0, "KB", "Lambda's own, a summary, metrics");
 const SECRET_READS: Quantity = Quantity::new(
-    "Most readings of the secret",
+    "Reads of the secret, at most",
     25_920.0,
     "a month",
-    "each process: webhook every 5 min; five workers and the cleaner every 15",
+    "the webhook every 5 minutes; five workers and the cleaner every 15",
 );
 const METRICS: Quantity =
-    Quantity::new("Metrics", 28.0, "", "all of the README's table, three of them of two functions");
+    Quantity::new("Metrics", 28.0, "", "docs/CONFIGURATION.md lists them; two functions write three of them");
 const ALARMS: Quantity = Quantity::new("Alarms", 15.0, "", "the template");
 
-/// What the model takes for granted.
+/// What the model assumes.
 pub const ASSUMPTIONS: [Quantity; 24] = [
     HOLD,
     STARTING,
@@ -136,9 +157,9 @@ pub const ASSUMPTIONS: [Quantity; 24] = [
 ];
 
 const RELAUNCHES: Quantity =
-    Quantity::new("Launches of a job", 1.02, "", "a few are repeated or taken back; an estimate");
+    Quantity::new("Launches of a job", 1.02, "", "a few are repeated or released; an estimate");
 
-/// Months at which the model is evaluated, in jobs.
+/// Jobs a month for which the model is evaluated.
 pub const SIZES: [f64; 7] = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6, 1e7];
 
 const MILLION: f64 = 1e6;
@@ -147,7 +168,7 @@ const MINUTES_A_MONTH: f64 = 30.0 * 24.0 * 60.0;
 /// A month's bill, in dollars.
 #[derive(Clone, Copy, Debug)]
 pub struct Bill {
-    /// Jobs of the month.
+    /// Jobs in the month.
     pub jobs: f64,
     /// Lambda: requests of all three functions.
     pub requests: f64,
@@ -155,20 +176,20 @@ pub struct Bill {
     pub compute: f64,
     /// Lambda: GB-seconds of the cleaner's passes.
     pub passes: f64,
-    /// SQS, the empty receives included.
+    /// SQS, empty receives included.
     pub queue: f64,
-    /// Secrets Manager: the secret and its readings.
+    /// Secrets Manager: the secret and its reads.
     pub secret: f64,
-    /// CloudWatch Logs: taking in, and keeping for a month.
+    /// CloudWatch Logs: ingestion, and storage for a month.
     pub logs: f64,
-    /// CloudWatch: metrics, alarms, the dashboard; EventBridge Scheduler's fraction of a cent, too.
+    /// CloudWatch: metrics, alarms, the dashboard; and EventBridge Scheduler's fraction of a cent.
     pub watching: f64,
-    /// Fargate: what the runners themselves cost.
+    /// Fargate: the runners themselves.
     pub runners: f64,
 }
 
 impl Bill {
-    /// The bill for so many jobs a month.
+    /// The bill for that many jobs a month.
     pub fn of(jobs: f64) -> Self {
         let launches = jobs * RELAUNCHES.value;
         let invocations = jobs * DELIVERIES.value + 2.0 * launches;
@@ -178,7 +199,7 @@ impl Bill {
             + invocations * COLD_SHARE.value * COLD.value;
         let running = launches * (HOLD.value + STARTING.value) / MINUTES_A_MONTH;
         let stopped_within_an_hour = launches * 60.0 / MINUTES_A_MONTH;
-        // A registration and a task each are a hundredth of a page; of tasks, those that have just stopped, too.
+        // A page lists a hundred registrations or tasks. ECS also lists tasks that stopped within the last hour.
         let pages = (2.0 * running + stopped_within_an_hour) / 100.0;
         let passes = PASSES.value * (PASS.value + pages * PAGE.value);
         let gb_second = |milliseconds: f64| milliseconds / 1000.0 * FUNCTION_MEMORY.value * COMPUTE.value;
@@ -202,7 +223,7 @@ impl Bill {
         }
     }
 
-    /// All of the control plane.
+    /// Everything except the runners.
     pub fn control_plane(&self) -> f64 {
         self.requests + self.compute + self.passes + self.queue + self.secret + self.logs + self.watching
     }
@@ -228,7 +249,7 @@ impl Bill {
     }
 }
 
-/// Three significant digits or cents, whichever is more.
+/// With more digits the smaller the amount is.
 fn dollars(amount: f64) -> String {
     match amount {
         100.0.. => thousands(amount.round()),
@@ -250,8 +271,59 @@ fn thousands(number: f64) -> String {
 }
 
 /// All tables of the document, by the name of their place in it.
-pub fn tables() -> [(&'static str, String); 3] {
-    [("bills", bills()), ("assumptions", quantities(&ASSUMPTIONS)), ("prices", quantities(&PRICES))]
+pub fn tables() -> [(&'static str, String); 4] {
+    [
+        ("example", example()),
+        ("bills", bills()),
+        ("assumptions", quantities(&ASSUMPTIONS)),
+        ("prices", quantities(&PRICES)),
+    ]
+}
+
+/// A month of a team that would otherwise use GitHub's 2-core runners, on runners of the same size.
+const EXAMPLE_JOBS: f64 = 5000.0;
+const EXAMPLE_MINUTES: f64 = 8.0;
+const EXAMPLE_VCPUS: f64 = 2.0;
+const EXAMPLE_MEMORY_GB: f64 = 8.0;
+
+/// The example's bill in dollars, if Fargate charges this share of its On-Demand price.
+fn example_bill(share: f64) -> f64 {
+    let (hourly, hours) = example_rate();
+    // Its control plane is that of jobs of the model's length: the cleaner's passes differ by a hundredth of a cent.
+    hours * (hourly * share + ADDRESS.value) + Bill::of(EXAMPLE_JOBS).control_plane()
+}
+
+/// Dollars for an hour of the example's runner without its address, and the hours billed.
+fn example_rate() -> (f64, f64) {
+    let hourly = VCPU.value * EXAMPLE_VCPUS + MEMORY.value * EXAMPLE_MEMORY_GB;
+    (hourly, EXAMPLE_JOBS * RELAUNCHES.value * (EXAMPLE_MINUTES + STARTING.value) / 60.0)
+}
+
+/// The Markdown table that compares the example's cost with what others charge for it.
+fn example() -> String {
+    let (hourly, hours) = example_rate();
+    let minutes = EXAMPLE_JOBS * EXAMPLE_MINUTES;
+    let [dearest, cheapest] = SPOT_DISCOUNTS.map(|discount| example_bill(1.0 - discount));
+    let [small, medium] = [CODEBUILD_SMALL, CODEBUILD_MEDIUM].map(|minute| minutes * minute.value);
+    format!(
+        "| runners | $ a month | how |\n|---|---|---|\n\
+         | jitgate, On-Demand | **{:.0}** | {hours:.0} hours × ${:.5}, and ${:.2} for the control plane |\n\
+         | jitgate, Spot | **{cheapest:.0} to {dearest:.0}** | {:.0} to {:.0} % off ${hourly:.5} of these ${:.5} an hour |\n\
+         | GitHub-hosted, 2 vCPU and 8 GB | {:.0} | {} minutes × ${} |\n\
+         | CodeBuild, 2 vCPU and 4 GB to 4 vCPU and 8 GB | {small:.0} to {medium:.0} | {} minutes × ${} to ${} |\n",
+        example_bill(1.0),
+        hourly + ADDRESS.value,
+        Bill::of(EXAMPLE_JOBS).control_plane(),
+        SPOT_DISCOUNTS[0] * 100.0,
+        SPOT_DISCOUNTS[1] * 100.0,
+        hourly + ADDRESS.value,
+        minutes * GITHUB_MINUTE.value,
+        thousands(minutes),
+        GITHUB_MINUTE.value,
+        thousands(minutes),
+        CODEBUILD_SMALL.value,
+        CODEBUILD_MEDIUM.value,
+    )
 }
 
 /// The Markdown table of bills.
@@ -304,13 +376,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_template_and_the_readme_say_is_what_is_counted() {
+    fn what_the_template_and_the_document_of_metrics_say_is_what_is_counted() {
         let template = file("template.yaml");
         let alarms = template.matches("Type: AWS::CloudWatch::Alarm").count();
         assert!(is(ALARMS.value, f64::from(u32::try_from(alarms).unwrap())), "{alarms} alarms");
         assert!(template.contains("MemorySize: 256\n"), "a quarter of a GB");
-        let readme = file("README.md");
-        let (_, metrics) = readme.split_once("| metric | what it counts |").expect("the table of metrics");
+        let page = file("docs/CONFIGURATION.md");
+        let (_, metrics) = page.split_once("| metric | what it counts |").expect("the table of metrics");
         let (metrics, _) = metrics.split_once("\n\n").expect("the table's end");
         let names = metrics.lines().skip(2).filter_map(|row| row.split('|').nth(1));
         let count = names.map(|names| names.split(',').count()).sum::<usize>();
@@ -340,6 +412,21 @@ mod tests {
         assert!(is(bill.compute, compute), "{}", bill.compute);
         assert!(is(bill.requests, (5040.0 + 8640.0) * 0.20 / 1e6), "{}", bill.requests);
         assert!(is(bill.runners, 187.0 * (0.040_48 + 4.0 * 0.004_445 + 0.005)), "{}", bill.runners);
+    }
+
+    #[test]
+    fn the_example_costs_what_the_readme_says() {
+        // By hand: 5,100 launches of nine minutes.
+        let control_plane = Bill::of(5000.0).control_plane();
+        let on_demand = 765.0 * (2.0 * 0.040_48 + 8.0 * 0.004_445 + 0.005) + control_plane;
+        assert!(is(example_bill(1.0), on_demand), "{}", example_bill(1.0));
+        let [most, least] = SPOT_DISCOUNTS.map(|discount| example_bill(1.0 - discount));
+        let readme = file("README.md");
+        for words in
+            [format!("cost about ${on_demand:.0}, or ${least:.0} to {most:.0} on Spot"), "cost $240".to_owned()]
+        {
+            assert!(readme.contains(&words), "{words}");
+        }
     }
 
     #[test]
