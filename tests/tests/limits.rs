@@ -164,7 +164,8 @@ async fn a_repeat_of_a_launch_takes_no_room() {
     work_off(&mut world, 1).await;
 }
 
-/// Five workers look at the same moment and see the same room: each may fill it, as the README says.
+/// Five workers count at the same moment and get the same number: each may launch up to the limit, as
+/// docs/CONFIGURATION.md says.
 #[tokio::test]
 async fn five_workers_at_once_overshoot_by_four_batches_at_most_and_later_by_nothing() {
     const WORKERS: usize = 5;
