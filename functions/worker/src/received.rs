@@ -45,10 +45,10 @@ impl<'a> Received<'a> {
     /// Stands for the message in every log line about it.
     pub(crate) fn span(&self) -> Span {
         match &self.work {
-            Work::Unreadable(_) => tracing::info_span!("message", message.id = self.id),
+            Work::Unreadable(_) => tracing::error_span!("message", message.id = self.id),
             Work::Launch { message: Message { job, progress, .. }, .. }
             | Work::Release(Message { job, progress, .. }) => {
-                tracing::info_span!(
+                tracing::error_span!(
                     "message",
                     job.id = job.id.0,
                     job.attempt = progress.attempt.0,
