@@ -6,7 +6,7 @@ since when something has been so, are moved back between its two looks, as if th
 
 Not shown, since they need real minutes: a registration whose runner never came (a second look after 45 seconds), a task
 older than its class allows, a runner that another job took. The stories of the workspace turn the clock and show them
-all (`tests/tests/clean.rs`, `tests/tests/heal.rs`).
+all (`tests/tests/heal/`).
 """
 
 import json

@@ -50,7 +50,10 @@ NOT_TO_BE_NARROWED = {"ecs:ListTasks"}
 """Actions for which AWS knows no resource that would do; a condition narrows them instead."""
 
 TOLD_ELSEWHERE = {
-    ("cleaner", "ecs:UntagResource"): ("tests/tests/heal.rs", "a_registration_that_a_list_skips_is_not_gone"),
+    ("cleaner", "ecs:UntagResource"): (
+        "tests/tests/heal/stuck_tasks.rs",
+        "a_registration_that_a_list_skips_is_not_gone",
+    ),
 }
 """What a function may do and the demo does not show: by function and action, the file and the story that does."""
 

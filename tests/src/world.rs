@@ -1,5 +1,8 @@
 //! The whole system in one process: the real handlers, over the wire, against stand-ins, on a clock that the test turns.
 
+mod delivery;
+mod runners;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use cleaner::Cleaner;
 use cleaner::clean::CleanError;
 use jitgate::clock::Clock;
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
-use jitgate::job::JobId;
+use jitgate::job::{JobId, RunnerId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,11 +22,13 @@ use crate::aws::Aws;
 use crate::aws::ecs::{TaskChange, TaskDefinition};
 use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
-use crate::github::{GitHub, JobSpec, JobStatus};
-use crate::lambda::http_event::{Front, HttpEvent};
-use crate::payloads::{WorkflowJobEvent, sign};
-use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
+use crate::github::{GitHub, JobSpec, JobStatus, Scope};
+use crate::lambda::http_event::Front;
+use crate::payloads::WorkflowJobEvent;
+use crate::runner::Runner;
 use crate::wire::{self, Endpoint};
+
+pub use self::delivery::Delivery;
 
 /// What GitHub signs its deliveries with.
 pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
@@ -44,9 +49,6 @@ pub const VISIBILITY: Duration = Duration::from_mins(6);
 
 /// When each test begins.
 pub const START: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
-
-/// How long a job takes, where a test does not care.
-const WORK: Duration = Duration::from_mins(2);
 
 /// A deployment and what surrounds it.
 pub struct World {
@@ -136,6 +138,20 @@ impl World {
         }
     }
 
+    /// From now on, functions that start sign in with a personal access token with these scopes in place of the App.
+    pub fn use_personal_token(&self, scopes: &[&str]) {
+        const TOKEN: &str = "ghp_standin";
+        self.github.add_personal_token(TOKEN, scopes);
+        let secret = json!({ "token": TOKEN, "webhook_secret": WEBHOOK_SECRET });
+        self.aws.secrets.put(SECRET_ID, &secret.to_string());
+    }
+
+    /// A registration made now, without a task: a launch that died left it.
+    pub fn orphan(&self, scope: &Scope, job: u64) -> RunnerId {
+        let name = format!("jit-default-{job}-1-{}", self.clock.now().unix_timestamp());
+        self.github.orphan(scope, &name, &["fargate"], false)
+    }
+
     /// The environment of the functions.
     pub fn environment(&self) -> Environment {
         self.settings.iter().cloned().collect()
@@ -209,59 +225,16 @@ impl World {
         answer(&self.webhook, delivery.event().to_event(Front::FunctionUrl)).await
     }
 
+    /// A worker works on one batch. The ids of the messages that return to the queue.
+    pub async fn work_one_batch(&self, worker: &Worker) -> Vec<String> {
+        let batch = self.source.take().expect("a batch");
+        let answer = invoke(worker, batch.event().clone()).await;
+        self.source.settle(&batch, &answer).returned
+    }
+
     /// The worker works off all that is visible on the queue.
     pub async fn work(&self) {
         self.source.drain(async |event| invoke(&self.worker, event).await).await;
-    }
-
-    /// Time passes; tasks start, runners take jobs and finish them, until all that was due has happened.
-    pub fn pass(&mut self, time: Duration) {
-        let until = self.clock.now() + time;
-        let step = Duration::from_secs(5).min(time);
-        loop {
-            self.run_runners();
-            if self.clock.now() >= until {
-                break;
-            }
-            self.clock.advance(step);
-        }
-    }
-
-    /// Runners do what they would do now.
-    pub fn run_runners(&mut self) {
-        self.aws.ecs.settle();
-        while let Ok(change) = self.changes.try_recv() {
-            match change {
-                TaskChange::Running(started) => {
-                    let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
-                    match Runner::start(&self.github, &config, WORK) {
-                        Ok(runner) => {
-                            self.runners.insert(started.task, runner);
-                        }
-                        Err(_) => self.aws.ecs.exit(&started.task, 1),
-                    }
-                }
-                TaskChange::Stopping { task, .. } => {
-                    if let Some(runner) = self.runners.remove(&task) {
-                        runner.terminate();
-                    }
-                }
-                TaskChange::Stopped { task } => {
-                    if let Some(runner) = self.runners.remove(&task) {
-                        runner.kill();
-                    }
-                }
-            }
-        }
-        let ended: Vec<_> = self
-            .runners
-            .iter_mut()
-            .filter_map(|(task, runner)| matches!(runner.step(), Step::Finished(_) | Step::Gone).then(|| task.clone()))
-            .collect();
-        for task in ended {
-            self.runners.remove(&task);
-            self.aws.ecs.exit(&task, 0);
-        }
     }
 
     /// The test has GitHub say what it never would, so it is not held against GitHub's description.
@@ -272,18 +245,6 @@ impl World {
     /// How many calls of each kind GitHub has had.
     pub fn api_calls(&self, operation: &str) -> usize {
         self.api.calls.count(operation)
-    }
-
-    /// Works, and lets time pass, until nothing waits any more; and then until whatever runs has ended.
-    pub async fn work_until_quiet(&mut self) {
-        for _ in 0..50 {
-            self.work().await;
-            if self.waiting() == 0 {
-                break;
-            }
-            self.pass(Duration::from_secs(30));
-        }
-        self.pass(Duration::from_mins(5));
     }
 
     /// Every job has run, once, and nothing of ours is left anywhere.
@@ -299,6 +260,13 @@ impl World {
         assert_eq!(self.waiting(), 0, "messages");
         assert!(self.github.runners().is_empty(), "registrations: {:?}", self.github.runners());
         assert_eq!(self.dead_letters(), Vec::<String>::new());
+    }
+
+    /// One task lives, and the only registration is its own.
+    pub fn assert_one_runner(&self) {
+        let (tasks, runners) = (self.aws.ecs.live_tasks(), self.github.runners());
+        assert_eq!((tasks.len(), runners.len()), (1, 1), "{runners:?}");
+        assert_eq!(tasks[0].tags["jitgate:runner-id"], runners[0].id.to_string());
     }
 
     /// How many tasks live.
@@ -354,72 +322,4 @@ pub async fn invoke(worker: &Worker, event: Value) -> Result<Value, serde_json::
 /// Gives a request to a webhook as Lambda does.
 pub async fn answer(webhook: &Webhook, event: Value) -> HttpResponse {
     webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
-}
-
-/// A request to the webhook.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The method.
-    pub method: String,
-    /// Header names, as they were sent, and values.
-    pub headers: Vec<(String, String)>,
-    /// The body's bytes.
-    pub body: Vec<u8>,
-}
-
-impl Delivery {
-    /// A delivery as GitHub sends it, still without a signature.
-    pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
-        let headers = [
-            ("Content-Type", "application/json"),
-            ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
-            ("X-GitHub-Event", event),
-        ];
-        Self {
-            method: "POST".to_owned(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body: body.into(),
-        }
-    }
-
-    /// The same, signed as GitHub does.
-    pub fn signed(event: &str, body: impl Into<Vec<u8>>) -> Self {
-        let unsigned = Self::new(event, body);
-        let signature = sign(WEBHOOK_SECRET, &unsigned.body);
-        unsigned.signature(&signature)
-    }
-
-    /// With this signature.
-    #[must_use]
-    pub fn signature(self, signature: &str) -> Self {
-        self.header("X-Hub-Signature-256", signature)
-    }
-
-    /// With this header, in place of another of that name.
-    #[must_use]
-    pub fn header(self, name: &str, value: &str) -> Self {
-        let mut without = self.without_header(name);
-        without.headers.push((name.to_owned(), value.to_owned()));
-        without
-    }
-
-    /// Without this header.
-    #[must_use]
-    pub fn without_header(mut self, name: &str) -> Self {
-        self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-        self
-    }
-
-    /// With another method.
-    #[must_use]
-    pub fn method(mut self, method: &str) -> Self {
-        method.clone_into(&mut self.method);
-        self
-    }
-
-    /// The request as a function gets it.
-    pub fn event(&self) -> HttpEvent {
-        let bare = HttpEvent::post(self.body.clone()).method(&self.method);
-        self.headers.iter().fold(bare, |event, (name, value)| event.header(name, value))
-    }
 }

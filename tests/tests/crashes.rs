@@ -131,7 +131,7 @@ async fn world(start: Duration) -> World {
 
 async fn world_with(start: Duration, changes: &[(&str, &str)]) -> World {
     let world = World::with(changes).await;
-    world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+    world.start_tasks_after(start);
     world
 }
 
@@ -204,7 +204,7 @@ async fn when_a_late_second_delivery_meets_a_task_that_has_stopped() {
             let first = world.aws.ecs.live_tasks().remove(0);
             world.aws.ecs.stop(&first.arn, ecs::StopCode::UserInitiated, "reaped");
             assert!(world.github.delete_registration(world.github.runners()[0].id));
-            world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+            world.start_tasks_after(start);
             world.clock.advance(Duration::from_mins(20));
             world.deliver_queued(job).await;
             Case { tasks: 2..=2, ..Case::new(world, job) }
@@ -223,7 +223,7 @@ async fn when_the_registration_of_the_living_task_is_gone() {
             let job = world.queue_and_deliver().await;
             world.work().await;
             assert!(world.github.delete_registration(world.github.runners()[0].id));
-            world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+            world.start_tasks_after(start);
             world.clock.advance(Duration::from_mins(2));
             world.deliver_queued(job).await;
             Case { tasks: 2..=2, ..Case::new(world, job) }

@@ -9,7 +9,7 @@ use jitgate::job::JobId;
 use jitgate_tests::github::{self, JobSpec, JobStatus, ORGANIZATION, Scope};
 use jitgate_tests::tls::PrivateAuthority;
 use jitgate_tests::wire::{self, Endpoint, Fault};
-use jitgate_tests::world::{JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World, invoke, runner_classes};
+use jitgate_tests::world::{JOB_QUEUE, World, invoke, runner_classes};
 use serde_json::{Value, json};
 use webhook::HttpResponse;
 use worker::Worker;
@@ -29,9 +29,7 @@ fn assert_ignored(response: &HttpResponse, because: &str) {
 /// A deployment that signs in with a classic token, as enterprises want it.
 async fn with_token(settings: &[(&str, &str)], scopes: &[&str]) -> World {
     let world = World::with(settings).await;
-    world.github.add_personal_token("ghp_standin", scopes);
-    let secret = json!({ "token": "ghp_standin", "webhook_secret": WEBHOOK_SECRET });
-    world.aws.secrets.put(SECRET_ID, &secret.to_string());
+    world.use_personal_token(scopes);
     world
 }
 
@@ -53,8 +51,7 @@ async fn an_enterprises_runners_serve_all_of_its_organisations_and_are_cleaned_u
     world.pass(Duration::from_mins(5));
     assert!(jobs.iter().all(|job| ended(&world, *job)));
     assert!(world.github.runners().is_empty());
-    let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-    world.github.orphan(&Scope::enterprise("octo-corp"), &name, &["fargate"], false);
+    world.orphan(&Scope::enterprise("octo-corp"), 42);
     world.pass(Duration::from_mins(11));
     world.clean().await.unwrap();
     assert!(world.github.runners().is_empty(), "an orphan of the enterprise is deleted");
@@ -94,9 +91,7 @@ async fn an_app_is_told_that_enterprises_take_none_and_the_job_waits() {
     world.work().await;
     assert_eq!(world.api.calls.operations(), Vec::<String>::new());
     assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (0, 1, 0));
-    world.github.add_personal_token("ghp_standin", &["manage_runners:enterprise", "repo", "read:org"]);
-    let secret = json!({ "token": "ghp_standin", "webhook_secret": WEBHOOK_SECRET });
-    world.aws.secrets.put(SECRET_ID, &secret.to_string());
+    world.use_personal_token(&["manage_runners:enterprise", "repo", "read:org"]);
     // The secret's copy lives for 15 minutes.
     for _ in 0..4 {
         world.pass(Duration::from_mins(6));
@@ -115,8 +110,7 @@ async fn several_organisations_and_installations_share_a_deployment() {
     world.work().await;
     assert_eq!(world.github.tokens_made(), 2, "one for each installation");
     for organization in [ORGANIZATION, "octo-labs"] {
-        let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-        world.github.orphan(&Scope::org(organization), &name, &["fargate"], false);
+        world.orphan(&Scope::org(organization), 42);
     }
     world.pass(Duration::from_mins(11));
     assert!(jobs.iter().all(|job| ended(&world, *job)));
@@ -145,8 +139,7 @@ async fn the_cleaner_does_not_walk_accounts_that_are_not_on_the_list() {
     world.github.add_organization("stranger");
     world.github.install_app("stranger");
     world.github.queue_job(JobSpec::labels(["fargate"]).in_repository("stranger", "mine"));
-    let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-    world.github.orphan(&Scope::org("stranger"), &name, &["fargate"], false);
+    world.orphan(&Scope::org("stranger"), 42);
     world.pass(Duration::from_mins(11));
     world.clean().await.unwrap();
     assert_eq!(world.waiting(), 0);

@@ -1,0 +1,113 @@
+//! A runner takes another job than the one it was launched for: both jobs run in the end.
+
+use std::time::Duration;
+
+use jitgate_tests::aws::ecs;
+use jitgate_tests::github::{self, JobSpec, JobStatus, ORGANIZATION};
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::World;
+
+use crate::{BAD_IMAGE, MINUTE, PASS, logged};
+
+#[tokio::test]
+async fn a_job_whose_runner_another_one_took_gets_the_others() {
+    let mut world = World::new().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let waits = world.queue_and_deliver().await;
+    world.work().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::tasks(100));
+    let robbed = world.queue_and_deliver().await;
+    world.worker = world.new_worker().unwrap();
+    world.work().await;
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.github.job(waits).unwrap().status, JobStatus::InProgress, "on the runner made for the other");
+    assert_eq!(world.github.job(robbed).unwrap().status, JobStatus::Queued);
+    world.work_until_quiet().await;
+    world.assert_done(&[waits, robbed]);
+}
+
+#[tokio::test]
+async fn a_job_whose_runner_was_taken_by_one_whose_own_never_came_is_launched_again() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    world.start_tasks_after(MINUTE);
+    let thief = world.queue_and_deliver().await;
+    world.work().await;
+    world.start_tasks_after(Duration::from_secs(30));
+    let robbed = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(Duration::from_secs(40));
+    let taken_by = world.github.job(thief).expect("it exists").runner_name.expect("the other one's runner has it");
+    assert!(taken_by.contains(&format!("-{robbed}-")), "{taken_by}");
+    world.pass(MINUTE);
+    world.heal().await.unwrap();
+    world.work_until_quiet().await;
+    for job in [thief, robbed] {
+        assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_runner_was_stolen_gets_another_and_the_thief_is_named() {
+    let mut world = World::new().await;
+    // An older job with the same labels, in a repository that sends us nothing.
+    let thief = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "no-hooks"));
+    let (victim, runner) = {
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        world.run_runners();
+        (job, world.github.runners().remove(0).id)
+    };
+    assert_eq!(world.github.runner(runner).unwrap().job, Some(thief));
+    world.clean().await.unwrap();
+    assert_eq!(world.waiting(), 0, "too early to tell");
+    world.stand_still(MINUTE * 6);
+    let (outcome, lines) = logged(world.clean()).await;
+    outcome.unwrap();
+    assert_eq!(world.waiting(), 1);
+    assert!(lines.contains("its runner has another job"), "{lines}");
+    world.stand_still(PASS);
+    world.clean().await.unwrap();
+    assert_eq!(world.waiting(), 1, "once is enough for a while");
+    world.work_until_quiet().await;
+    world.assert_done(&[thief, victim]);
+}
+
+#[tokio::test]
+async fn the_thief_is_named_where_its_repository_is_looked_at() {
+    let mut world = World::with(&[("RECONCILE_REPOSITORIES", "octo-org/*")]).await;
+    let thief = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "no-hooks"));
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.run_runners();
+    world.stand_still(MINUTE * 6);
+    let (outcome, lines) = logged(world.clean()).await;
+    outcome.unwrap();
+    let line = lines.lines().find(|line| line.contains("job launched again")).expect("it is");
+    assert!(line.contains(&thief.to_string()) && line.contains("octo-org/no-hooks"), "{line}");
+}
+
+#[tokio::test]
+async fn a_busy_runner_lives_on_when_github_once_does_not_show_it() {
+    let mut world = World::new().await;
+    let thief = world.queue_job();
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.run_runners();
+    let runner = world.github.runners().remove(0);
+    assert_eq!(runner.job, Some(thief));
+    world.clock.advance(Duration::from_secs(61));
+    world.deliver_queued(job).await;
+    world.api.faults.script("get-runner", Fault::Refuse(github::answers::not_found()));
+    world.work().await;
+    world.assert_one_runner();
+    assert_eq!(world.github.runners()[0].id, runner.id);
+    world.pass(Duration::from_mins(5));
+    let thief = world.github.job(thief).unwrap();
+    assert_eq!((thief.times_taken, thief.conclusion.as_deref()), (1, Some("success")));
+    for _ in 0..4 {
+        world.clean().await.unwrap();
+        world.work_until_quiet().await;
+    }
+    world.assert_done(&[job]);
+}
