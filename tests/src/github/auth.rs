@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use super::answers::{self, Refused, refuse};
 use super::objects;
 use super::route::{Owner, Paging};
-use super::state::{AccountKind, Installation, Scope, State, Token, next};
+use super::scope::Scope;
+use super::state::{AccountKind, Installation, State, Token, next};
 use crate::wire::{self, Answer, Request};
 
 /// How long an installation token is good for. Source: GitHub's "Generating an installation access token".

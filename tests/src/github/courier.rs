@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jitgate::job::JobId;
 use reqwest::header::HOST;
+use time::OffsetDateTime;
 
-use super::{Delivery, GitHub, Outcome};
+use super::GitHub;
+use super::hooks::{Delivery, Outcome};
 use crate::payloads::sign;
 
 /// How long GitHub waits for an answer. Source: GitHub's "Best practices for using webhooks".
@@ -71,5 +74,50 @@ impl Courier {
             Err(error) if error.is_timeout() => Outcome::timed_out(),
             Err(_) => Outcome::unreachable(),
         }
+    }
+}
+
+impl GitHub {
+    /// The deliveries to be sent, each given out once: the taker sends them and says how it went.
+    pub fn take_deliveries(&self) -> Vec<Delivery> {
+        self.state().0.take_unsent()
+    }
+
+    /// Waits until there may be deliveries to send.
+    pub async fn deliveries_wait(&self) {
+        self.0.unsent.notified().await;
+    }
+
+    /// Writes into the log how sending a delivery went.
+    pub fn delivered(&self, id: u64, outcome: Outcome) {
+        let (mut state, now) = self.state();
+        state.record_outcome(id, outcome, now);
+    }
+
+    /// GitHub forgets the latest delivery of a job before anybody could send it: it is in no log, and is never made up
+    /// for. False if there was none to be sent.
+    pub fn forget_delivery(&self, job: JobId) -> bool {
+        let (mut state, _) = self.state();
+        state.withdraw_unsent(job).is_some_and(|id| state.deliveries.remove(&id).is_some())
+    }
+
+    /// The latest delivery of a job did not reach its receiver, back then. False if there was none to be sent.
+    pub fn lose_delivery(&self, job: JobId, at: OffsetDateTime) -> bool {
+        let (mut state, _) = self.state();
+        let lost = state.withdraw_unsent(job);
+        if let Some(id) = lost {
+            state.record_outcome(id, Outcome::unreachable(), at);
+        }
+        lost.is_some()
+    }
+
+    /// How sending a delivery went, if it has been sent.
+    pub fn outcome(&self, id: u64) -> Option<Outcome> {
+        self.state().0.outcome(id)
+    }
+
+    /// Id and GUID of the last delivery that tells of this job.
+    pub fn last_delivery_of(&self, job: JobId) -> Option<(u64, String)> {
+        self.state().0.last_delivery_of(job)
     }
 }

@@ -7,7 +7,8 @@ use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::state::{Runner, Scope};
+use super::scope::Scope;
+use super::state::Runner;
 
 /// The three files, by the names under which the runner writes them.
 #[derive(Serialize, Deserialize)]

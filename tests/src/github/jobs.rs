@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use super::answers::{self, Refused, refuse};
 use super::objects;
 use super::route::{Paging, query};
-use super::state::{Due, Job, JobStatus, Run, Scope, State, next};
+use super::scope::Scope;
+use super::state::{Due, Job, JobStatus, Run, State, next};
 use crate::wire::{Answer, Request};
 
 /// A job to be queued.

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::state::{Account, AccountKind, App, Installation, Job, JobStatus, Repository, Run, Runner, Scope};
+use super::scope::Scope;
+use super::state::{Account, AccountKind, App, Installation, Job, JobStatus, Repository, Run, Runner};
 
 const API: &str = "https://api.github.com";
 const WEB: &str = "https://github.com";

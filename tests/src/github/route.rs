@@ -3,8 +3,8 @@
 use http::Method;
 use reqwest::Url;
 
-use super::deliveries::HookTarget;
-use super::state::Scope;
+use super::hooks::HookTarget;
+use super::scope::Scope;
 use crate::wire::Request;
 
 /// What the calls are called: faults are scripted and calls counted by these.

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, Refused, refuse};
+use super::behaviour::EndOfLife;
 use super::jitconfig;
 use super::objects;
 use super::route::{Paging, query};
-use super::state::{Due, EndOfLife, Group, JobStatus, Runner, Scope, State, next};
+use super::scope::Scope;
+use super::state::{Due, Group, JobStatus, Runner, State, next};
 use crate::wire::{self, Answer, Request};
 
 /// Source: GitHub's "Actions limits" and the description of `generate-jitconfig`.

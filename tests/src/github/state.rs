@@ -1,55 +1,16 @@
 //! What GitHub knows: accounts, repositories, installations, runners, jobs, hooks. No rule lives here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jitgate::job::{InstallationId, JobId, OwnerId, RunId, RunnerId};
 use jsonwebtoken::DecodingKey;
 use time::OffsetDateTime;
 
-use super::deliveries::{DeliveryRecord, Hook};
-use super::limits::{Limits, Meter};
-
-/// The level at which runners are registered.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// An organisation.
-    Organization(String),
-    /// A repository: owner and name.
-    Repository(String, String),
-    /// An enterprise.
-    Enterprise(String),
-}
-
-impl Scope {
-    /// An organisation, by its login.
-    pub fn org(login: &str) -> Self {
-        Self::Organization(login.to_lowercase())
-    }
-
-    /// A repository, by its owner's login and its name.
-    pub fn repo(owner: &str, name: &str) -> Self {
-        Self::Repository(owner.to_lowercase(), name.to_lowercase())
-    }
-
-    /// An enterprise, by its slug.
-    pub fn enterprise(slug: &str) -> Self {
-        Self::Enterprise(slug.to_lowercase())
-    }
-}
-
-/// As in GitHub's URLs.
-impl fmt::Display for Scope {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Organization(login) => write!(formatter, "orgs/{login}"),
-            Self::Repository(owner, name) => write!(formatter, "repos/{owner}/{name}"),
-            Self::Enterprise(slug) => write!(formatter, "enterprises/{slug}"),
-        }
-    }
-}
+use super::behaviour::Behaviour;
+use super::hooks::{DeliveryRecord, Hook};
+use super::meter::{Limits, Meter};
+use super::scope::Scope;
 
 /// A GitHub App, as GitHub knows it.
 pub(super) struct App {
@@ -224,66 +185,6 @@ pub(super) struct Group {
     pub(super) name: String,
     /// Lower-case names of the repositories that may use it; absent for all.
     pub(super) repositories: Option<BTreeSet<String>>,
-}
-
-/// When a version of the runner stops being served.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EndOfLife {
-    /// From then on it cannot be registered.
-    pub registration: Option<OffsetDateTime>,
-    /// From then on it gets no jobs.
-    pub runtime: Option<OffsetDateTime>,
-}
-
-/// In which ways this GitHub is slow or odd. The defaults are a GitHub that is neither.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each switches one oddity on, independently of the others")]
-pub struct Behaviour {
-    /// How long after a job's start `busy` still says no. Users saw 25 to 60 s.
-    pub busy_lag: Duration,
-    /// Whether a deletion is refused by what `busy` says instead of by what is true.
-    pub deletion_trusts_busy: bool,
-    /// How long after its job's end a runner's deletion is still refused. Users saw tens of seconds.
-    pub deletion_refused_after_job: Duration,
-    /// How long after its job's end a registration stays.
-    pub deregistration_lag: Duration,
-    /// After how long GitHub fails the job of a runner that has vanished.
-    pub lost_job_after: Duration,
-    /// After how long GitHub removes an ephemeral runner that never had a job. About a day.
-    pub unused_runner_after: Duration,
-    /// After how long a queued job is given up. Source: GitHub's "Actions limits".
-    pub queued_job_after: Duration,
-    /// Whether the same App JWT seen twice within a second is answered 404, as users saw it.
-    pub identical_jwt_fails: bool,
-    /// Whether GitHub says when versions of the runner end; GHES and some plans don't.
-    pub deprecations_offered: bool,
-    /// What it says.
-    pub end_of_life: BTreeMap<String, EndOfLife>,
-    /// The version that runner stand-ins connect with.
-    pub runner_version: String,
-    /// Whether the payloads of successful deliveries are kept; they are most of the memory of a long run.
-    pub keep_payloads: bool,
-}
-
-const DAY: Duration = Duration::from_hours(24);
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            busy_lag: Duration::ZERO,
-            deletion_trusts_busy: false,
-            deletion_refused_after_job: Duration::ZERO,
-            deregistration_lag: Duration::ZERO,
-            lost_job_after: Duration::from_mins(10),
-            unused_runner_after: DAY,
-            queued_job_after: DAY,
-            identical_jwt_fails: false,
-            deprecations_offered: true,
-            end_of_life: BTreeMap::new(),
-            runner_version: "2.336.0".to_owned(),
-            keep_payloads: true,
-        }
-    }
 }
 
 /// Something that will happen by itself.
