@@ -14,6 +14,7 @@
 //! that everybody waits for it by having looked many times in vain: on a machine that stalls in the middle of one it may
 //! turn the clock too early, and the run goes another way from there.
 
+mod conclusion;
 mod diary;
 mod driver;
 mod faults;
@@ -68,7 +69,7 @@ pub struct Wait {
 pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
-    judge::conclude(&mut driver);
+    conclusion::conclude(&mut driver);
     let complaint = |(job, what): &(Option<JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
         None => format!("{what}\n{}", driver.diary.end()),

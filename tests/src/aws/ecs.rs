@@ -24,6 +24,7 @@ mod reads;
 mod refusal;
 mod run_task;
 mod state;
+mod tags;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::state::State;
 use super::task::{StopCode, Task};
 use crate::aws::{ACCOUNT, REGION, moment};
 
@@ -42,29 +41,12 @@ pub enum TaskChange {
 /// One change of a task that EventBridge is to hear of.
 #[derive(Debug)]
 pub(super) struct StateChange {
-    at: i64,
-    task: Task,
-}
-
-impl State {
-    /// Notes the task as it is now.
-    pub(super) fn record(&mut self, index: usize) {
-        self.tasks[index].version += 1;
-        self.history.push(StateChange { at: self.now, task: self.tasks[index].clone() });
-    }
-
-    pub(super) fn tell(&mut self, change: &TaskChange) {
-        self.listeners.retain(|listener| listener.send(change.clone()).is_ok());
-    }
-
-    pub(super) fn take_events(&mut self) -> Vec<Value> {
-        let changes = std::mem::take(&mut self.history);
-        changes.iter().map(StateChange::to_event).collect()
-    }
+    pub(super) at: i64,
+    pub(super) task: Task,
 }
 
 impl StateChange {
-    fn to_event(&self) -> Value {
+    pub(super) fn to_event(&self) -> Value {
         let Self { at, task } = self;
         let mut detail = task.to_json(|at| Value::from(rfc3339(at)), false);
         let members = detail.as_object_mut().expect("a task is a JSON object");

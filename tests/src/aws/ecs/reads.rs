@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::PAGE;
 use super::refusal::{Refusal, invalid_parameter};
-use super::run_task::{Tag, checked_tags};
 use super::state::State;
+use super::tags::{Tag, checked_tags};
 use super::task::{id_of, tags_json, task_arn};
 use crate::aws::answers;
 use crate::wire::Answer;

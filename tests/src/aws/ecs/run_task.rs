@@ -1,6 +1,6 @@
 //! `RunTask` and `StopTask`: what they refuse, and what they set off.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
@@ -12,6 +12,7 @@ use super::in_millis;
 use super::reads::seconds;
 use super::refusal::{Refusal, invalid_parameter};
 use super::state::State;
+use super::tags::{Tag, check_tags};
 use super::task::{Provider, Resources, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
 use crate::aws::answers;
 use crate::wire::Answer;
@@ -21,11 +22,6 @@ const LONGEST_OVERRIDES: usize = 8192;
 
 /// Longest `startedBy`. Today's reference says 128; endpoints of old refused more than 36, so this does, too.
 const LONGEST_STARTED_BY: usize = 36;
-
-/// Most tags of a task, longest key, longest value.
-const MOST_TAGS: usize = 50;
-const LONGEST_KEY: usize = 128;
-const LONGEST_VALUE: usize = 256;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,13 +48,6 @@ struct StrategyItem {
     weight: u32,
     #[serde(default)]
     base: u32,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Tag {
-    key: String,
-    #[serde(default)]
-    value: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,31 +309,6 @@ fn complete_overrides(overrides: Option<&Value>, definition: &TaskDefinition) ->
     }
     overrides["inferenceAcceleratorOverrides"] = json!([]);
     overrides
-}
-
-fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
-    let generally_allowed = |text: &str| {
-        text.chars().all(|letter| letter.is_alphanumeric() || letter.is_whitespace() || "_.:/=+-@".contains(letter))
-    };
-    let fits = |tag: &Tag| {
-        (1..=LONGEST_KEY).contains(&tag.key.chars().count())
-            && tag.value.chars().count() <= LONGEST_VALUE
-            && generally_allowed(&tag.key)
-            && generally_allowed(&tag.value)
-            && !tag.key.to_lowercase().starts_with("aws:")
-    };
-    let keys: HashSet<_> = tags.iter().map(|tag| &tag.key).collect();
-    if tags.len() <= MOST_TAGS && keys.len() == tags.len() && tags.iter().all(fits) {
-        Ok(())
-    } else {
-        Err(invalid_parameter("Tags can not have invalid characters, be too long, too many, or twice the same."))
-    }
-}
-
-/// Tags for a task that exists, as `TagResource` takes them.
-pub(super) fn checked_tags(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> {
-    check_tags(&tags)?;
-    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
 }
 
 /// 32 hexadecimal digits that are in no order, as the real ones.

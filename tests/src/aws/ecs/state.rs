@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::events::{Started, StateChange, TaskChange};
@@ -223,5 +224,20 @@ impl State {
     fn set_due(&mut self, delay: i64, due: Due) {
         self.dues_set += 1;
         self.due.insert((self.now.saturating_add(delay), self.dues_set), due);
+    }
+
+    /// Notes the task as it is now.
+    pub(super) fn record(&mut self, index: usize) {
+        self.tasks[index].version += 1;
+        self.history.push(StateChange { at: self.now, task: self.tasks[index].clone() });
+    }
+
+    pub(super) fn tell(&mut self, change: &TaskChange) {
+        self.listeners.retain(|listener| listener.send(change.clone()).is_ok());
+    }
+
+    pub(super) fn take_events(&mut self) -> Vec<Value> {
+        let changes = std::mem::take(&mut self.history);
+        changes.iter().map(StateChange::to_event).collect()
     }
 }

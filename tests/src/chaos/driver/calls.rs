@@ -6,7 +6,8 @@ use std::time::Duration;
 use jitgate::job::{JobMessage, RunnerId};
 use serde_json::Value;
 
-use super::{Call, Death, Driver, Event};
+use super::Driver;
+use super::parts::{Call, Death, Event};
 use crate::chaos::faults;
 use crate::chaos::faults::Mishap;
 use crate::chaos::turnstile::{Held, Kind, Process};

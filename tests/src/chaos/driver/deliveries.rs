@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jitgate::job::JobId;
 
-use super::{CLEANER_MENDS, Driver, Ended, Event, Parcel, Slot};
+use super::parts::{Ended, Event, Parcel, Slot};
+use super::{CLEANER_MENDS, Driver};
 use crate::chaos::turnstile::{Kind, Process};
 use crate::github::{JobSpec, JobStatus, Outcome};
 use crate::lambda::http_event::Front;

@@ -11,7 +11,8 @@ use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use jitgate::job::{JobId, JobMessage};
 
-use super::{Death, Driver, Ended, Event, Finished, Invocation, Slot};
+use super::Driver;
+use super::parts::{Death, Ended, Event, Finished, Invocation, Slot};
 use crate::aws::sqs::mapping::Batch;
 use crate::chaos::gateway::Gateway;
 use crate::chaos::plan::MOST_COPIES;

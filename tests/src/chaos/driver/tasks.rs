@@ -6,7 +6,8 @@ use std::time::Duration;
 use cleaner::Event as CleanerEvent;
 use serde_json::json;
 
-use super::{AtWork, CLEANER_MENDS, Driver, Event};
+use super::parts::{AtWork, Event};
+use super::{CLEANER_MENDS, Driver};
 use crate::aws::ecs::{Pace, StopCode, TaskChange};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 
