@@ -1,8 +1,8 @@
-//! Holds every call against GitHub's own OpenAPI description (npm `@octokit/openapi`).
+//! Checks every call against GitHub's own OpenAPI description (npm `@octokit/openapi`).
 //!
-//! The description has 13 MB and a thousand calls. It is scanned once per process, and only what a test really calls is
-//! parsed and compiled. Objects are closed: a field that GitHub does not describe is a violation, in requests as well
-//! as in answers, so that neither the functions nor the stand-in invent one.
+//! The description has 13 MB and a thousand calls. Each process scans it once, and parses and compiles only the calls that
+//! a test makes. Objects are closed: a field that GitHub does not describe is a violation in requests and in answers, so
+//! neither the functions nor the stand-in can invent one.
 
 mod description;
 mod operation;
@@ -15,14 +15,14 @@ use self::description::{Description, PathValues};
 use self::operation::Operation;
 use crate::wire::{Answer, Request, lock};
 
-/// What was said that GitHub would not have said or understood.
+/// Collects requests and answers that do not agree with the description.
 #[derive(Default)]
 pub struct Checker {
     violations: Mutex<BTreeSet<String>>,
 }
 
 impl Checker {
-    /// Checks a request and its answer, where there was one.
+    /// Checks a request and its answer, if it had one.
     pub fn check(&self, request: &Request, answer: Option<&Answer>) {
         let found = violations(request, answer);
         if !found.is_empty() {
@@ -30,7 +30,7 @@ impl Checker {
         }
     }
 
-    /// All that was wrong so far.
+    /// All violations so far.
     pub fn violations(&self) -> Vec<String> {
         lock(&self.violations).iter().cloned().collect()
     }
@@ -40,7 +40,7 @@ fn violations(request: &Request, answer: Option<&Answer>) -> Vec<String> {
     let path = request.uri().path();
     let path = path.strip_prefix("/api/v3").unwrap_or(path);
     let method = request.method().as_str().to_lowercase();
-    // Most calls are of GitHub's public API; some only its enterprise customers have.
+    // Most calls are in the description of the public API; those of enterprises are only in the other one.
     let found = public().find(&method, path).or_else(|| enterprise().find(&method, path));
     let Some((operation, values)) = found else {
         return vec![format!("{} {path}: GitHub has no such call", request.method())];
@@ -62,7 +62,7 @@ fn enterprise() -> &'static Calls {
     ENTERPRISE.get_or_init(|| Calls::of("ghec.json"))
 }
 
-/// A description, and the calls of it that were compiled so far.
+/// A description, and the calls compiled from it so far.
 struct Calls {
     description: Description,
     compiled: Mutex<HashMap<String, Arc<Operation>>>,
@@ -73,7 +73,7 @@ impl Calls {
         Self { description: Description::load(file), compiled: Mutex::default() }
     }
 
-    /// The call that a path means, and the values of its parameters.
+    /// The call that a path stands for, and the values of its parameters.
     fn find(&self, method: &str, path: &str) -> Option<(Arc<Operation>, PathValues)> {
         let found = self.description.find(method, path)?;
         if let Some(known) = lock(&self.compiled).get(&found.name) {

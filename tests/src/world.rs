@@ -1,4 +1,4 @@
-//! The whole system in one process: the real handlers, over the wire, against stand-ins, on a clock that the test turns.
+//! The whole system in one process: the real handlers against stand-ins over HTTP, on a clock that the test turns.
 
 mod delivery;
 mod runners;
@@ -30,35 +30,35 @@ use crate::wire::{self, Endpoint};
 
 pub use self::delivery::Delivery;
 
-/// What GitHub signs its deliveries with.
+/// The key with which GitHub signs deliveries.
 pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
 
-/// The secret's name.
+/// The name of the secret in Secrets Manager.
 pub const SECRET_ID: &str = "jitgate/github";
 
-/// The queues' names.
+/// The name of the job queue.
 pub const JOB_QUEUE: &str = "jobs";
-/// See [`JOB_QUEUE`].
+/// The name of its dead-letter queue.
 pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
 
-/// How often a message may be received before the queue itself gives it up, as the template has it.
+/// After this many receives the queue moves a message to the dead-letter queue. Source: `template.yaml`.
 pub const MOST_RECEIVES: u32 = 5;
 
-/// Six times the worker's time-out, as the template has it.
+/// How long a received message stays invisible: six times the worker's time-out. Source: `template.yaml`.
 pub const VISIBILITY: Duration = Duration::from_mins(6);
 
-/// When each test begins.
+/// When each story begins: a Monday.
 pub const START: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
 
 /// A deployment and what surrounds it.
 pub struct World {
-    /// Turns everything.
+    /// The clock of all stand-ins and functions.
     pub clock: Clock,
     /// ECS, SQS and Secrets Manager.
     pub aws: Aws,
     /// GitHub itself.
     pub github: GitHub,
-    /// Faults and calls of its API.
+    /// GitHub's API on the wire: its faults and calls.
     pub api: Endpoint,
     /// The webhook function.
     pub webhook: Webhook,
@@ -78,22 +78,22 @@ impl World {
         Self::with(&[]).await
     }
 
-    /// The same with some variables changed.
+    /// The same deployment with some variables changed.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
         Self::on(Clock::manual(START), changes).await
     }
 
-    /// The same on another clock: processes of their own have the system's.
+    /// The same on another clock. Functions that run as processes have the system's clock.
     pub async fn on(clock: Clock, changes: &[(&str, &str)]) -> Self {
         Self::build(clock, changes, GitHub::new).await
     }
 
-    /// With a GitHub that holds nothing against its description: for runs of thousands of jobs.
+    /// The same without checks against GitHub's description: for runs of thousands of jobs.
     pub async fn unchecked(changes: &[(&str, &str)]) -> Self {
         Self::build(Clock::manual(START), changes, GitHub::unchecked).await
     }
 
-    /// The same on another clock.
+    /// The same without checks, on another clock.
     pub async fn unchecked_on(clock: Clock, changes: &[(&str, &str)]) -> Self {
         Self::build(clock, changes, GitHub::unchecked).await
     }
@@ -157,36 +157,36 @@ impl World {
         self.settings.iter().cloned().collect()
     }
 
-    /// From now on, new processes have this variable.
+    /// Sets a variable for functions that start from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(own, _)| own != name);
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The same as pairs, for processes.
+    /// The environment as pairs, for processes.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.settings.iter().cloned().chain(self.aws.environment()).collect()
     }
 
-    /// The worker as a new process has it: nothing cached, nothing known.
+    /// A worker in a new process: with nothing cached.
     pub fn new_worker(&self) -> Result<Worker, ConfigError> {
         let config = FleetConfig::from_environment(&self.environment())?;
         Ok(Worker::new(&self.aws.sdk_config(), config, self.clock.clone()))
     }
 
-    /// The webhook as a new process has it.
+    /// A webhook in a new process.
     pub fn new_webhook(&self) -> Result<Webhook, ConfigError> {
         let config = WebhookConfig::from_environment(&self.environment())?;
         Ok(Webhook::new(&self.aws.sdk_config(), config, self.clock.clone()))
     }
 
-    /// One pass of the cleaner, in a process of its own.
+    /// One pass of the cleaner, in a new process.
     pub async fn clean(&self) -> Result<(), CleanError> {
         let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
         Box::pin(Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone()).clean()).await
     }
 
-    /// The cleaner hears of every task that has stopped since the last time, as EventBridge tells it.
+    /// The cleaner handles EventBridge's events of all tasks that stopped since the last call.
     pub async fn heal(&self) -> Result<(), CleanError> {
         let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
         let cleaner = Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone());
@@ -202,7 +202,7 @@ impl World {
         self.github.queue_job(JobSpec::labels(["fargate"]))
     }
 
-    /// GitHub delivers that a job is queued.
+    /// GitHub delivers `queued` for a job.
     pub async fn deliver_queued(&self, job: JobId) -> HttpResponse {
         self.deliver(&self.github.event(job, "queued")).await
     }
@@ -225,32 +225,32 @@ impl World {
         answer(&self.webhook, delivery.event().to_event(Front::FunctionUrl)).await
     }
 
-    /// A worker works on one batch. The ids of the messages that return to the queue.
+    /// A worker handles one batch. Returns the ids of the messages that stay on the queue.
     pub async fn work_one_batch(&self, worker: &Worker) -> Vec<String> {
         let batch = self.source.take().expect("a batch");
         let answer = invoke(worker, batch.event().clone()).await;
         self.source.settle(&batch, &answer).returned
     }
 
-    /// The worker works off all that is visible on the queue.
+    /// The worker handles all visible messages.
     pub async fn work(&self) {
         self.source.drain(async |event| invoke(&self.worker, event).await).await;
     }
 
-    /// The test has GitHub say what it never would, so it is not held against GitHub's description.
+    /// Turns off the check against GitHub's description, for answers that GitHub would never give.
     pub fn let_github_talk_nonsense(&mut self) {
         self.talks_nonsense = true;
     }
 
-    /// How many calls of each kind GitHub has had.
+    /// How many calls of this operation GitHub received.
     pub fn api_calls(&self, operation: &str) -> usize {
         self.api.calls.count(operation)
     }
 
-    /// Every job has run, once, and nothing of ours is left anywhere.
+    /// Asserts that each job ran exactly once and that no task, message, registration or dead letter is left.
     ///
     /// # Panics
-    /// If not.
+    /// If something is left, or a job did not run once.
     pub fn assert_done(&self, jobs: &[JobId]) {
         for job in jobs {
             let job = self.github.job(*job).expect("it exists");
@@ -262,19 +262,19 @@ impl World {
         assert_eq!(self.dead_letters(), Vec::<String>::new());
     }
 
-    /// One task lives, and the only registration is its own.
+    /// Asserts that one task is live and that the only registration is its own.
     pub fn assert_one_runner(&self) {
         let (tasks, runners) = (self.aws.ecs.live_tasks(), self.github.runners());
         assert_eq!((tasks.len(), runners.len()), (1, 1), "{runners:?}");
         assert_eq!(tasks[0].tags["jitgate:runner-id"], runners[0].id.to_string());
     }
 
-    /// How many tasks live.
+    /// How many tasks are live.
     pub fn live_tasks(&self) -> usize {
         self.aws.ecs.live_tasks().len()
     }
 
-    /// How many messages wait, hidden ones included.
+    /// How many messages are on the job queue, invisible ones included.
     pub fn waiting(&self) -> usize {
         self.aws.sqs.depth(JOB_QUEUE).total()
     }
@@ -291,7 +291,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
+    /// Every story also checks that all calls to GitHub agree with GitHub's description.
     fn drop(&mut self) {
         if !std::thread::panicking() && self.github.is_checked() && !self.talks_nonsense {
             self.github.assert_spoke_github();
@@ -299,7 +299,7 @@ impl Drop for World {
     }
 }
 
-/// One class, named `default`.
+/// The configuration of one class, named `default`.
 pub fn runner_classes() -> Value {
     json!([{
         "name": "default",
@@ -313,13 +313,13 @@ pub fn runner_classes() -> Value {
     }])
 }
 
-/// Gives a batch to a worker as Lambda does.
+/// Invokes a worker with a batch, as Lambda does.
 pub async fn invoke(worker: &Worker, event: Value) -> Result<Value, serde_json::Error> {
     let event = serde_json::from_value(event)?;
     serde_json::to_value(Box::pin(worker.handle(event)).await)
 }
 
-/// Gives a request to a webhook as Lambda does.
+/// Invokes a webhook with a request, as Lambda does.
 pub async fn answer(webhook: &Webhook, event: Value) -> HttpResponse {
     webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
 }

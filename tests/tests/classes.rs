@@ -78,7 +78,7 @@ async fn a_job_gets_the_size_architecture_and_capacity_that_it_asks_for_or_the_n
 }
 
 #[tokio::test]
-async fn a_job_that_asks_for_nothing_gets_its_class_s_own_size() {
+async fn a_job_that_asks_for_nothing_gets_the_size_of_its_class() {
     let world = world(&[class(&json!({ "cpu": 2, "memory": 16, "disk": 40, "sizes": { "cpu": 4 } }))]).await;
     assert_eq!(launch(&world, &["fargate"]).await.resources, resources(2, 16, 40));
     assert_eq!(
@@ -123,7 +123,7 @@ async fn an_architecture_without_a_task_definition_is_refused() {
 }
 
 #[tokio::test]
-async fn a_class_may_be_of_the_other_architecture() {
+async fn a_class_may_have_the_other_architecture() {
     let definitions = json!({ "x86_64": "runner", "arm64": "runner-arm64" });
     let world = world(&[class(&json!({ "task_definition": definitions, "architecture": "arm64" }))]).await;
     assert_eq!(launch(&world, &["fargate"]).await.definition.family, "runner-arm64");
@@ -210,7 +210,7 @@ async fn the_longest_environment_and_message_fit_the_overrides() {
 }
 
 #[tokio::test]
-async fn what_a_job_has_chosen_holds_for_the_fallbacks_too() {
+async fn what_a_job_chose_applies_to_the_fallbacks_too() {
     let first = class(&json!({
         "fallback": ["x86", "other"], "sizes": { "cpu": 8, "arch": true },
         "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
@@ -229,7 +229,7 @@ async fn what_a_job_has_chosen_holds_for_the_fallbacks_too() {
 }
 
 #[tokio::test]
-async fn no_room_for_large_runners_leaves_room_for_small_ones() {
+async fn no_capacity_for_large_runners_leaves_capacity_for_small_ones() {
     let world = world(&[class(&json!({ "sizes": { "cpu": 16 } }))]).await;
     world.aws.ecs.set_limit(Provider::OnDemand, Limit::vcpus(6));
     let large = world.github.queue_job(JobSpec::labels(["fargate", "cpu=16"]));
@@ -283,7 +283,7 @@ async fn the_default_group_need_not_be_looked_up() {
 }
 
 #[tokio::test]
-async fn a_runner_group_nobody_has_made_yet_keeps_its_jobs_waiting_and_says_which_there_are() {
+async fn a_missing_runner_group_keeps_its_jobs_waiting_and_the_log_lists_the_existing_ones() {
     let named = class(&json!({ "runner_group_id": null, "runner_group": "Large" }));
     let mut world = world(&[named, class(&json!({ "name": "other", "labels": ["other"] }))]).await;
     for _ in 0..3 {
@@ -302,7 +302,7 @@ async fn a_runner_group_nobody_has_made_yet_keeps_its_jobs_waiting_and_says_whic
 }
 
 #[tokio::test]
-async fn a_runner_group_that_was_made_anew_is_looked_up_anew() {
+async fn a_recreated_runner_group_is_looked_up_again() {
     let world = world(&[class(&json!({ "runner_group_id": null, "runner_group": "Large" }))]).await;
     let scope = Scope::org(ORGANIZATION);
     let old = world.github.add_runner_group(&scope, "Large", None);

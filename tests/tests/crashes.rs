@@ -148,7 +148,7 @@ async fn on_the_ordinary_path() {
 }
 
 #[tokio::test]
-async fn when_the_name_is_taken_by_a_try_that_ended_there() {
+async fn when_the_name_is_taken_by_an_earlier_try() {
     for start in STARTS {
         let calls = die_everywhere("name taken", async || {
             let world = world(start).await;
@@ -164,7 +164,7 @@ async fn when_the_name_is_taken_by_a_try_that_ended_there() {
 }
 
 #[tokio::test]
-async fn when_the_task_was_started_by_a_try_that_ended_there() {
+async fn when_the_task_was_started_by_an_earlier_try() {
     for start in STARTS {
         let calls = die_everywhere("task started", async || {
             let world = world(start).await;

@@ -108,7 +108,7 @@ fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
 }
 
 #[test]
-fn who_asks_wrongly_is_told_how_and_ends_with_2() {
+fn a_wrong_command_line_is_explained_and_ends_with_2() {
     let for_some = CLASSES.replace(r#""sizes":{"cpu":16}"#, r#""repositories":["a/*"]"#);
     for (arguments, classes, says) in [
         (&["--labels"][..], Some(CLASSES), "--labels wants a value"),

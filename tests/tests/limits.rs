@@ -54,7 +54,7 @@ async fn work_off(world: &mut World, most: usize) {
 }
 
 #[tokio::test]
-async fn a_class_has_no_more_runners_than_it_may_and_each_job_its_own_in_the_end() {
+async fn a_class_stays_within_its_limit_and_each_job_runs_in_the_end() {
     let mut world = limited(3).await;
     let jobs = deliver(&world, 12).await;
     work_off(&mut world, 3).await;
@@ -100,7 +100,7 @@ async fn a_job_that_was_cancelled_while_it_waited_gets_no_runner() {
 }
 
 #[tokio::test]
-async fn those_that_have_waited_longest_go_first() {
+async fn jobs_that_waited_longest_are_launched_first() {
     let world = limited(2).await;
     let old = deliver(&world, 2).await;
     world.clock.advance(Duration::from_mins(4));
@@ -127,7 +127,7 @@ async fn ecs_is_asked_once_a_batch_and_only_where_there_is_a_limit() {
 }
 
 #[tokio::test]
-async fn the_fleets_limit_holds_for_all_classes_together() {
+async fn the_fleets_limit_applies_to_all_classes_together() {
     let settings = [("RUNNER_CLASSES", &*classes(3)), ("MAX_RUNNERS", "4"), ("GITHUB_POINTS_PER_MINUTE", "0")];
     let mut world = World::with(&settings).await;
     deliver(&world, 6).await;
@@ -144,7 +144,7 @@ async fn the_fleets_limit_holds_for_all_classes_together() {
 }
 
 #[tokio::test]
-async fn while_ecs_does_not_answer_nothing_limited_is_launched() {
+async fn no_job_with_a_limit_is_launched_while_ecs_does_not_answer() {
     let mut world = limited(3).await;
     let job = deliver(&world, 1).await[0];
     world.aws.faults().script_times(LIST, Fault::Refuse(answers::throttling()), 3);
@@ -155,7 +155,7 @@ async fn while_ecs_does_not_answer_nothing_limited_is_launched() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_launch_takes_no_room() {
+async fn a_repeated_launch_does_not_count_towards_the_limit() {
     let mut world = limited(1).await;
     let job = deliver(&world, 1).await[0];
     world.deliver_queued(job).await;

@@ -43,7 +43,7 @@ async fn a_cancelled_jobs_runner_is_taken_back_at_once_while_it_starts() {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_there_already_is_taken_back_at_the_second_look() {
+async fn a_runner_that_is_already_online_is_taken_back_at_the_second_check() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     world.work().await;
@@ -80,7 +80,7 @@ async fn a_runner_that_has_taken_another_job_is_left_alone_however_late_github_s
 }
 
 #[tokio::test]
-async fn a_completed_that_overtakes_its_queued_is_remembered_long_enough() {
+async fn a_completed_event_that_overtakes_its_queued_event_is_remembered_long_enough() {
     let mut world = World::new().await;
     world.start_tasks_after(SLOW_START);
     let job = world.queue_job();

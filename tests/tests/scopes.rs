@@ -85,7 +85,7 @@ async fn a_personal_account_has_repository_runners_whatever_the_scope() {
 }
 
 #[tokio::test]
-async fn an_app_is_told_that_enterprises_take_none_and_the_job_waits() {
+async fn an_app_cannot_register_for_an_enterprise_and_the_job_waits() {
     let mut world = World::with(&ENTERPRISE).await;
     let job = world.queue_and_deliver().await;
     world.work().await;
@@ -119,7 +119,7 @@ async fn several_organisations_and_installations_share_a_deployment() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_on_the_list_costs_nothing() {
+async fn an_account_that_is_not_on_the_list_costs_nothing() {
     for list in ["octo-org", "OCTO-Org, 4711", "77"] {
         let world = World::with(&[("ALLOWED_INSTALLATIONS", list)]).await;
         world.github.add_organization("stranger");
@@ -209,7 +209,7 @@ async fn the_cleaner_refuses_what_the_webhook_would_have() {
 }
 
 #[tokio::test]
-async fn a_class_may_take_pull_requests_from_forks_and_then_nothing_is_asked() {
+async fn a_class_may_take_pull_requests_from_forks_and_then_github_is_not_asked() {
     let mut world = public_world(&["public_repositories", "fork_pull_requests"]).await;
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).from_fork_of("mallory"));
     world.deliver_queued(job).await;
@@ -282,7 +282,7 @@ async fn an_enterprise_server_with_a_private_authority_is_trusted_by_its_file() 
 }
 
 #[tokio::test]
-async fn without_the_file_or_with_another_authoritys_nothing_is_told_to_the_host_and_the_job_waits() {
+async fn a_host_with_an_untrusted_certificate_is_told_nothing_and_the_job_waits() {
     let authority = PrivateAuthority::new();
     for trusted in [None, Some(PrivateAuthority::new())] {
         let world = World::new().await;

@@ -39,7 +39,7 @@ fn idle(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_pool_is_filled_and_stays_as_it_is() {
+async fn warm_runners_are_started_and_stay() {
     let mut world = warm_world(&[]).await;
     for _ in 0..12 {
         pass(&mut world).await;
@@ -69,7 +69,7 @@ async fn a_warm_runner_takes_a_job_at_once_and_the_jobs_own_takes_its_place() {
 }
 
 #[tokio::test]
-async fn of_a_burst_no_job_starves_and_the_surplus_goes() {
+async fn in_a_burst_no_job_starves_and_the_surplus_is_retired() {
     let mut world = warm_world(&[]).await;
     pass(&mut world).await;
     let mut jobs = Vec::new();
@@ -86,7 +86,7 @@ async fn of_a_burst_no_job_starves_and_the_surplus_goes() {
 }
 
 #[tokio::test]
-async fn two_cleaners_at_once_and_repeats_make_one_pool() {
+async fn two_cleaners_at_once_and_repeats_start_each_warm_runner_once() {
     let mut world = warm_world(&[]).await;
     let (one, other) = tokio::join!(world.clean(), world.clean());
     one.unwrap();
@@ -100,7 +100,7 @@ async fn two_cleaners_at_once_and_repeats_make_one_pool() {
 }
 
 #[tokio::test]
-async fn after_hours_they_are_retired() {
+async fn warm_runners_are_retired_after_hours() {
     let mut world = warm_world(&[]).await;
     pass(&mut world).await;
     pass(&mut world).await;
@@ -112,7 +112,7 @@ async fn after_hours_they_are_retired() {
 }
 
 #[tokio::test]
-async fn an_old_one_is_renewed() {
+async fn an_old_warm_runner_is_replaced() {
     let mut world = warm_world(&[("warm", json!([{ "count": 1 }]))]).await;
     pass(&mut world).await;
     pass(&mut world).await;
@@ -127,7 +127,7 @@ async fn an_old_one_is_renewed() {
 }
 
 #[tokio::test]
-async fn limits_hold_for_them_too_and_they_never_wait_on_the_queue() {
+async fn limits_apply_to_warm_runners_too_and_they_never_wait_on_the_queue() {
     let mut world = warm_world(&[("max_runners", json!(1))]).await;
     for _ in 0..3 {
         pass(&mut world).await;

@@ -100,7 +100,7 @@ async fn labels_that_fit_no_class_are_named() {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_rightly_is_refused_without_a_word_about_the_signature() {
+async fn a_wrong_signature_is_refused_without_saying_what_the_right_one_is() {
     let world = World::new().await;
     let body = queued().bytes();
     let right = sign(WEBHOOK_SECRET, &body);
@@ -203,7 +203,7 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
 }
 
 #[tokio::test]
-async fn what_is_only_sometimes_there_may_be_missing() {
+async fn optional_fields_may_be_missing() {
     let world = World::new().await;
     let event = queued().without("/organization").without("/installation").without("/workflow_job/html_url");
     let event = event.without("/workflow_job/run_attempt").without("/workflow_job/created_at");
@@ -215,7 +215,7 @@ async fn what_is_only_sometimes_there_may_be_missing() {
 }
 
 #[tokio::test]
-async fn the_message_stays_small_whatever_the_names() {
+async fn the_message_stays_small_however_long_the_names() {
     let world = World::with(&[("RUNNER_CLASSES", &long_class())]).await;
     let event = queued()
         .in_repository(&"o".repeat(39), &"r".repeat(100))
@@ -286,7 +286,7 @@ async fn the_secret_is_read_once_for_many_deliveries_and_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_copy_at_hand_serves_while_secrets_manager_is_down_but_not_for_ever() {
+async fn a_cached_secret_serves_while_secrets_manager_is_down_but_not_for_ever() {
     let world = World::new().await;
     world.deliver(&queued()).await;
     world.aws.faults().script_times("GetSecretValue", Fault::Refuse(answers::unavailable()), 1000);
@@ -300,7 +300,7 @@ async fn a_copy_at_hand_serves_while_secrets_manager_is_down_but_not_for_ever() 
 }
 
 #[tokio::test]
-async fn a_copy_at_hand_serves_before_lambda_ends_the_webhook_while_secrets_manager_says_nothing() {
+async fn a_cached_secret_serves_in_time_while_secrets_manager_does_not_answer() {
     let world = World::new().await;
     let retries = RetryConfig::standard().with_max_attempts(3);
     let sdk = world.aws.sdk_config_with(retries).into_builder().timeout_config(Patience::WEBHOOK.timeouts()).build();

@@ -12,7 +12,7 @@ use crate::payloads::WorkflowJobEvent;
 
 /// What people do.
 impl GitHub {
-    /// A workflow starts and its job waits for a runner; hooks hear of it.
+    /// A workflow starts and its job waits for a runner; hooks get a delivery.
     pub fn queue_job(&self, spec: JobSpec) -> JobId {
         let (mut state, now) = self.state();
         let id = state.create_job(spec, now);
@@ -20,8 +20,8 @@ impl GitHub {
         id
     }
 
-    /// The job of a delivery that a test made by itself: it exists from now on, queued, and its repository and the
-    /// installation it names do too. Hooks hear of it as of any other.
+    /// Creates the queued job of a delivery that a test built, with the delivery's repository and installation. Hooks get
+    /// a delivery, as for any other job.
     pub fn adopt(&self, event: &WorkflowJobEvent) -> JobId {
         let payload = event.json();
         let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -52,28 +52,28 @@ impl GitHub {
         id
     }
 
-    /// The environment of a waiting job is approved, or GitHub announces a queued one again: one more `queued`.
+    /// The environment of a waiting job is approved, or GitHub announces a queued job again: one more `queued`.
     pub fn queue_again(&self, job: JobId) {
         let (mut state, now) = self.state();
         state.enqueue(job, now);
         self.ring(&state);
     }
 
-    /// Somebody cancels the job.
+    /// A user cancels the job.
     pub fn cancel_job(&self, job: JobId) {
         let (mut state, now) = self.state();
         state.cancel_job(job, now);
         self.ring(&state);
     }
 
-    /// GitHub calls the run completed although a job of it is still queued, as users saw it.
+    /// GitHub calls the run completed although one of its jobs is still queued, as users reported.
     pub fn close_run(&self, run: RunId) {
         if let Some(run) = self.state().0.runs.get_mut(&run.0) {
             run.closed = true;
         }
     }
 
-    /// Somebody deletes a registration by hand; false if there was none.
+    /// A user deletes a registration; false if there was none.
     pub fn delete_registration(&self, runner: RunnerId) -> bool {
         let (mut state, now) = self.state();
         let is_there = state.runners.contains_key(&runner.0);
@@ -81,7 +81,7 @@ impl GitHub {
         is_there
     }
 
-    /// A registration that nobody here has made: offline, and if `has_connected`, once online.
+    /// A registration without a task: offline, but with `has_connected` it was online once.
     pub fn orphan(&self, scope: &Scope, name: &str, labels: &[&str], has_connected: bool) -> RunnerId {
         let (mut state, now) = self.state();
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
@@ -98,7 +98,7 @@ impl GitHub {
 
 /// What runners do.
 impl GitHub {
-    /// Whose JIT configuration this is; `None` if GitHub has not made it, or its registration is gone.
+    /// The registration of a JIT config; `None` if GitHub did not issue it, or the registration is gone.
     pub fn recognise(&self, encoded_jit_config: &str) -> Option<RunnerId> {
         let credentials = jitconfig::decode(encoded_jit_config)?;
         let (state, _) = self.state();
@@ -106,7 +106,7 @@ impl GitHub {
         (runner.client_id == credentials.client_id).then_some(runner.id)
     }
 
-    /// A registration's configuration once more, for tests that start a runner without having asked for it.
+    /// A registration's JIT config again, for tests that start a runner without having registered it.
     pub fn config_of(&self, runner: RunnerId) -> Option<String> {
         self.state().0.runners.get(&runner.0).map(|runner| jitconfig::encode(runner, "_work"))
     }
@@ -117,7 +117,7 @@ impl GitHub {
         state.connect(runner, now)
     }
 
-    /// The runner asks for a job, and has the oldest that it may take.
+    /// The runner asks for a job and gets the oldest that it may take.
     pub fn take_job(&self, runner: RunnerId) -> Result<Option<Job>, Gone> {
         let (mut state, now) = self.state();
         let taken = state.take_job(runner, now)?;
@@ -125,20 +125,20 @@ impl GitHub {
         Ok(taken.and_then(|id| state.jobs.get(&id.0).cloned()))
     }
 
-    /// The runner has done its job; its registration goes, soon.
+    /// The runner finishes its job; GitHub soon removes the registration.
     pub fn finish_job(&self, runner: RunnerId, conclusion: &str) {
         let (mut state, now) = self.state();
         state.finish_job(runner, conclusion, now);
         self.ring(&state);
     }
 
-    /// The runner is killed: it goes offline, its registration stays, its job is lost after a while.
+    /// The runner is killed: it goes offline, stays registered, and loses its job after a while.
     pub fn kill(&self, runner: RunnerId) {
         let (mut state, now) = self.state();
         state.disconnect(runner, now);
     }
 
-    /// GitHub is mistaken about this runner: `busy` says no although it has a job.
+    /// Makes GitHub report this runner as not busy although it has a job, or stops that.
     pub fn seem_idle(&self, runner: RunnerId, seems_idle: bool) {
         if let Some(runner) = self.state().0.runners.get_mut(&runner.0) {
             runner.seems_idle = seems_idle;

@@ -1,11 +1,11 @@
-//! In which ways GitHub can be slow or odd.
+//! How GitHub can be slow or odd.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// When a version of the runner stops being served.
+/// When GitHub stops serving a version of the runner.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EndOfLife {
     /// From then on it cannot be registered.
@@ -14,33 +14,33 @@ pub struct EndOfLife {
     pub runtime: Option<OffsetDateTime>,
 }
 
-/// In which ways this GitHub is slow or odd. The defaults are a GitHub that is neither.
+/// How this GitHub is slow or odd. By default it is neither.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each switches one oddity on, independently of the others")]
 pub struct Behaviour {
-    /// How long after a job's start `busy` still says no. Users saw 25 to 60 s.
+    /// How long after a job's start `busy` is still false. Users reported 25 to 60 s.
     pub busy_lag: Duration,
-    /// Whether a deletion is refused by what `busy` says instead of by what is true.
+    /// Whether GitHub refuses a deletion by `busy` instead of by whether the runner has a job.
     pub deletion_trusts_busy: bool,
-    /// How long after its job's end a runner's deletion is still refused. Users saw tens of seconds.
+    /// How long after its job's end a runner's deletion is still refused. Users reported tens of seconds.
     pub deletion_refused_after_job: Duration,
     /// How long after its job's end a registration stays.
     pub deregistration_lag: Duration,
-    /// After how long GitHub fails the job of a runner that has vanished.
+    /// How long after a runner vanished GitHub fails its job.
     pub lost_job_after: Duration,
-    /// After how long GitHub removes an ephemeral runner that never had a job. About a day.
+    /// How long GitHub keeps an ephemeral runner that never had a job: about a day.
     pub unused_runner_after: Duration,
-    /// After how long a queued job is given up. Source: GitHub's "Actions limits".
+    /// How long a job may be queued before GitHub cancels it. Source: GitHub's "Actions limits".
     pub queued_job_after: Duration,
-    /// Whether the same App JWT seen twice within a second is answered 404, as users saw it.
+    /// Whether GitHub answers 404 to an App JWT that it sees twice within a second, as users reported.
     pub identical_jwt_fails: bool,
-    /// Whether GitHub says when versions of the runner end; GHES and some plans don't.
+    /// Whether GitHub tells when versions of the runner end; GHES and some plans do not.
     pub deprecations_offered: bool,
-    /// What it says.
+    /// When each version ends.
     pub end_of_life: BTreeMap<String, EndOfLife>,
-    /// The version that runner stand-ins connect with.
+    /// The version of the runner stand-ins.
     pub runner_version: String,
-    /// Whether the payloads of successful deliveries are kept; they are most of the memory of a long run.
+    /// Whether to keep the payloads of successful deliveries, which take most of a long run's memory.
     pub keep_payloads: bool,
 }
 

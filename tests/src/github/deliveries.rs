@@ -1,4 +1,4 @@
-//! Hooks, what they send, and the log that GitHub keeps of it.
+//! What hooks send, and GitHub's log of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::state::{AccountKind, Job, State, next};
 use crate::payloads::WorkflowJobEvent;
 use crate::wire::{self, Answer, Request};
 
-/// How long GitHub remembers a delivery. Source: GitHub's "Handling failed webhook deliveries".
+/// How long GitHub keeps a delivery in the log. Source: GitHub's "Handling failed webhook deliveries".
 const LOG_KEPT: Duration = Duration::from_hours(72);
 
 impl DeliveryRecord {
@@ -67,7 +67,7 @@ impl State {
         id
     }
 
-    /// All hooks that hear of this job's doings hear of this one.
+    /// Creates a delivery for each hook that covers the job.
     pub(super) fn deliver_job(&mut self, id: JobId, action: &str, now: OffsetDateTime) {
         let Some(job) = self.jobs.get(&id.0) else { return };
         let hooks: Vec<(u64, bool)> = self
@@ -151,13 +151,13 @@ impl State {
         }
     }
 
-    /// Deliveries to be sent; each is given out once.
+    /// The deliveries to send; each is returned once.
     pub(super) fn take_unsent(&mut self) -> Vec<Delivery> {
         let ids = std::mem::take(&mut self.unsent);
         ids.into_iter().filter_map(|id| self.deliveries.get(&id)).filter_map(delivery).collect()
     }
 
-    /// Takes back the delivery of a job that was made last, if nobody has taken it to send.
+    /// Withdraws the latest delivery of a job if it is still unsent.
     pub(super) fn withdraw_unsent(&mut self, job: JobId) -> Option<u64> {
         let (id, _) = self.last_delivery_of(job)?;
         let waiting = self.unsent.iter().position(|unsent| *unsent == id)?;
@@ -182,7 +182,7 @@ impl State {
         self.deliveries.get(&id).and_then(|record| record.outcome.clone())
     }
 
-    /// The delivery of a job's action that was made last.
+    /// The latest delivery for a job.
     pub(super) fn last_delivery_of(&self, job: JobId) -> Option<(u64, String)> {
         let of_job = |record: &&DeliveryRecord| record.job_id == Some(job);
         self.deliveries.values().rev().find(of_job).map(|record| (record.id, record.guid.clone()))

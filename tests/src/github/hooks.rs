@@ -1,4 +1,4 @@
-//! Hooks, what they send, and how that went.
+//! Hooks, their deliveries, and the outcomes.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::scope::Scope;
 /// Whose hook it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookTarget {
-    /// The App's own, which hears of all its installations.
+    /// The App's own, which covers all its installations.
     App,
     /// An organisation's or a repository's.
     Scope(Scope),
@@ -25,7 +25,7 @@ pub(super) struct Hook {
     pub(super) created_at: OffsetDateTime,
 }
 
-/// A delivery to be sent: whoever takes it must say how it went.
+/// A delivery to send. Report its outcome with [`delivered`](super::GitHub::delivered).
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// GitHub's id of this attempt.
@@ -36,20 +36,20 @@ pub struct Delivery {
     pub event: String,
     /// `X-GitHub-Hook-ID`
     pub hook_id: u64,
-    /// The raw payload, not signed yet.
+    /// The payload, still unsigned.
     pub body: Arc<[u8]>,
-    /// Whether somebody asked for it to be sent again.
+    /// Whether it is a redelivery.
     pub redelivery: bool,
-    /// The job it tells of.
+    /// The job that it announces.
     pub job_id: Option<JobId>,
 }
 
-/// How sending a delivery went.
+/// The outcome of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status that was answered; GitHub writes 502 where it could not connect and 504 where nothing came in time.
+    /// The status of the answer. GitHub writes 502 if it could not connect and 504 after a time-out.
     pub status: u16,
-    /// What was answered.
+    /// The answer's body.
     pub body: String,
 }
 
@@ -64,13 +64,13 @@ impl Outcome {
         Self { status: 504, body: String::new() }
     }
 
-    /// As the log's filter counts it.
+    /// Whether the log's filter counts it as a success.
     pub fn succeeded(&self) -> bool {
         (200..400).contains(&self.status)
     }
 }
 
-/// What the log knows of a delivery.
+/// A delivery in the log.
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryRecord {
     pub(super) id: u64,
@@ -81,7 +81,7 @@ pub(super) struct DeliveryRecord {
     pub(super) installation: Option<InstallationId>,
     pub(super) repository: Option<u64>,
     pub(super) job_id: Option<JobId>,
-    /// Absent where payloads are not kept.
+    /// Absent if payloads are not kept.
     pub(super) payload: Option<Arc<[u8]>>,
     pub(super) redelivery: bool,
     pub(super) delivered_at: OffsetDateTime,

@@ -1,4 +1,4 @@
-//! Rate limits: the hourly budget, and the secondary limit that stops bursts.
+//! Rate limits: the hourly limit, and the secondary limit that stops bursts.
 
 use http::Method;
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use super::state::State;
 use crate::wire::Answer;
 
 impl State {
-    /// Charges a call; the answer is there if it is refused.
+    /// Charges a call; returns an answer if the call is refused.
     pub(super) fn charge(&mut self, key: &str, method: &Method, now: OffsetDateTime) -> Option<Answer> {
         let limits = &self.limits;
         let meter = self.meters.entry(key.to_owned()).or_default();
@@ -38,7 +38,7 @@ impl State {
         None
     }
 
-    /// Says in the answer's headers how much is left.
+    /// Writes what is left of the hourly limit into the answer's headers.
     pub(super) fn state_budget(&mut self, key: &str, now: OffsetDateTime, answer: &mut Answer) {
         let limit = self.limits.primary;
         let meter = self.meters.entry(key.to_owned()).or_default();

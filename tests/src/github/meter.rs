@@ -1,4 +1,4 @@
-//! What each identity may use of GitHub, and has used.
+//! The rate limits of each identity, and what it has used of them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use time::OffsetDateTime;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What each installation, each token and the App itself may use.
+/// The rate limits of each installation, each token and the App itself.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests an hour. GitHub grants an installation between 5,000 and 12,500.
     pub primary: u64,
-    /// Points in a sliding window; `None` for a GitHub without it, as GHES may be.
+    /// Points in a sliding window; `None` for a GitHub without this limit, as GHES can be.
     pub secondary: Option<Secondary>,
 }
 
 /// The secondary limit. Source: GitHub's "Rate limits for the REST API".
 #[derive(Clone, Debug)]
 pub struct Secondary {
-    /// Points in the window: a GET costs 1, a change costs 5.
+    /// Points in the window: a GET costs 1, any other call 5.
     pub points: u64,
-    /// The window; a test may make it shorter than GitHub's minute.
+    /// The window; GitHub's is a minute.
     pub window: Duration,
     /// 403 or 429: GitHub answers either.
     pub status: u16,
-    /// Whether the answer says how long to wait.
+    /// Whether the answer tells how long to wait.
     pub retry_after: bool,
-    /// Whether refused calls cost points too, so that going on makes it worse.
+    /// Whether refused calls cost points too, so that further calls make it worse.
     pub refused_cost: bool,
 }
 
 impl Limits {
-    /// The hourly budget of an installation on so many repositories: 50 more for each above 20. Source: GitHub's "Rate
+    /// The hourly limit of an installation on this many repositories: 50 more for each above 20. Source: GitHub's "Rate
     /// limits for the REST API".
     pub fn primary_for(repositories: usize) -> u64 {
         let more = u64::try_from(repositories.saturating_sub(20)).unwrap_or(u64::MAX);
@@ -61,16 +61,16 @@ pub struct Meter {
     pub refused: u64,
     /// Points of the permitted calls.
     pub points: u64,
-    /// Permitted `generate-jitconfig` calls and all other changes.
+    /// Permitted calls other than GET and HEAD.
     pub writes: u64,
     hour_ends: Option<OffsetDateTime>,
     pub(super) used_this_hour: u64,
-    /// Points of the window, with the moment each was spent.
+    /// Points in the window, each with the moment when it was spent.
     pub(super) spent: VecDeque<(OffsetDateTime, u64)>,
 }
 
 impl Meter {
-    /// Empties what lies in the past.
+    /// Drops what is past, and returns when the hour ends.
     pub(super) fn turn(&mut self, now: OffsetDateTime, limits: &Limits) -> OffsetDateTime {
         let ends = match self.hour_ends {
             Some(ends) if ends > now => ends,
@@ -88,7 +88,7 @@ impl Meter {
         ends
     }
 
-    /// How long until `cost` fits into the window again.
+    /// How long until the window has `cost` points again.
     pub(super) fn wait(&self, now: OffsetDateTime, secondary: &Secondary, cost: u64) -> Duration {
         let mut sum: u64 = self.spent.iter().map(|(_, points)| points).sum();
         for (spent_at, points) in &self.spent {

@@ -1,7 +1,7 @@
 //! A stand-in for GitHub: it keeps state, follows GitHub's rules, and can be slow, odd or down on demand.
 //!
-//! Over the wire it is a [`Service`]; what people and runners do to GitHub is done through [`GitHub`]'s methods. All
-//! time is its clock's.
+//! Over HTTP it is a [`Service`]; tests act as people and runners through [`GitHub`]'s methods. It reads only its own
+//! clock.
 
 mod acts;
 pub mod answers;
@@ -58,13 +58,13 @@ pub const APP_ID: u64 = 123_456;
 /// The App's client id in tests.
 pub const CLIENT_ID: &str = "Iv23liJitgateTests01";
 
-/// The organisation that is there from the start, with the App installed.
+/// The organisation that exists from the start, with the App installed.
 pub const ORGANIZATION: &str = "octo-org";
 
 /// The App's installation on it.
 pub const INSTALLATION: InstallationId = InstallationId(77);
 
-/// What an installation grants unless a test says otherwise: all that jitgate ever needs.
+/// The default permissions of an installation: all that jitgate needs.
 pub const PERMISSIONS: [(&str, &str); 5] = [
     ("actions", "read"),
     ("administration", "write"),
@@ -79,16 +79,16 @@ pub struct GitHub(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    /// Absent where nobody asks.
+    /// Absent in an unchecked GitHub.
     checker: Option<Checker>,
     state: Mutex<State>,
-    /// Rings when there is a delivery to send.
+    /// Notified when there is a delivery to send.
     unsent: Notify,
 }
 
 impl GitHub {
-    /// A GitHub with the tests' App installed on [`ORGANIZATION`]. Every request to it and every answer is held
-    /// against GitHub's description: end with [`assert_spoke_github`](Self::assert_spoke_github).
+    /// A GitHub with the tests' App installed on [`ORGANIZATION`]. It checks every request and every answer against
+    /// GitHub's description: end with [`assert_spoke_github`](Self::assert_spoke_github).
     pub fn new(clock: Clock) -> Self {
         Self::build(clock, APP_ID, tests_key(), Some(Checker::default()))
     }
@@ -98,7 +98,7 @@ impl GitHub {
         Self::build(clock, APP_ID, tests_key(), None)
     }
 
-    /// Unchecked, with another App; the key is PEM, an error if it is not.
+    /// Unchecked, with another App; an error if the key is not PEM.
     pub fn with_app(clock: Clock, id: u64, public_pem: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
         Ok(Self::build(clock, id, DecodingKey::from_rsa_pem(public_pem)?, None))
     }
@@ -111,26 +111,26 @@ impl GitHub {
         github
     }
 
-    /// Whether what is said is held against GitHub's description.
+    /// Whether calls are checked against GitHub's description.
     pub fn is_checked(&self) -> bool {
         self.0.checker.is_some()
     }
 
-    /// What was said, by either side, that GitHub's own description does not know.
+    /// What either side said that does not agree with GitHub's description.
     ///
     /// # Panics
-    /// With an unchecked GitHub.
+    /// If this GitHub is unchecked.
     pub fn violations(&self) -> Vec<String> {
         self.0.checker.as_ref().expect("a checked GitHub").violations()
     }
 
-    /// Fails the test if anything was said, by either side, that GitHub's own description does not know.
+    /// Asserts that all calls agree with GitHub's description.
     ///
     /// # Panics
-    /// If so, and with an unchecked GitHub.
+    /// If one does not, or this GitHub is unchecked.
     pub fn assert_spoke_github(&self) {
         let violations = self.violations();
-        assert!(violations.is_empty(), "not what GitHub's description says:\n{}", violations.join("\n"));
+        assert!(violations.is_empty(), "calls disagree with GitHub's description:\n{}", violations.join("\n"));
     }
 
     /// The secret that jitgate reads to act as the tests' App.
@@ -142,12 +142,12 @@ impl GitHub {
         })
     }
 
-    /// The clock all of it goes by.
+    /// The clock of this GitHub.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
-    /// The state, with everything done that was due by now.
+    /// The state, after everything that is due by now.
     fn state(&self) -> (MutexGuard<'_, State>, OffsetDateTime) {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +155,7 @@ impl GitHub {
         (state, now)
     }
 
-    /// Rings for the courier, if there is work for it.
+    /// Wakes the courier if there is a delivery to send.
     fn ring(&self, state: &State) {
         if !state.unsent.is_empty() {
             self.0.unsent.notify_one();

@@ -1,4 +1,4 @@
-//! Each request's way: who asks, within which limits, with what permission, and which call answers.
+//! How a request is answered: identity, limits, permission, then the call itself.
 
 use time::OffsetDateTime;
 
@@ -61,7 +61,7 @@ impl State {
     }
 }
 
-/// The App's own hook is for the App itself; the others go by permission.
+/// Only the App itself may use its own hook; the others require a permission.
 fn require_hook_owner(identity: &Identity, target: &HookTarget) -> Refused<()> {
     match target {
         HookTarget::App => require_app(identity),
@@ -70,7 +70,7 @@ fn require_hook_owner(identity: &Identity, target: &HookTarget) -> Refused<()> {
 }
 
 impl Route {
-    /// What a token needs for the call, where it is not the App's own affair.
+    /// What a token needs for the call; `None` if the call checks the identity itself.
     fn needs(&self) -> Option<(&Scope, Permission, Level)> {
         match self {
             Self::App

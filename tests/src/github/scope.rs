@@ -1,8 +1,8 @@
-//! Where runners are registered.
+//! The scope of a registration.
 
 use std::fmt;
 
-/// The level at which runners are registered.
+/// Where a runner is registered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// An organisation.
@@ -30,7 +30,7 @@ impl Scope {
     }
 }
 
-/// As in GitHub's URLs.
+/// The path prefix in GitHub's URLs.
 impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Who and what exists at this GitHub, how it behaves and what it permits.
+//! Sets up what exists at this GitHub, how it behaves, and its rate limits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use super::state::{AccountKind, Group, Installation, next};
 use super::{GitHub, PERMISSIONS};
 
 impl GitHub {
-    /// An organisation.
+    /// Adds an organisation.
     pub fn add_organization(&self, login: &str) -> OwnerId {
         self.state().0.account(login, AccountKind::Organization).id
     }
 
-    /// A personal account, which has no runners of its own, only its repositories have.
+    /// Adds a personal account. Only its repositories can have runners, not the account.
     pub fn add_user(&self, login: &str) -> OwnerId {
         self.state().0.account(login, AccountKind::User).id
     }
 
-    /// A repository, with its owner if that is not there: an organisation then.
+    /// Adds a repository, and its owner as an organisation if it does not exist.
     pub fn add_repository(&self, owner: &str, name: &str) {
         self.state().0.repository(owner, name);
     }
 
-    /// Anybody may see the repository from now on, and fork it.
+    /// Makes the repository public, and adds it if it does not exist.
     pub fn publish(&self, owner: &str, name: &str) {
         let mut state = self.state().0;
         state.repository(owner, name);
@@ -37,7 +37,7 @@ impl GitHub {
         }
     }
 
-    /// Installs the App on an account with all that jitgate needs; on an organisation, if there is no such account.
+    /// Installs the App on an account with all [`PERMISSIONS`]. Adds the account as an organisation if it does not exist.
     pub fn install_app(&self, login: &str) -> InstallationId {
         let (mut state, now) = self.state();
         let account = state.account(login, AccountKind::Organization);
@@ -49,7 +49,7 @@ impl GitHub {
         id
     }
 
-    /// Gives the installation exactly these permissions from now on; tokens that are out keep what they have.
+    /// Sets the installation's permissions; existing tokens keep theirs.
     pub fn grant(&self, installation: InstallationId, permissions: &[(&str, &str)]) {
         if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
             let permissions = permissions.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned()));
@@ -57,7 +57,7 @@ impl GitHub {
         }
     }
 
-    /// Lets the installation see these repositories of its account only.
+    /// Restricts the installation to these repositories of its account.
     pub fn select_repositories(&self, installation: InstallationId, names: &[&str]) {
         if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
             installation.repositories = Some(names.iter().map(|name| name.to_lowercase()).collect());
@@ -72,30 +72,30 @@ impl GitHub {
         }
     }
 
-    /// Uninstalls the App there; a later [`install_app`](Self::install_app) gives another id.
+    /// Uninstalls the App there; a later [`install_app`](Self::install_app) gets a new id.
     pub fn uninstall(&self, installation: InstallationId) {
         self.state().0.installations.remove(&installation.0);
     }
 
-    /// Makes every installation token invalid at once.
+    /// Revokes all installation tokens.
     pub fn revoke_tokens(&self) {
         self.state().0.tokens.clear();
     }
 
-    /// Knows a classic personal access token with these scopes.
+    /// Adds a classic personal access token with these scopes.
     pub fn add_personal_token(&self, token: &str, scopes: &[&str]) {
         let scopes: BTreeSet<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         self.state().0.personal_tokens.insert(token.to_owned(), Arc::new(scopes));
     }
 
-    /// Somebody deletes a runner group.
+    /// Deletes a runner group.
     pub fn remove_runner_group(&self, scope: &Scope, id: u64) {
         if let Some(groups) = self.state().0.groups.get_mut(scope) {
             groups.remove(&id);
         }
     }
 
-    /// A runner group besides the default one, for all repositories or for some.
+    /// Adds a runner group, for all repositories or for some.
     pub fn add_runner_group(&self, scope: &Scope, name: &str, repositories: Option<&[&str]>) -> u64 {
         let (mut state, _) = self.state();
         let id = next(&mut state.counters.group);
@@ -105,18 +105,18 @@ impl GitHub {
         id
     }
 
-    /// A hook that hears of `workflow_job` from now on. Without one nothing is sent, and nothing logged.
+    /// Adds a hook for `workflow_job`. Without a hook, nothing is sent or logged.
     pub fn add_hook(&self, target: HookTarget, url: &str) -> u64 {
         let (mut state, now) = self.state();
         state.add_hook(target, url, now)
     }
 
-    /// Changes in which ways this GitHub is slow or odd.
+    /// Changes how this GitHub is slow or odd.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.state().0.behaviour);
     }
 
-    /// Changes what each identity may use.
+    /// Changes the rate limits.
     pub fn limit(&self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.state().0.limits);
     }

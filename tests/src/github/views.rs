@@ -1,4 +1,4 @@
-//! What a test can see of GitHub.
+//! What a test can read of GitHub's state.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl GitHub {
         self.state().0.runners.get(&id.0).cloned()
     }
 
-    /// The registrations of that name, in whichever scopes.
+    /// The registrations with that name, in all scopes.
     pub fn runners_named(&self, name: &str) -> Vec<Runner> {
         let (state, _) = self.state();
         state.runners.values().filter(|runner| runner.name.eq_ignore_ascii_case(name)).cloned().collect()
@@ -41,28 +41,28 @@ impl GitHub {
         self.state().0.queued.len()
     }
 
-    /// All that has happened, in order.
+    /// All events so far, in order.
     pub fn timeline(&self) -> Vec<Event> {
         self.state().0.timeline.clone()
     }
 
-    /// Adds what happened elsewhere to the timeline.
+    /// Adds an event from elsewhere to the timeline.
     pub fn note(&self, job: Option<JobId>, event: &'static str, detail: String) {
         let (mut state, now) = self.state();
         state.note(now, job, event, detail);
     }
 
-    /// How much each identity has used: `app`, `installation 77`, `token …`.
+    /// What each identity has used: `app`, `installation 77`, `token …`.
     pub fn meters(&self) -> BTreeMap<String, Meter> {
         self.state().0.meters.iter().map(|(key, meter)| (key.clone(), meter.clone())).collect()
     }
 
-    /// How many installation tokens were handed out.
+    /// How many installation tokens were issued.
     pub fn tokens_made(&self) -> u64 {
         self.state().0.counters.token
     }
 
-    /// What a hook would send of a job now: as the App's hook, or as an organisation's where no App is installed.
+    /// The delivery that a hook would send for a job now: the App's hook, or the organisation's if no App is installed.
     ///
     /// # Panics
     /// If there is no such job.

@@ -1,4 +1,4 @@
-//! A description whose parts are parsed when they are needed.
+//! GitHub's description, parsed on demand.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::payloads::npm_file;
 
-/// Where the description cannot be meant as it stands: the call, a place in its operation, what is written there and
-/// what is meant.
+/// Errors in the description: the call, a place in its operation, what is written there and what is meant.
 const ERRATA: [(&str, &str, &str, &str); 1] = [
     // An account would have to be a user and an enterprise at once. Elsewhere the same field has `anyOf`.
     (
@@ -20,7 +19,7 @@ const ERRATA: [(&str, &str, &str, &str); 1] = [
     ),
 ];
 
-/// A call, as a path means it.
+/// A call found by its path.
 pub(super) struct Found {
     /// Method and template: `GET /orgs/{org}/actions/runners`.
     pub(super) name: String,
@@ -30,7 +29,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The call's operation, errata corrected; `None` if the path does not have the method.
+    /// The call's operation, with the errata corrected; `None` if the path does not have the method.
     pub(super) fn operation(&self) -> Option<Value> {
         let (method, _) = self.name.split_once(' ')?;
         let mut item: Value = serde_json::from_str(self.item.get()).expect("an item of the description");
@@ -45,12 +44,12 @@ impl Found {
     }
 }
 
-/// The values in a path, with the names of their parameters.
+/// The parameters of a path: names and values.
 pub(super) type PathValues = Vec<(&'static str, String)>;
 
-/// GitHub's description of a kind of GitHub.
+/// The description of one product: github.com or GitHub Enterprise Cloud.
 pub(super) struct Description {
-    /// Paths with their templates cut at the slashes.
+    /// Paths, with their templates split at the slashes.
     paths: Vec<(Vec<&'static str>, &'static RawValue)>,
     components: HashMap<&'static str, HashMap<&'static str, &'static RawValue>>,
 }
@@ -66,21 +65,21 @@ impl Description {
         }
         let file = npm_file(&format!("@octokit/openapi/generated/{file}"));
         let text = std::fs::read_to_string(file).expect("a readable description");
-        // Needed until the process ends.
+        // Used until the process ends.
         let text: &'static str = Box::leak(text.into_boxed_str());
         let document: Document = serde_json::from_str(text).expect("an OpenAPI description");
         let paths = document.paths.into_iter().map(|(path, item)| (path.split('/').collect(), item)).collect();
         Self { paths, components: document.components }
     }
 
-    /// The call that a path means.
+    /// The call that a path stands for.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Found> {
         let segments: Vec<&str> = path.split('/').collect();
         let fits = |template: &&(Vec<&'static str>, _)| {
             let pairs = || template.0.iter().zip(&segments);
             template.0.len() == segments.len() && pairs().all(|(part, segment)| is_parameter(part) || part == segment)
         };
-        // `…/runners/generate-jitconfig` means that, not a runner of that name.
+        // A literal beats a parameter: `…/runners/generate-jitconfig` is not a runner of that name.
         let literal = |template: &&(Vec<&'static str>, _)| template.0.iter().filter(|part| !is_parameter(part)).count();
         let (template, item) = self.paths.iter().filter(fits).max_by_key(literal)?;
         let values = template
@@ -92,7 +91,7 @@ impl Description {
         Some(Found { name: format!("{} {}", method.to_uppercase(), template.join("/")), item, values })
     }
 
-    /// Follows a reference, if it is one.
+    /// Follows the reference, if the value is one.
     pub(super) fn resolve(&self, value: &Value) -> Value {
         match value["$ref"].as_str() {
             None => value.clone(),

@@ -1,4 +1,4 @@
-//! What one call may say and be answered.
+//! One call: its parameters, body and answers.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::description::{Description, PathValues};
 use crate::wire::{Answer, Request};
 
-/// Answers that GitHub gives to any call, although its description has them for few or none, each with its reason.
-/// They must still have the shape of an error, if they are JSON.
+/// Statuses that GitHub answers to any call, although its description lists them for few, each with its reason.
+/// If such an answer is JSON, it must have the shape of an error.
 const ANY_CALL: [(u16, &str); 9] = [
     (400, "the body is not JSON"),
     (401, "no token, or a bad one"),
@@ -24,14 +24,14 @@ const ANY_CALL: [(u16, &str); 9] = [
     (504, "GitHub took too long"),
 ];
 
-/// One call.
+/// One call, compiled.
 pub(super) struct Operation {
     name: String,
-    /// Of path and query, by name.
+    /// The parameters of path and query, by name.
     parameters: HashMap<String, Parameter>,
     /// The body's schema, and whether there must be one.
     body: Option<(Validator, bool)>,
-    /// By status; `None` where there is no body.
+    /// The schema of each status's body; `None` if it has no body.
     answers: HashMap<u16, Option<Validator>>,
     error: Validator,
 }
@@ -67,7 +67,7 @@ impl Operation {
             let status: u16 = status.parse().ok()?;
             let answer = description.resolve(answer);
             let schema = answer["content"]["application/json"].get("schema");
-            // Errors say more than the description does: `status`, for one.
+            // Errors have fields that the description lacks, such as `status`.
             Some((status, schema.map(|schema| description.validator(schema, status < 400))))
         });
         let answers = answers.collect();
@@ -140,7 +140,7 @@ impl Operation {
 
     fn check_body(&self, what: &str, schema: &Validator, body: &Value, found: &mut Vec<String>) {
         for error in schema.iter_errors(body) {
-            // Bodies may hold tokens and JIT configurations; the error alone says enough.
+            // Bodies may contain tokens and JIT configs; the error says enough without them.
             let place = error.instance_path().to_string();
             found.push(format!("{}: {what}: {place}: {}", self.name, error.masked()));
         }

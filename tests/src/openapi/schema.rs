@@ -1,4 +1,4 @@
-//! The description's schemas as JSON Schema.
+//! Converts the description's schemas into JSON Schema.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ impl Description {
         options.build(&schema).unwrap_or_else(|error| panic!("a schema of the description: {error}"))
     }
 
-    /// OpenAPI 3.0's dialect in JSON Schema's. What it refers to comes among the definitions.
+    /// Translates OpenAPI 3.0's dialect into JSON Schema. Adds what the schema refers to to the definitions.
     fn convert(&self, schema: &Value, closed: bool, definitions: &mut BTreeMap<String, Value>) -> Value {
         let Some(fields) = schema.as_object() else { return schema.clone() };
         if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
             let name = reference.rsplit('/').next().unwrap_or_default();
             let name = if closed { name.to_owned() } else { format!("{name}-open") };
             if !definitions.contains_key(&name) {
-                // Before the content, since schemas may refer to themselves.
+                // Inserted before its content is converted, since schemas may refer to themselves.
                 definitions.insert(name.clone(), Value::Null);
                 let content = self.convert(&self.component(reference), closed, definitions);
                 definitions.insert(name.clone(), content);
@@ -43,7 +43,7 @@ impl Description {
                 ("anyOf" | "oneOf", Value::Array(choices)) => {
                     choices.iter().map(|choice| self.convert(choice, closed, definitions)).collect()
                 }
-                // Each part knows only some of the fields.
+                // Each part lists only some of the fields.
                 ("allOf", Value::Array(parts)) => {
                     parts.iter().map(|part| self.convert(part, false, definitions)).collect()
                 }

@@ -9,14 +9,14 @@ use crate::payloads::sign;
 pub struct Delivery {
     /// The method.
     pub method: String,
-    /// Header names, as they were sent, and values.
+    /// Header names, as sent, and values.
     pub headers: Vec<(String, String)>,
     /// The body's bytes.
     pub body: Vec<u8>,
 }
 
 impl Delivery {
-    /// A delivery as GitHub sends it, still without a signature.
+    /// A delivery as GitHub sends it, without a signature.
     pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = [
             ("Content-Type", "application/json"),
@@ -30,7 +30,7 @@ impl Delivery {
         }
     }
 
-    /// The same, signed as GitHub does.
+    /// A delivery with GitHub's signature.
     pub fn signed(event: &str, body: impl Into<Vec<u8>>) -> Self {
         let unsigned = Self::new(event, body);
         let signature = sign(WEBHOOK_SECRET, &unsigned.body);
@@ -43,7 +43,7 @@ impl Delivery {
         self.header("X-Hub-Signature-256", signature)
     }
 
-    /// With this header, in place of another of that name.
+    /// With this header, which replaces another of the same name.
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {
         let mut without = self.without_header(name);

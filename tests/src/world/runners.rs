@@ -1,4 +1,4 @@
-//! Time passes, and runners do what is due.
+//! Time passes, and runners work.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::World;
 use crate::aws::ecs::{Pace, TaskChange};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 
-/// How long a job takes, where a test does not care.
+/// How long a job takes.
 const WORK: Duration = Duration::from_mins(2);
 
 impl World {
@@ -15,7 +15,7 @@ impl World {
         self.aws.ecs.set_pace(Pace { start: Some(delay), ..Pace::default() });
     }
 
-    /// Time passes; tasks start, runners take jobs and finish them, until all that was due has happened.
+    /// Time passes: tasks start, runners take jobs and finish them.
     pub fn pass(&mut self, time: Duration) {
         let until = self.clock.now() + time;
         let step = Duration::from_secs(5).min(time);
@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// Runners do what they would do now.
+    /// Runners do what is due now.
     pub fn run_runners(&mut self) {
         self.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
@@ -65,13 +65,13 @@ impl World {
         }
     }
 
-    /// Time passes in which no runner does anything: a job that runs goes on.
+    /// Time passes in which no runner does anything: a running job keeps running.
     pub fn stand_still(&self, time: Duration) {
         self.clock.advance(time);
         self.aws.ecs.settle();
     }
 
-    /// Works, and lets time pass, until nothing waits any more; and then until whatever runs has ended.
+    /// The worker works and time passes until the queue is empty, and then until all runners are done.
     pub async fn work_until_quiet(&mut self) {
         for _ in 0..50 {
             self.work().await;

@@ -8,7 +8,7 @@ use jitgate_tests::world::World;
 use crate::{BAD_IMAGE, GRACE, PASS, is_there};
 
 #[tokio::test]
-async fn all_organizations_are_looked_at_and_one_that_fails_does_not_stop_the_others() {
+async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_others() {
     let refuse = |operation, answer| (operation, Fault::Refuse(answer));
     for (fail, fault) in [
         ("forbidden", None),
@@ -68,7 +68,7 @@ async fn without_the_list_of_accounts_the_pass_fails_and_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn without_the_list_of_accounts_the_rest_is_done() {
+async fn without_the_list_of_accounts_failed_starts_are_still_healed() {
     let mut world = World::new().await;
     world.aws.ecs.fail_next_start(BAD_IMAGE);
     let job = world.queue_and_deliver().await;
@@ -82,7 +82,7 @@ async fn without_the_list_of_accounts_the_rest_is_done() {
 }
 
 #[tokio::test]
-async fn in_repository_scope_every_repository_of_the_installations_is_looked_at() {
+async fn in_repository_scope_every_repository_of_the_installations_is_covered() {
     let world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
     world.github.add_user("octocat");
     world.github.install_app("octocat");
@@ -98,7 +98,7 @@ async fn in_repository_scope_every_repository_of_the_installations_is_looked_at(
 
 /// A personal account has no runners of its own, whatever the fleet's scope is.
 #[tokio::test]
-async fn a_personal_accounts_repositories_are_looked_at_in_either_scope() {
+async fn a_personal_accounts_repositories_are_covered_in_either_scope() {
     for scope in ["org", "repo"] {
         let world = World::with(&[("RUNNER_SCOPE", scope)]).await;
         world.github.add_user("octocat");

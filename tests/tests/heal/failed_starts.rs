@@ -78,7 +78,7 @@ async fn a_runner_that_connects_at_last_between_look_and_deletion_stays() {
 }
 
 #[tokio::test]
-async fn a_job_whose_registration_vanished_before_it_came_gets_another_runner() {
+async fn a_job_whose_registration_vanished_before_its_runner_came_gets_another() {
     let mut world = World::new().await;
     world.start_tasks_after(Duration::from_hours(9));
     let job = world.queue_and_deliver().await;
@@ -96,7 +96,7 @@ async fn a_job_whose_registration_vanished_before_it_came_gets_another_runner() 
 }
 
 #[tokio::test]
-async fn an_ordinary_end_costs_the_event_no_call() {
+async fn an_ordinary_end_costs_no_call() {
     let mut world = World::new().await;
     world.queue_and_deliver().await;
     world.work().await;
@@ -194,7 +194,7 @@ async fn a_queued_job_of_a_run_that_has_ended_is_left() {
 }
 
 #[tokio::test]
-async fn a_job_that_no_launch_helps_is_given_up_loudly() {
+async fn a_job_whose_launches_all_fail_is_given_up_with_an_error() {
     let mut world = World::new().await;
     for _ in 0..20 {
         world.aws.ecs.fail_next_start(BAD_IMAGE);

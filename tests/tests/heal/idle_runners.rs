@@ -110,7 +110,7 @@ async fn a_task_is_stopped_only_once_its_registration_is_deleted_or_gone() {
 }
 
 #[tokio::test]
-async fn a_stop_that_fails_shows_and_is_made_good_by_the_next_pass() {
+async fn a_failed_stop_is_reported_and_later_passes_make_up_for_it() {
     let mut world = World::new().await;
     surplus(&mut world).await;
     world.clean().await.unwrap();

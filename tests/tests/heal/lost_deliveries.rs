@@ -88,7 +88,7 @@ async fn a_delivery_that_never_succeeds_is_repeated_a_few_times_only() {
 }
 
 #[tokio::test]
-async fn an_organisations_hook_is_looked_after_with_a_token_that_may() {
+async fn an_organisations_hook_is_covered_with_a_token_that_has_the_scope() {
     const URL: &str = "https://webhook.example/";
     let world = World::with(&[("WEBHOOK_URL", URL)]).await;
     world.use_personal_token(&["admin:org", "admin:org_hook", "repo"]);
@@ -106,7 +106,7 @@ async fn an_organisations_hook_is_looked_after_with_a_token_that_may() {
 }
 
 #[tokio::test]
-async fn a_job_of_which_nobody_told_us_is_found_in_the_repositories_of_recent_tasks() {
+async fn a_job_that_no_delivery_announced_is_found_in_the_repositories_of_recent_tasks() {
     let mut world = World::new().await;
     let told = world.queue_and_deliver().await;
     world.work().await;
@@ -127,7 +127,7 @@ async fn a_job_of_which_nobody_told_us_is_found_in_the_repositories_of_recent_ta
 }
 
 #[tokio::test]
-async fn a_job_of_which_nobody_told_us_is_found_where_the_setting_says() {
+async fn a_job_that_no_delivery_announced_is_found_where_the_setting_says() {
     for (setting, is_found) in
         [("", false), ("octo-org/octo-repo", true), ("octo-org/o*", true), ("*/*", true), ("octo-org/x*", false)]
     {

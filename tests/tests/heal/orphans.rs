@@ -28,7 +28,7 @@ async fn an_orphan_is_deleted_after_the_grace_and_not_before() {
 }
 
 #[tokio::test]
-async fn what_lives_is_busy_or_is_not_ours_stays() {
+async fn a_registration_that_is_live_busy_or_foreign_stays() {
     let mut world = World::new().await;
     let scope = Scope::org(ORGANIZATION);
     let foreign = world.github.orphan(&scope, "build-box-1", &["fargate"], true);
@@ -57,7 +57,7 @@ async fn what_lives_is_busy_or_is_not_ours_stays() {
 }
 
 #[tokio::test]
-async fn a_registration_under_an_old_name_is_not_taken_from_a_launch_that_goes_on() {
+async fn a_registration_under_an_old_name_is_not_taken_from_a_launch_under_way() {
     let mut world = World::new().await;
     world.aws.ecs.set_pace(ecs::Pace { start: Some(MINUTE), appear: Duration::from_secs(30), ..ecs::Pace::default() });
     let job = world.queue_and_deliver().await;
@@ -88,7 +88,7 @@ async fn a_registration_under_an_old_name_is_not_taken_from_a_launch_that_goes_o
 }
 
 #[tokio::test]
-async fn a_refused_deletion_is_right_a_late_one_fine_and_a_failed_one_shows_after_all_others() {
+async fn a_refused_or_late_deletion_is_no_failure_and_a_failed_one_is_reported_after_the_others() {
     for (answer, fails) in [
         (github::answers::still_running("jit"), false),
         (github::answers::not_found(), false),

@@ -68,7 +68,7 @@ async fn a_pass_whose_time_runs_out_leaves_the_rest_to_the_next() {
 }
 
 #[tokio::test]
-async fn jobs_that_cannot_be_looked_at_do_not_keep_registrations_from_being_cleaned() {
+async fn a_failure_to_list_jobs_does_not_stop_the_deletion_of_orphans() {
     let mut world = World::new().await;
     world.queue_and_deliver().await;
     world.work().await;
@@ -81,7 +81,7 @@ async fn jobs_that_cannot_be_looked_at_do_not_keep_registrations_from_being_clea
 }
 
 #[tokio::test]
-async fn a_denied_question_about_versions_does_not_keep_registrations_from_being_cleaned() {
+async fn a_denied_call_for_versions_does_not_stop_the_deletion_of_orphans() {
     let world = World::new().await;
     let name = format!("jit-default-1-1-{}", world.clock.now().unix_timestamp());
     let orphan = world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], true);
@@ -93,7 +93,7 @@ async fn a_denied_question_about_versions_does_not_keep_registrations_from_being
 }
 
 #[tokio::test]
-async fn an_end_of_the_runners_version_is_warned_of() {
+async fn the_end_of_a_runner_version_is_logged_as_a_warning() {
     let day = time::Duration::days(1);
     for (offered, end_in_days, floor, is_warned) in [
         (true, Some(5), "", true),

@@ -10,7 +10,7 @@ use jitgate_tests::world::World;
 use crate::{BAD_IMAGE, MINUTE, PASS, logged};
 
 #[tokio::test]
-async fn a_job_whose_runner_another_one_took_gets_the_others() {
+async fn two_jobs_whose_runners_are_swapped_both_run() {
     let mut world = World::new().await;
     world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
     let waits = world.queue_and_deliver().await;
@@ -27,7 +27,7 @@ async fn a_job_whose_runner_another_one_took_gets_the_others() {
 }
 
 #[tokio::test]
-async fn a_job_whose_runner_was_taken_by_one_whose_own_never_came_is_launched_again() {
+async fn a_job_is_launched_again_when_its_runner_took_a_job_whose_own_runner_never_came() {
     let mut world = World::new().await;
     world.aws.ecs.fail_next_start(BAD_IMAGE);
     world.start_tasks_after(MINUTE);
@@ -48,7 +48,7 @@ async fn a_job_whose_runner_was_taken_by_one_whose_own_never_came_is_launched_ag
 }
 
 #[tokio::test]
-async fn a_job_whose_runner_was_stolen_gets_another_and_the_thief_is_named() {
+async fn a_job_whose_runner_took_another_job_gets_a_new_runner_and_the_log_says_why() {
     let mut world = World::new().await;
     // An older job with the same labels, in a repository that sends us nothing.
     let thief = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "no-hooks"));
@@ -74,7 +74,7 @@ async fn a_job_whose_runner_was_stolen_gets_another_and_the_thief_is_named() {
 }
 
 #[tokio::test]
-async fn the_thief_is_named_where_its_repository_is_looked_at() {
+async fn the_job_that_took_the_runner_is_named_where_its_repository_is_read() {
     let mut world = World::with(&[("RECONCILE_REPOSITORIES", "octo-org/*")]).await;
     let thief = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "no-hooks"));
     world.queue_and_deliver().await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{MINUTE, PASS, at_work};
 
 #[tokio::test]
-async fn a_task_whose_registration_is_gone_is_stopped_if_it_stays_so() {
+async fn a_task_whose_registration_is_gone_is_stopped_if_it_stays_gone() {
     let mut world = World::new().await;
     let (job, runner) = at_work(&mut world).await;
     // Its job ends, its registration goes, and the container hangs.

@@ -24,7 +24,7 @@ async fn one_token_an_hour_is_enough() {
 }
 
 #[tokio::test]
-async fn a_token_that_github_no_longer_takes_is_renewed_once() {
+async fn a_token_that_github_no_longer_accepts_is_renewed_once() {
     let mut world = World::new().await;
     let mut jobs = vec![world.queue_and_deliver().await];
     world.work().await;
@@ -70,7 +70,7 @@ async fn an_installation_is_looked_up_where_the_delivery_names_none_or_a_wrong_o
 }
 
 #[tokio::test]
-async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_mended() {
+async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_fixed() {
     let mut world = World::new().await;
     world.github.grant(INSTALLATION, &[("metadata", "read"), ("actions", "read")]);
     let mut jobs = Vec::new();

@@ -40,7 +40,7 @@ async fn two_deliveries_for_one_job_make_one_runner() {
 }
 
 #[tokio::test]
-async fn a_late_second_queued_gets_a_runner_when_the_first_one_is_gone() {
+async fn a_late_second_delivery_gets_a_runner_when_the_first_one_is_gone() {
     let mut world = World::new().await;
     world.aws.ecs.set_pace(ecs::Pace { start: None, ..ecs::Pace::default() });
     let job = world.queue_and_deliver().await;
@@ -60,7 +60,7 @@ async fn a_late_second_queued_gets_a_runner_when_the_first_one_is_gone() {
 }
 
 #[tokio::test]
-async fn a_runner_that_died_before_its_job_is_replaced_when_the_job_is_told_again() {
+async fn a_runner_that_died_before_its_job_is_replaced_at_the_next_delivery() {
     let mut world = World::new().await;
     world.aws.ecs.fail_next_start("CannotPullContainerError: pull image manifest has been retried 5 time(s)");
     let job = world.queue_and_deliver().await;

@@ -53,7 +53,7 @@ async fn work_until_quiet_but_running(world: &mut World) {
 }
 
 #[tokio::test]
-async fn a_task_whose_start_nobody_heard_of_keeps_its_registration() {
+async fn a_task_whose_start_was_never_confirmed_keeps_its_registration() {
     let mut world = World::new().await;
     world.start_tasks_after(Duration::from_mins(30));
     let job = world.queue_and_deliver().await;
@@ -108,7 +108,7 @@ async fn a_worker_that_dies_after_registering_leaves_nothing_once_another_takes_
 
 /// On the system's clock: the answers' time-outs are real.
 #[tokio::test]
-async fn a_service_that_does_not_answer_is_waited_for_once_by_a_whole_batch() {
+async fn a_whole_batch_waits_once_for_a_service_that_does_not_answer() {
     const SILENCE: Fault = Fault::Delay(Duration::from_mins(2));
     for call in ["access-token", "list-runner-groups"] {
         let mut classes = runner_classes();
@@ -128,7 +128,7 @@ async fn a_service_that_does_not_answer_is_waited_for_once_by_a_whole_batch() {
 }
 
 #[tokio::test]
-async fn what_is_not_done_when_the_invocation_ends_returns_and_nothing_else_does() {
+async fn only_messages_unfinished_at_the_end_of_the_invocation_return() {
     let world = World::on(Clock::system(), &[]).await;
     for _ in 0..3 {
         world.queue_and_deliver().await;

@@ -64,7 +64,7 @@ async fn a_warm_job_costs_one_call_to_github_and_one_to_ecs() {
 }
 
 #[tokio::test]
-async fn a_batch_is_worked_on_side_by_side_with_one_token_for_all() {
+async fn a_batch_is_launched_in_parallel_with_one_token() {
     let mut world = World::new().await;
     let mut jobs = Vec::new();
     for _ in 0..10 {

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{GENERATE, class_with};
 
 #[tokio::test]
-async fn one_poison_record_does_not_hurt_its_neighbours() {
+async fn one_poison_message_does_not_hurt_its_neighbours() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     for poison in ["", "no JSON", "{}", r#"{"v":99,"job_id":1}"#, "[]"] {
@@ -31,7 +31,7 @@ async fn one_poison_record_does_not_hurt_its_neighbours() {
 }
 
 #[tokio::test]
-async fn without_a_known_dead_letter_queue_a_poison_record_returns_alone() {
+async fn without_a_dead_letter_queue_only_the_poison_message_returns() {
     let world = World::with(&[("DEAD_LETTER_QUEUE_URL", "")]).await;
     world.aws.sqs.put(JOB_QUEUE, "no JSON");
     world.queue_and_deliver().await;
@@ -110,7 +110,7 @@ async fn a_limit_defers_the_whole_installation_without_another_call() {
 }
 
 #[tokio::test]
-async fn a_spent_hour_defers_until_it_is_over() {
+async fn a_spent_hourly_limit_defers_until_its_reset() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     let reset = world.clock.now() + Duration::from_mins(40);
@@ -127,7 +127,7 @@ async fn a_spent_hour_defers_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn what_somebody_must_mend_in_aws_keeps_the_jobs_waiting() {
+async fn what_an_operator_must_fix_in_aws_keeps_the_jobs_waiting() {
     for (call, answer) in [
         ("RunTask", answers::access_denied("RunTask")),
         ("RunTask", answers::invalid_parameter("TaskDefinition is inactive")),
@@ -150,7 +150,7 @@ async fn what_somebody_must_mend_in_aws_keeps_the_jobs_waiting() {
 }
 
 #[tokio::test]
-async fn a_runner_group_that_is_not_there_keeps_its_own_jobs_waiting_and_nobody_elses() {
+async fn a_missing_runner_group_keeps_only_its_own_jobs_waiting() {
     let mut classes = runner_classes();
     classes[0]["runner_group_id"] = 999.into();
     let mut other = runner_classes()[0].clone();
@@ -165,7 +165,7 @@ async fn a_runner_group_that_is_not_there_keeps_its_own_jobs_waiting_and_nobody_
 }
 
 #[tokio::test]
-async fn when_the_queue_does_not_take_a_deferral_the_record_itself_returns() {
+async fn when_the_queue_refuses_a_deferral_the_message_itself_returns() {
     let world = World::new().await;
     world.queue_and_deliver().await;
     world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));

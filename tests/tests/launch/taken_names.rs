@@ -11,7 +11,7 @@ use jitgate_tests::world::{JOB_QUEUE, VISIBILITY, World};
 use crate::GENERATE;
 
 #[tokio::test]
-async fn a_message_that_comes_again_keeps_its_name_until_nothing_is_left_under_it() {
+async fn a_returned_message_keeps_its_name_until_nothing_is_left_under_it() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     // Registered, nothing started, nothing said: the process might as well have died.
@@ -94,7 +94,7 @@ async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once
 }
 
 #[tokio::test]
-async fn a_name_that_was_taken_anew_is_not_spared_for_the_task_that_once_had_it() {
+async fn a_name_taken_again_is_not_spared_for_the_task_that_once_had_it() {
     let mut world = World::new().await;
     world.start_tasks_after(Duration::from_mins(2));
     let job = world.queue_and_deliver().await;
@@ -111,7 +111,7 @@ async fn a_name_that_was_taken_anew_is_not_spared_for_the_task_that_once_had_it(
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_list_tasks_keeps_a_job_waiting_whose_name_is_taken() {
+async fn a_role_that_may_not_list_tasks_keeps_a_job_with_a_taken_name_waiting() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     world.api.faults.script(GENERATE, Fault::LoseAnswer);

@@ -33,7 +33,7 @@ async fn a_job_goes_through_the_processes_and_a_cold_start_costs_no_more_than_it
 }
 
 #[tokio::test]
-async fn an_endpoint_of_one_service_goes_before_that_of_all() {
+async fn a_services_own_endpoint_takes_precedence_over_the_common_one() {
     let world = world().await;
     let mut variables = world.variables();
     let (_, url) = variables.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").expect("the stand-in's");
@@ -81,7 +81,7 @@ async fn an_event_that_is_no_request_does_not_end_the_process() {
 }
 
 #[tokio::test]
-async fn a_queue_that_says_nothing_becomes_an_answer_before_lambda_ends_the_webhook() {
+async fn a_queue_that_does_not_answer_becomes_a_503_before_lambda_ends_the_webhook() {
     let world = world().await;
     let webhook = start(&world, "webhook").await;
     world.aws.faults().script_times("SendMessage", Fault::Delay(Duration::from_mins(1)), 9);

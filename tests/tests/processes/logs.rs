@@ -58,7 +58,7 @@ fn measured(function: &Function, metric: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn waiting_and_passing_are_measured() {
+async fn waits_and_passes_are_measured() {
     let world = world().await;
     let (webhook, worker, cleaner) =
         (start(&world, "webhook").await, start(&world, "worker").await, start(&world, "cleaner").await);
@@ -73,7 +73,7 @@ async fn waiting_and_passing_are_measured() {
 }
 
 #[tokio::test]
-async fn a_release_that_looks_again_is_no_deferred_job() {
+async fn a_release_that_checks_again_is_not_counted_as_a_deferred_job() {
     let world = world().await;
     let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
     let job = world.github.queue_job(JobSpec::labels(["fargate"]));

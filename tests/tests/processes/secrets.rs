@@ -195,7 +195,7 @@ async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
 }
 
 #[tokio::test]
-async fn an_answer_of_githubs_that_cannot_be_read_is_not_quoted() {
+async fn an_unreadable_answer_of_github_is_not_quoted() {
     let mut world = world().await;
     world.let_github_talk_nonsense();
     for (operation, body) in [
@@ -211,7 +211,7 @@ async fn an_answer_of_githubs_that_cannot_be_read_is_not_quoted() {
 
 /// A task as ECS shows it carries its JIT config, a secret's value all there is.
 #[tokio::test]
-async fn an_answer_of_awss_that_cannot_be_read_is_not_quoted() {
+async fn an_unreadable_answer_of_aws_is_not_quoted() {
     let cut_off = format!(r#"{{"tasks":[{{"overrides":{{"containerOverrides":[{{"environment":[{{"value":"{PLANTED}"#);
     for (operation, status, body) in [
         ("GetSecretValue", 200, format!(r#"{{"Name":"jitgate/github","SecretString":"{PLANTED}"#)),

@@ -1,4 +1,4 @@
-//! What tells others of a task's changes: a channel for runner stand-ins, events for EventBridge.
+//! A task's changes: for runner stand-ins over a channel, and as EventBridge's events.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use time::format_description::well_known::Rfc3339;
 use super::task::{StopCode, Task};
 use crate::aws::{ACCOUNT, REGION, moment};
 
-/// A task whose container runs now.
+/// A task whose container was started.
 #[derive(Clone, Debug)]
 pub struct Started {
     /// Its ARN.
     pub task: String,
-    /// What started it, in the caller's words.
+    /// Its `startedBy`.
     pub started_by: Option<String>,
-    /// What the request's overrides put into the container's environment: `ACTIONS_RUNNER_INPUT_JITCONFIG`.
+    /// The container's environment from the request's overrides, such as `ACTIONS_RUNNER_INPUT_JITCONFIG`.
     pub environment: BTreeMap<String, String>,
 }
 
-/// What happened to a task, as its container sees it.
+/// What happened to a task's container.
 #[derive(Clone, Debug)]
 pub enum TaskChange {
     /// Its container was started.
@@ -31,14 +31,14 @@ pub enum TaskChange {
         /// Why.
         code: StopCode,
     },
-    /// Its container is gone, whether it ended by itself, was killed, or never ran.
+    /// Its container ended by itself, was killed, or never ran.
     Stopped {
         /// The task's ARN.
         task: String,
     },
 }
 
-/// One change of a task that EventBridge is to hear of.
+/// A change of a task, for EventBridge.
 #[derive(Debug)]
 pub(super) struct StateChange {
     pub(super) at: i64,

@@ -1,4 +1,4 @@
-//! Tags in requests, and which of them ECS refuses.
+//! Tags in requests.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::refusal::{Refusal, invalid_parameter};
 
-/// Most tags of a task, longest key, longest value.
+/// The most tags of a task, and the longest key and value in characters. Source: `RunTask`, `tags`.
 const MOST_TAGS: usize = 50;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 256;
@@ -37,7 +37,7 @@ pub(super) fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
     }
 }
 
-/// Tags for a task that exists, as `TagResource` takes them.
+/// The tags of a `TagResource` request, if ECS accepts them.
 pub(super) fn checked_tags(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> {
     check_tags(&tags)?;
     Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())

@@ -1,4 +1,4 @@
-//! The stand-in through the real client.
+//! The stand-in, called with the real client.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
@@ -74,7 +74,7 @@ async fn refusal(request: RunTaskFluentBuilder) -> RunTaskError {
 }
 
 #[tokio::test]
-async fn a_task_goes_its_way_and_everybody_hears_of_it() {
+async fn a_task_starts_and_ends_and_its_changes_are_announced() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { start: Some(MINUTE), ..Pace::default() });
     let mut changes = world.aws.ecs.changes();
@@ -319,7 +319,7 @@ async fn tags_can_be_added_read_and_removed_while_a_task_runs() {
 }
 
 #[tokio::test]
-async fn what_a_manual_start_waits_for_is_the_test() {
+async fn a_manual_start_waits_for_the_test() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { start: None, ..Pace::default() });
     let task = arn(&world.run("a").send().await.unwrap());

@@ -1,4 +1,4 @@
-//! The stand-in through the real client.
+//! The stand-in, called with the real client.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;

@@ -1,4 +1,4 @@
-//! Who may see and do what.
+//! Identities and permissions.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How deliveries travel.
+//! Sending deliveries.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use crate::github::courier::Courier;
 use crate::payloads::sign;
 use crate::wire::{self, Fault};
 
-/// A webhook that takes whatever is signed with the right secret.
+/// A webhook that accepts every correctly signed delivery.
 struct Webhook(Mutex<Vec<Request>>);
 
 impl Service for Webhook {

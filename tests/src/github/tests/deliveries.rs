@@ -1,4 +1,4 @@
-//! What hooks send, and the log of it.
+//! Deliveries and their log.
 
 use super::*;
 use crate::payloads::WorkflowJobEvent;
