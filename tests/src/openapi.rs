@@ -1,8 +1,8 @@
 //! Checks every call against GitHub's own OpenAPI description (npm `@octokit/openapi`).
 //!
-//! The description has 13 MB and a thousand calls. Each process scans it once, and parses and compiles only the calls that
-//! a test makes. Objects are closed: a field that GitHub does not describe is a violation in requests and in answers, so
-//! neither the functions nor the stand-in can invent one.
+//! The description has 13 MB and a thousand calls. Each process scans it once, and parses and compiles only the calls
+//! that a test makes. Objects are closed: a field that GitHub does not describe is a violation in requests and in
+//! answers, so neither the functions nor the stand-in can invent one.
 
 mod description;
 mod operation;

@@ -1,7 +1,7 @@
 //! A stand-in for the runner: given a JIT configuration, it behaves as actions/runner does.
 //!
-//! [`Runner::step`] does one thing and returns, for stories with a clock of their own; [`Runner::run`] runs from start to
-//! end on the system's clock.
+//! [`Runner::step`] does one thing and returns, for stories with a clock of their own; [`Runner::run`] runs from start
+//! to end on the system's clock.
 
 use std::future::Future;
 use std::time::Duration;

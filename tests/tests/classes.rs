@@ -1,4 +1,4 @@
-//! Stories of runner classes: what a job asks for by its labels, and what its runner is then made of.
+//! Stories of runner classes: what a job asks for by its labels, and what runner it gets.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn class(changes: &Value) -> Value {
     class
 }
 
-/// With task definitions for both architectures, which may be chosen as everything else may.
+/// A class with task definitions for both architectures, where jobs may choose everything.
 fn sized() -> Value {
     class(&json!({
         "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
@@ -33,7 +33,7 @@ async fn world(classes: &[Value]) -> World {
     world
 }
 
-/// The task of a job with these labels; its registration carries exactly them.
+/// The task of a job with these labels. Asserts that its registration has exactly these labels.
 async fn launch(world: &World, labels: &[&str]) -> Task {
     let before = world.live_tasks();
     let job = world.github.queue_job(JobSpec::labels(labels.to_vec()));
@@ -48,7 +48,7 @@ async fn launch(world: &World, labels: &[&str]) -> Task {
     task
 }
 
-/// What the webhook answers to a job that it ignores.
+/// The reason in the webhook's answer to a job that it ignores.
 async fn ignored(world: &World, job: JobSpec) -> String {
     let job = world.github.queue_job(job);
     let answer = world.deliver_queued(job).await;
@@ -194,7 +194,7 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
     let task = launch(&world, &["fargate"]).await;
     let environment = task.environment();
     assert_eq!((environment["HTTPS_PROXY"].as_str(), environment["EMPTY"].as_str()), ("http://proxy.example:3128", ""));
-    assert_eq!(environment.len(), 4, "and the two of ours");
+    assert_eq!(environment.len(), 4, "and jitgate's own two");
     assert_eq!((task.tags["team"].as_str(), task.tags["jitgate:class"].as_str()), ("build", "default"));
 }
 
@@ -272,7 +272,7 @@ async fn a_runner_group_is_found_by_its_name_once() {
     world.work().await;
     assert_eq!(world.live_tasks(), 10);
     assert!(world.github.runners().iter().all(|runner| runner.group_id == id));
-    assert_eq!(world.api_calls("list-runner-groups"), 2, "two pages, for all of them");
+    assert_eq!(world.api_calls("list-runner-groups"), 2, "two pages, once for all jobs");
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn a_missing_runner_group_keeps_its_jobs_waiting_and_the_log_lists_the_exi
     world.deliver_queued(other).await;
     world.work().await;
     assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (1, 3, 0));
-    assert_eq!(world.api_calls("list-runner-groups"), 1, "one look for all that wait");
+    assert_eq!(world.api_calls("list-runner-groups"), 1, "one call for all waiting jobs");
     world.github.add_runner_group(&Scope::org(ORGANIZATION), "Large", None);
     world.pass(Duration::from_mins(6));
     world.work().await;
@@ -311,7 +311,7 @@ async fn a_recreated_runner_group_is_looked_up_again() {
     let new = world.github.add_runner_group(&scope, "Large", None);
     world.queue_and_deliver().await;
     world.work().await;
-    assert_eq!(world.waiting(), 1, "the old id is not there");
+    assert_eq!(world.waiting(), 1, "the old id does not exist");
     world.clock.advance(Duration::from_mins(6));
     world.work().await;
     assert_eq!(world.github.runners().pop().unwrap().group_id, new);

@@ -1,4 +1,4 @@
-//! Stories of the limits: no more runners than may live, and every job its runner in the end.
+//! Stories of the limits: the number of live runners stays within them, and every job runs in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn ended(world: &World, job: JobId) -> bool {
     world.github.job(job).expect("it exists").status == JobStatus::Completed
 }
 
-/// Works until nothing waits, and never sees more tasks than that.
+/// The worker works until the queue is empty. Asserts that there are never more tasks than `most`.
 async fn work_off(world: &mut World, most: usize) {
     for _ in 0..200 {
         world.work().await;
@@ -138,7 +138,7 @@ async fn the_fleets_limit_applies_to_all_classes_together() {
     world.work().await;
     assert_eq!(world.live_tasks(), 4);
     let of_class = world.aws.ecs.live_tasks().iter().filter(|task| task.tags["jitgate:class"] == "default").count();
-    assert_eq!(of_class, 3, "and its own limit for the one");
+    assert_eq!(of_class, 3, "the class's own limit applies too");
     work_off(&mut world, 4).await;
     assert!(world.github.jobs().iter().all(|job| job.status == JobStatus::Completed));
 }
@@ -164,7 +164,7 @@ async fn a_repeated_launch_does_not_count_towards_the_limit() {
     work_off(&mut world, 1).await;
 }
 
-/// Five workers look at the same moment and see the same room: each may fill it, as the README says.
+/// Five workers that list tasks at the same moment see the same count: each may fill the limit, as the README says.
 #[tokio::test]
 async fn five_workers_at_once_overshoot_by_four_batches_at_most_and_later_by_nothing() {
     const WORKERS: usize = 5;

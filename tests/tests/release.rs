@@ -1,4 +1,4 @@
-//! Stories of jobs that end without a runner: what was started for them is taken back, and nobody else is hurt.
+//! Stories of jobs that end without a runner: what was started for them is released, and other jobs keep their runners.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn a_runner_that_is_already_online_is_taken_back_at_the_second_check() {
     world.pass(Duration::from_secs(20));
     assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
     world.work().await;
-    assert_eq!(world.live_tasks(), 1, "one look is not enough");
+    assert_eq!(world.live_tasks(), 1, "one observation is not enough");
     work_for(&mut world, Duration::from_mins(2)).await;
     assert_nothing_left(&world);
 }
@@ -67,7 +67,7 @@ async fn a_runner_that_has_taken_another_job_is_left_alone_however_late_github_s
         let cancelled = world.queue_and_deliver().await;
         world.work().await;
         world.github.cancel_job(cancelled);
-        // Its runner comes up and takes another job with the same labels, of which nobody has told us.
+        // Its runner takes another job with the same labels, which no delivery announced.
         let other = world.queue_job();
         world.pass(Duration::from_secs(5));
         assert_eq!(world.github.job(other).unwrap().status, JobStatus::InProgress);

@@ -1,20 +1,20 @@
-//! What the control plane costs in a month, by component, beside the runners themselves.
+//! The monthly cost of the control plane, by component, and of the runners.
 //!
-//! A model, kept on the high side: free tiers are left out, batches are of one, and every process reads its secret as
-//! often as it may. What it takes for granted is listed in [`ASSUMPTIONS`], and what AWS asks for in [`PRICES`].
+//! A model that errs on the high side: no free tiers, batches of one message, and every process reads its secret as
+//! often as it can. [`ASSUMPTIONS`] lists what it assumes, and [`PRICES`] AWS's prices.
 
 use std::fmt::Write as _;
 
-/// A number with its meaning and where it is from.
+/// A number with its meaning and source.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantity {
-    /// What it is.
+    /// Its meaning.
     pub name: &'static str,
-    /// How much, in the unit.
+    /// The number, in the unit.
     pub value: f64,
-    /// What it is counted in.
+    /// The unit.
     pub unit: &'static str,
-    /// Where it is from.
+    /// The source.
     pub source: &'static str,
 }
 
@@ -24,7 +24,7 @@ impl Quantity {
     }
 }
 
-/// Below each price: AWS's own page, which is what counts.
+/// AWS's pages of prices.
 const LAMBDA_PAGE: &str = "<https://aws.amazon.com/lambda/pricing/>";
 const SQS_PAGE: &str = "<https://aws.amazon.com/sqs/pricing/>";
 const SECRETS_PAGE: &str = "<https://aws.amazon.com/secrets-manager/pricing/>";
@@ -107,7 +107,7 @@ const METRICS: Quantity =
     Quantity::new("Metrics", 28.0, "", "all of the README's table, three of them of two functions");
 const ALARMS: Quantity = Quantity::new("Alarms", 15.0, "", "the template");
 
-/// What the model takes for granted.
+/// What the model assumes.
 pub const ASSUMPTIONS: [Quantity; 24] = [
     HOLD,
     STARTING,
@@ -138,7 +138,7 @@ pub const ASSUMPTIONS: [Quantity; 24] = [
 const RELAUNCHES: Quantity =
     Quantity::new("Launches of a job", 1.02, "", "a few are repeated or taken back; an estimate");
 
-/// Months at which the model is evaluated, in jobs.
+/// The months for which the model is evaluated, in jobs.
 pub const SIZES: [f64; 7] = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6, 1e7];
 
 const MILLION: f64 = 1e6;
@@ -159,11 +159,11 @@ pub struct Bill {
     pub queue: f64,
     /// Secrets Manager: the secret and its readings.
     pub secret: f64,
-    /// CloudWatch Logs: taking in, and keeping for a month.
+    /// CloudWatch Logs: ingestion, and storage for a month.
     pub logs: f64,
-    /// CloudWatch: metrics, alarms, the dashboard; EventBridge Scheduler's fraction of a cent, too.
+    /// CloudWatch: metrics, alarms and the dashboard; with EventBridge Scheduler's fraction of a cent.
     pub watching: f64,
-    /// Fargate: what the runners themselves cost.
+    /// Fargate: the runners themselves.
     pub runners: f64,
 }
 
@@ -178,7 +178,7 @@ impl Bill {
             + invocations * COLD_SHARE.value * COLD.value;
         let running = launches * (HOLD.value + STARTING.value) / MINUTES_A_MONTH;
         let stopped_within_an_hour = launches * 60.0 / MINUTES_A_MONTH;
-        // A registration and a task each are a hundredth of a page; of tasks, those that have just stopped, too.
+        // A registration and a task are each a hundredth of a page; tasks include those that have just stopped.
         let pages = (2.0 * running + stopped_within_an_hour) / 100.0;
         let passes = PASSES.value * (PASS.value + pages * PAGE.value);
         let gb_second = |milliseconds: f64| milliseconds / 1000.0 * FUNCTION_MEMORY.value * COMPUTE.value;
@@ -202,7 +202,7 @@ impl Bill {
         }
     }
 
-    /// All of the control plane.
+    /// The sum of the control plane.
     pub fn control_plane(&self) -> f64 {
         self.requests + self.compute + self.passes + self.queue + self.secret + self.logs + self.watching
     }
@@ -228,7 +228,7 @@ impl Bill {
     }
 }
 
-/// Three significant digits or cents, whichever is more.
+/// Formats dollars with three significant digits, or with cents if that is more.
 fn dollars(amount: f64) -> String {
     match amount {
         100.0.. => thousands(amount.round()),
@@ -249,7 +249,7 @@ fn thousands(number: f64) -> String {
     text
 }
 
-/// All tables of the document, by the name of their place in it.
+/// All tables of the document, by the name of their place.
 pub fn tables() -> [(&'static str, String); 3] {
     [("bills", bills()), ("assumptions", quantities(&ASSUMPTIONS)), ("prices", quantities(&PRICES))]
 }
@@ -328,13 +328,16 @@ mod tests {
         for pair in SIZES.windows(2) {
             let (less, more) = (Bill::of(pair[0]), Bill::of(pair[1]));
             assert!(more.control_plane() > less.control_plane());
-            assert!(more.control_plane() / more.jobs < less.control_plane() / less.jobs, "cheaper by the job");
+            assert!(
+                more.control_plane() / more.jobs < less.control_plane() / less.jobs,
+                "a job costs less in a larger month"
+            );
         }
     }
 
     #[test]
     fn a_thousand_jobs_cost_what_their_parts_do() {
-        // By hand: 1,020 launches, 5,040 invocations, 252 of them cold.
+        // Calculated by hand: 1,020 launches, 5,040 invocations, 252 of them cold.
         let compute = (19_000.0 + 1020.0 * 312.0 + 252.0 * 400.0) / 1000.0 * 0.25 * 0.000_016_666_7;
         let bill = Bill::of(1000.0);
         assert!(is(bill.compute, compute), "{}", bill.compute);

@@ -1,5 +1,5 @@
-//! The part of AWS that the functions use: ECS, SQS and Secrets Manager on one loopback port. As in AWS's JSON protocols,
-//! the header `x-amz-target` names the service.
+//! The part of AWS that the functions use: ECS, SQS and Secrets Manager on one loopback port. As in AWS's JSON
+//! protocols, the header `x-amz-target` names the service.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

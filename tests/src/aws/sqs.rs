@@ -120,7 +120,8 @@ impl Sqs {
         self.queue(queue, |queue, now| queue.depth(now))
     }
 
-    /// When the next message of a queue becomes visible; in the past if one already is. A test can turn its clock there.
+    /// When the next message of a queue becomes visible; in the past if one already is. A test can turn its clock
+    /// there.
     ///
     /// # Panics
     /// If there is no such queue.

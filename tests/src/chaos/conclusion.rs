@@ -1,18 +1,18 @@
-//! What must hold once all is done.
+//! What must hold at the end of a run.
 
 use super::driver::Driver;
 use crate::github::JobStatus;
 use crate::world::JOB_QUEUE;
 
-/// Looks at what is left when all is done.
+/// Checks what is left at the end.
 pub(super) fn conclude(driver: &mut Driver) {
     jobs_ran_once(driver);
     nothing_waits(driver);
-    // Those that are kept ready.
+    // Warm runners.
     let ready = driver.knobs.warm.map_or(0, |count| usize::try_from(count).expect("few"));
     for task in driver.world.aws.ecs.live_tasks().into_iter().skip(ready) {
         let job = driver.diary.job_of_task(&task.arn);
-        driver.judge.complain(job, format!("task {} lives on", task.id()));
+        driver.judge.complain(job, format!("task {} is still live", task.id()));
     }
     for runner in driver.world.github.runners().into_iter().skip(ready) {
         let job = driver.diary.job_of_runner(runner.id);

@@ -1,4 +1,4 @@
-//! Moves time from one event to the next, and lets everything happen that a seed wants to happen.
+//! Moves time from one event to the next, and makes everything happen that the seed decides.
 
 mod calls;
 mod deliveries;
@@ -30,26 +30,26 @@ use crate::aws::sqs::mapping::EventSource;
 use crate::github::JobStatus;
 use crate::world::{JOB_QUEUE, START, World};
 
-/// How often the cleaner's schedule comes, as the template has it.
+/// The interval of the cleaner's schedule. Source: `template.yaml`.
 const CLEANER_PAUSE: Duration = Duration::from_mins(5);
 
-/// What nobody but the cleaner finds, it finds within this time, although most of its passes fail somewhere.
+/// The cleaner heals what only it can find within this time, although most of its passes meet a fault.
 const CLEANER_MENDS: Duration = Duration::from_mins(75);
 
-/// Nothing that jitgate does takes longer than a job can wait.
+/// The longest run: longer than the day for which GitHub queues a job.
 const LONGEST_RUN: Duration = Duration::from_hours(30);
 
-/// When no job has come any further for this long, none will: no pause is longer than the hour of GitHub's limit.
+/// A run without progress for this long is stuck: the longest pause is the hour of GitHub's hourly limit.
 const LONGEST_STANDSTILL: Duration = Duration::from_hours(3);
 
-/// Messages for each job at which we stop: they have begun to multiply.
+/// More messages per job than this mean that they multiply: the run stops.
 const MOST_MESSAGES: usize = 10;
 
-/// What is still under way when all is done would show in this time, and the cleaner has taken away what is left: an
-/// idle runner needs the most, ten minutes between two of its looks.
+/// How long to wait at the end for late effects, and for the cleaner to remove what is left. Idle runners take longest:
+/// the cleaner observes them twice, ten minutes apart.
 const QUIET_TIME: Duration = Duration::from_mins(40);
 
-/// How long the cleaner's last messages may take: it asks until ECS has forgotten the tasks.
+/// How long the cleaner's last messages may take: it asks about tasks until ECS forgets them.
 const LAST_WORDS: Duration = Duration::from_mins(75);
 
 /// One run.
@@ -62,7 +62,7 @@ pub(super) struct Driver {
     pub(super) report: Report,
     pub(super) judge: Judge,
     pub(super) jobs: Vec<JobId>,
-    /// So many of them, from the first on, are known to be over.
+    /// How many of them, counted from the first, are known to have ended.
     over: usize,
     /// When each task was started.
     pub(super) launches: Vec<OffsetDateTime>,
@@ -73,7 +73,7 @@ pub(super) struct Driver {
     webhooks: Vec<Slot<Webhook>>,
     cleaners: Vec<Slot<Cleaner>>,
     running: FuturesUnordered<LocalBoxFuture<'static, Finished>>,
-    /// Whether somebody was given something to go on with.
+    /// Whether a process got an answer or an event and can continue.
     stirred: bool,
     calls: BTreeMap<u64, Call>,
     agenda: BTreeMap<(OffsetDateTime, u64), Event>,
@@ -82,21 +82,21 @@ pub(super) struct Driver {
     runners: BTreeMap<String, AtWork>,
     idle: BTreeSet<String>,
     working: HashMap<String, JobId>,
-    /// After how long GitHub will tell of a job once more.
+    /// After which time GitHub announces a job again.
     again: HashMap<JobId, Duration>,
     chance: Chance,
     mishaps: Chance,
     deaths: Chance,
     receives: HashMap<String, BTreeSet<u64>>,
-    /// How many copies of its messages each job has had.
+    /// How many copies of messages each job had.
     copies: HashMap<JobId, u32>,
     /// The twins of processes that died, whose calls may still arrive.
     twins_of_dead: BTreeMap<Process, BTreeSet<JobId>>,
     /// How often each delivery was tried, by its GUID.
     tries: HashMap<String, usize>,
-    /// When a job last came any further.
+    /// When a job last made progress.
     progress: OffsetDateTime,
-    /// All is done; only the cleaner still looks.
+    /// Whether all jobs are done and only the cleaner still runs.
     is_quiet: bool,
 }
 
@@ -114,7 +114,7 @@ impl Driver {
         self.at(self.now() + delay, event);
     }
 
-    /// Goes on until all jobs are done, and then as long as anything could still show.
+    /// Runs until all jobs are done, and then until late effects would have shown.
     pub(super) async fn run(&mut self) {
         let stop = START + LONGEST_RUN;
         while !self.is_done() && self.now() - self.progress < LONGEST_STANDSTILL {
@@ -130,7 +130,7 @@ impl Driver {
         self.is_quiet = true;
         let end = self.now() + QUIET_TIME;
         while let Some(moment) = self.next_moment().await {
-            // A message that the cleaner has sent right before is worked on, too.
+            // Messages that the cleaner sent at the end are handled too.
             let is_over = self.running.is_empty() && self.world.aws.sqs.depth(JOB_QUEUE).total() == 0;
             if moment > end && (is_over || moment > end + LAST_WORDS) {
                 break;
@@ -142,7 +142,7 @@ impl Driver {
         self.pump();
     }
 
-    /// Every job is over, and nothing tells of one any more.
+    /// Whether every job has ended, and no message or delivery is left.
     fn is_done(&mut self) -> bool {
         if self.jobs.len() < self.plan.jobs.len() || !self.running.is_empty() {
             return false;
@@ -156,7 +156,7 @@ impl Driver {
             && !self.agenda.values().any(|event| matches!(event, Event::Deliver(_) | Event::Work(_)))
     }
 
-    /// When something happens next; nothing, if it never does.
+    /// When the next event happens, if any.
     async fn next_moment(&mut self) -> Option<OffsetDateTime> {
         self.settle().await;
         self.poll().await;
@@ -168,7 +168,7 @@ impl Driver {
         [own, task, message].into_iter().flatten().min()
     }
 
-    /// Everything that is due by now.
+    /// Does everything that is due by now.
     async fn happen(&mut self) {
         self.pump();
         while let Some(entry) = self.agenda.first_entry() {
@@ -200,7 +200,8 @@ impl Driver {
                 Event::Limit(limit) => self.set_limit(&limit),
             }
             self.pump();
-            // Who was answered goes on before the next thing happens, or their order would not be the seed's.
+            // Processes that got an answer continue before the next event. Otherwise their order would not be the
+            // seed's.
             self.settle().await;
         }
     }

@@ -20,8 +20,8 @@ impl GitHub {
         id
     }
 
-    /// Creates the queued job of a delivery that a test built, with the delivery's repository and installation. Hooks get
-    /// a delivery, as for any other job.
+    /// Creates the queued job of a delivery that a test built, with the delivery's repository and installation. Hooks
+    /// get a delivery, as for any other job.
     pub fn adopt(&self, event: &WorkflowJobEvent) -> JobId {
         let payload = event.json();
         let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();

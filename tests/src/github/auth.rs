@@ -267,7 +267,8 @@ impl State {
 
     /// The user of every personal access token here is a member of every organisation.
     pub(super) fn list_organizations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
-        /// Any of them suffices. Source: GitHub's "List organizations for the authenticated user", and what scopes imply.
+        /// Any of them suffices. Source: GitHub's "List organizations for the authenticated user", and what scopes
+        /// imply.
         const SCOPES: [&str; 4] = ["user", "read:org", "write:org", "admin:org"];
         let Identity::Personal(_, scopes) = identity else { return refuse(answers::forbidden()) };
         if !SCOPES.iter().any(|scope| scopes.contains(*scope)) {

@@ -37,7 +37,8 @@ impl GitHub {
         }
     }
 
-    /// Installs the App on an account with all [`PERMISSIONS`]. Adds the account as an organisation if it does not exist.
+    /// Installs the App on an account with all [`PERMISSIONS`]. Adds the account as an organisation if it does not
+    /// exist.
     pub fn install_app(&self, login: &str) -> InstallationId {
         let (mut state, now) = self.state();
         let account = state.account(login, AccountKind::Organization);

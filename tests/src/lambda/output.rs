@@ -1,7 +1,7 @@
 //! The output of a function's processes, complete at any moment.
 //!
-//! Files, not pipes: once the function has answered, everything that it wrote before can be read, and the process does not
-//! block if nobody reads.
+//! Files, not pipes: once the function has answered, everything that it wrote before can be read, and the process does
+//! not block if nobody reads.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};

@@ -14,7 +14,7 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
         ("forbidden", None),
         ("suspended", None),
         ("suspended meanwhile", Some(refuse("access-token", github::answers::suspended()))),
-        ("token not to be had", Some(refuse("access-token", github::answers::server_error()))),
+        ("no token", Some(refuse("access-token", github::answers::server_error()))),
         ("not found", Some(refuse("list-runners", github::answers::not_found()))),
         ("refused", Some(refuse("list-runners", github::answers::forbidden()))),
         ("limited", Some(refuse("list-runners", github::answers::secondary_limit(None)))),
@@ -40,9 +40,9 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
         }
         let outcome = world.clean().await;
         let left = orphans.iter().filter(|runner| is_there(&world, **runner)).count();
-        assert_eq!(left, 1, "{fail}: the other three are looked at");
+        assert_eq!(left, 1, "{fail}: the other three are cleaned");
         match (fail, outcome) {
-            // A suspended installation is not ours to clean; everything else that fails shows.
+            // A suspended installation is skipped; any other failure is reported.
             ("suspended", Ok(())) | (_, Err(CleanError::Incomplete(1))) => {}
             (_, outcome) => panic!("{fail}: {outcome:?}"),
         }
@@ -96,7 +96,7 @@ async fn in_repository_scope_every_repository_of_the_installations_is_covered() 
     assert!(orphans.iter().all(|runner| !is_there(&world, *runner)));
 }
 
-/// A personal account has no runners of its own, whatever the fleet's scope is.
+/// A personal account has no runners of its own, whatever `RUNNER_SCOPE` is.
 #[tokio::test]
 async fn a_personal_accounts_repositories_are_covered_in_either_scope() {
     for scope in ["org", "repo"] {
@@ -127,7 +127,7 @@ async fn one_repository_that_fails_does_not_stop_its_neighbours() {
 
 #[tokio::test]
 async fn accounts_and_repositories_of_any_number_are_read_a_hundred_at_a_time() {
-    // Without pacing: a clock that stands still would earn no points for a deletion after so many lists.
+    // Without pacing: while the clock stands still, the pacer earns no points for a deletion after so many lists.
     let world = World::with(&[("RUNNER_SCOPE", "repo"), ("GITHUB_POINTS_PER_MINUTE", "0")]).await;
     world.github.limit(|limits| limits.secondary = None);
     let last = format!("repository-{:03}", 249);

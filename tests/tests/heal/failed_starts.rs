@@ -1,4 +1,4 @@
-//! A runner never comes, or ends before its job: the job is launched again for as long as that can help.
+//! A runner never comes online, or ends before its job starts: the job is launched again, a limited number of times.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {
         world.aws.ecs.stop(&task.arn, code, "bad luck");
         world.heal().await.unwrap();
         assert_eq!(world.waiting(), 1);
-        assert_eq!(world.api_calls("list-runners"), 0, "about this one job only");
+        assert_eq!(world.api_calls("list-runners"), 0, "only this job is asked about");
         world.work_until_quiet().await;
         assert_eq!(world.aws.ecs.started_by(&format!("jit-{job}-2")).len(), 1, "the next attempt");
-        // The registration of the first one is an orphan.
+        // The first attempt's registration is an orphan.
         world.pass(PASS * 2);
         world.clean().await.unwrap();
         world.assert_done(&[job]);
@@ -206,7 +206,7 @@ async fn a_job_whose_launches_all_fail_is_given_up_with_an_error() {
         let (outcome, lines) = logged(world.heal()).await;
         outcome.unwrap();
         if !world.dead_letters().is_empty() {
-            let line = lines.lines().find(|line| line.contains("job given up")).expect("said aloud");
+            let line = lines.lines().find(|line| line.contains("job given up")).expect("a log line");
             assert!(
                 line.contains("\"ERROR\"") && line.contains(BAD_IMAGE) && line.contains(&job.to_string()),
                 "{line}"
@@ -222,6 +222,6 @@ async fn a_job_whose_launches_all_fail_is_given_up_with_an_error() {
         world.clean().await.unwrap();
     }
     world.work().await;
-    assert_eq!(world.aws.ecs.tasks().len(), 8, "and it stays so while ECS shows the tasks");
-    assert!(world.dead_letters().len() <= 2, "once more at most, should the event have been lost");
+    assert_eq!(world.aws.ecs.tasks().len(), 8, "no further launch while ECS shows the tasks");
+    assert!(world.dead_letters().len() <= 2, "at most one more, in case the event was lost");
 }

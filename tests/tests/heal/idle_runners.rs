@@ -1,4 +1,4 @@
-//! A runner is online without a job: it is retired at its class's limit, unless it takes a job before.
+//! A runner is online without a job: it is retired after its class's idle time, unless it takes a job before.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{MINUTE, PASS, at_work, meanwhile, surplus};
 #[tokio::test]
 async fn a_runner_without_a_job_is_retired_at_its_limit_counted_from_online() {
     let mut world = World::new().await;
-    // Slow to start: not held against it.
+    // The time to start does not count.
     world.start_tasks_after(Duration::from_mins(15));
     let job = world.queue_and_deliver().await;
     world.work().await;
@@ -27,7 +27,7 @@ async fn a_runner_without_a_job_is_retired_at_its_limit_counted_from_online() {
     world.clean().await.unwrap();
     world.pass(PASS);
     world.clean().await.unwrap();
-    assert_eq!(world.live_tasks(), 1, "noted ten minutes ago at most");
+    assert_eq!(world.live_tasks(), 1, "noted at most ten minutes ago");
     world.pass(PASS);
     world.clean().await.unwrap();
     assert_eq!(world.live_tasks(), 0);
@@ -61,7 +61,7 @@ async fn a_runner_whose_busy_lags_by_a_minute_is_left_to_its_job() {
     surplus(&mut world).await;
     world.clean().await.unwrap();
     world.pass(PASS * 2);
-    // A job of which nobody has told us, seconds before the pass: `busy` does not say so yet.
+    // The runner takes a job that no delivery announced, seconds before the pass: `busy` is still false.
     let job = world.queue_job();
     world.pass(Duration::from_secs(10));
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress);
@@ -105,7 +105,7 @@ async fn a_task_is_stopped_only_once_its_registration_is_deleted_or_gone() {
         assert_eq!(world.live_tasks() == 0, is_stopped);
         world.pass(PASS);
         world.clean().await.unwrap();
-        assert_eq!(world.live_tasks(), 0, "the next pass makes up for it");
+        assert_eq!(world.live_tasks(), 0, "the next pass stops it");
     }
 }
 
@@ -118,7 +118,7 @@ async fn a_failed_stop_is_reported_and_later_passes_make_up_for_it() {
     world.aws.faults().script("StopTask", Fault::Refuse(answers::server_exception()));
     assert!(matches!(world.clean().await, Err(CleanError::Incomplete(1))));
     assert!(world.github.runners().is_empty(), "the registration went first");
-    // The runner ends by itself, or is a ghost: then the two looks at the missing registration follow.
+    // The runner exits by itself, or is a ghost: then two passes observe that its registration is gone.
     for _ in 0..2 {
         world.stand_still(PASS);
         world.clean().await.unwrap();
@@ -147,7 +147,7 @@ async fn a_runner_once_seen_busy_is_never_taken_for_idle_again() {
     world.github.behave(|behaviour| behaviour.deletion_trusts_busy = true);
     let runner = surplus(&mut world).await;
     world.clean().await.unwrap();
-    // Somebody else's job, in a repository that is not looked at.
+    // A job in a repository that the cleaner does not read.
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "another"));
     world.pass(Duration::from_secs(5));
     assert_eq!(world.github.runner(runner).unwrap().job, Some(job));

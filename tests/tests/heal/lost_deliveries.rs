@@ -1,4 +1,4 @@
-//! A delivery fails or is never sent: it is repeated, or the job is found at GitHub.
+//! A delivery fails or is never sent: it is delivered again, or the cleaner finds the job at GitHub.
 
 use jitgate_tests::aws::ecs;
 use jitgate_tests::github::{HookTarget, JobSpec, JobStatus, ORGANIZATION, Scope, Secondary};
@@ -15,9 +15,9 @@ async fn failed_deliveries_are_repeated_until_they_succeed() {
     let heard = world.queue_job();
     assert_eq!(send(&world, true).await, 1);
     world.clean().await.unwrap();
-    assert_eq!(world.api_calls("redeliver"), 0, "give it a minute");
+    assert_eq!(world.api_calls("redeliver"), 0, "too early");
     world.clock.advance(MINUTE * 2);
-    // Two cleaners, and the webhook is down still.
+    // The webhook is still down.
     world.clean().await.unwrap();
     assert_eq!((world.api_calls("redeliver"), send(&world, false).await), (1, 1));
     world.clock.advance(PASS);
@@ -27,13 +27,13 @@ async fn failed_deliveries_are_repeated_until_they_succeed() {
         world.clock.advance(PASS);
         world.clean().await.unwrap();
     }
-    assert_eq!(world.api_calls("redeliver"), 2, "never one that has succeeded");
+    assert_eq!(world.api_calls("redeliver"), 2, "a delivery that succeeded is not repeated");
     world.work_until_quiet().await;
     send(&world, true).await;
     world.assert_done(&[lost, heard]);
 }
 
-/// So many deliveries have failed, a while ago.
+/// This many deliveries failed a while ago.
 async fn fail_deliveries(world: &World, count: usize) {
     world.github.add_hook(HookTarget::App, "https://webhook.example");
     for _ in 0..count {
@@ -98,7 +98,7 @@ async fn an_organisations_hook_is_covered_with_a_token_that_has_the_scope() {
     assert_eq!(send(&world, false).await, 2);
     world.clock.advance(MINUTE * 2);
     world.clean().await.unwrap();
-    assert_eq!(world.api_calls("redeliver"), 1, "not somebody else's: {:?}", world.api.calls.operations());
+    assert_eq!(world.api_calls("redeliver"), 1, "not the foreign hook's: {:?}", world.api.calls.operations());
     assert_eq!(send(&world, true).await, 1);
     world.clock.advance(PASS);
     world.clean().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_job_that_no_delivery_announced_is_found_in_the_repositories_of_recent
     let not_ours = world.github.queue_job(JobSpec::labels(["windows"]));
     world.pass(MINUTE * 4);
     world.clean().await.unwrap();
-    assert_eq!(world.waiting(), 0, "its delivery may be on its way");
+    assert_eq!(world.waiting(), 0, "its delivery may still come");
     world.pass(MINUTE * 2);
     world.clean().await.unwrap();
     assert_eq!(world.waiting(), 1);
@@ -132,7 +132,7 @@ async fn a_job_that_no_delivery_announced_is_found_where_the_setting_says() {
         [("", false), ("octo-org/octo-repo", true), ("octo-org/o*", true), ("*/*", true), ("octo-org/x*", false)]
     {
         let mut world = World::with(&[("RECONCILE_REPOSITORIES", setting)]).await;
-        // Another job of the same run is on already: the run is not queued any more.
+        // Another job of the run is already in progress, so the run is not `queued` any more.
         let first = world.queue_job();
         let run = world.github.job(first).unwrap().run_id;
         let runner = world.github.orphan(&Scope::org(ORGANIZATION), "somebody-elses", &["fargate"], true);
@@ -161,7 +161,7 @@ async fn jobs_that_wait_in_our_own_queue_are_not_sent_again() {
         world.pass(PASS);
     }
     assert_eq!(world.waiting(), 10);
-    // Of this one nobody has told: one more waits than messages are on the queue.
+    // No delivery announces this one: one job more waits than there are messages on the queue.
     jobs.push(world.queue_job());
     world.pass(MINUTE * 6);
     world.clean().await.unwrap();
@@ -189,5 +189,5 @@ async fn looking_for_jobs_costs_a_bounded_number_of_calls() {
     world.stand_still(PASS);
     world.clean().await.unwrap();
     let second: Vec<_> = world.api.calls.all().into_iter().filter(|call| call.operation == "list-runs").collect();
-    assert_ne!(first[0].target, second[0].target, "each pass begins elsewhere");
+    assert_ne!(first[0].target, second[0].target, "each pass begins with another repository");
 }

@@ -1,4 +1,4 @@
-//! Stories of the cleaner: what died half-way is healed, and what works is left alone.
+//! Stories of the cleaner: what failed half-way is healed, and what works is left alone.
 
 mod accounts;
 mod failed_starts;
@@ -20,15 +20,15 @@ use jitgate_tests::world::{Delivery, World};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Five minutes, as the schedule has it.
+/// The interval between passes. Source: `template.yaml`.
 const PASS: Duration = Duration::from_mins(5);
 
-/// How old a registration without a task becomes before it is an orphan.
+/// The cleaner deletes a registration without a task once it is older than this.
 const GRACE: Duration = Duration::from_mins(10);
 
 const BAD_IMAGE: &str = "CannotPullContainerError: pull image manifest has been retried 5 time(s)";
 
-/// A runner that is online without a job: its own was cancelled, and nobody told us.
+/// A runner that is online without a job: its job was cancelled, without a delivery.
 async fn surplus(world: &mut World) -> RunnerId {
     world.start_tasks_after(MINUTE);
     let job = world.queue_and_deliver().await;
@@ -54,7 +54,7 @@ fn is_there(world: &World, runner: RunnerId) -> bool {
     world.github.runner(runner).is_some()
 }
 
-/// Does something at the moment a call of that operation comes in, for the first time.
+/// Acts once, when the first call of this operation comes in.
 fn meanwhile(faults: &Faults, operation: &'static str, act: impl FnOnce() + Send + 'static) {
     let mut act = Some(act);
     faults.choose(Box::new(move |called| {
@@ -67,7 +67,7 @@ fn meanwhile(faults: &Faults, operation: &'static str, act: impl FnOnce() + Send
     }));
 }
 
-/// Sends what GitHub would send now; answers how many of it.
+/// Sends GitHub's new deliveries, to a webhook that is up or down. Returns how many there were.
 async fn send(world: &World, is_up: bool) -> usize {
     let deliveries = world.github.take_deliveries();
     for delivery in &deliveries {
@@ -81,13 +81,13 @@ async fn send(world: &World, is_up: bool) -> usize {
     deliveries.len()
 }
 
-/// What is logged in the course of something.
+/// The outcome of a future, and what was logged in the meantime.
 async fn logged<T>(course: impl Future<Output = T>) -> (T, String) {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no test panics while it writes").extend_from_slice(bytes);
+            self.0.lock().expect("no panic while writing").extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
@@ -100,6 +100,6 @@ async fn logged<T>(course: impl Future<Output = T>) -> (T, String) {
     let guard = tracing::subscriber::set_default(subscriber);
     let outcome = course.await;
     drop(guard);
-    let written = lines.0.lock().expect("no test panics while it writes");
+    let written = lines.0.lock().expect("no panic while writing");
     (outcome, String::from_utf8_lossy(&written).into_owned())
 }

@@ -1,4 +1,4 @@
-//! A registration that no task will use is deleted, and no other is touched.
+//! A registration that no task will use is deleted; no other is.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn an_orphan_is_deleted_after_the_grace_and_not_before() {
     world.clean().await.unwrap();
     assert!(!is_there(&world, orphan));
     world.clean().await.unwrap();
-    assert_eq!(world.api_calls("delete-runner"), 1, "a second pass finds nothing to do");
+    assert_eq!(world.api_calls("delete-runner"), 1, "a second pass deletes nothing");
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_registration_that_is_live_busy_or_foreign_stays() {
     let starting = world.github.runners().into_iter().find(|runner| runner.name.starts_with("jit-")).expect("one").id;
     let online = world.orphan(&scope, 2);
     world.github.connect(online).unwrap();
-    // Its connection is lost while it works: offline, but busy.
+    // It loses its connection while it works: it is offline, but busy.
     world.github.behave(|behaviour| behaviour.lost_job_after = Duration::from_hours(2));
     let busy = world.orphan(&scope, 3);
     world.queue_job();
@@ -63,14 +63,14 @@ async fn a_registration_under_an_old_name_is_not_taken_from_a_launch_under_way()
     let job = world.queue_and_deliver().await;
     let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
     world.aws.sqs.purge(JOB_QUEUE);
-    // A try long ago was not settled, so its name is kept.
+    // An earlier try left the message unsettled, so the next keeps its name.
     world.stand_still(Duration::from_mins(20));
     let unsettled = body.replacen("\"attempt\":1", "\"attempt\":1,\"unsettled\":true", 1);
     assert_ne!(unsettled, body);
     world.aws.sqs.put(JOB_QUEUE, &unsettled);
     world.work().await;
     assert_eq!((world.aws.ecs.tasks().len(), world.github.runners().len()), (1, 1));
-    // Its task is not listed yet; between the two looks it comes to be.
+    // ECS does not list its task yet; it starts between the cleaner's two lists.
     let clock = world.clock.clone();
     let mut lists = 0;
     world.aws.faults().choose(Box::new(move |operation| {
@@ -94,7 +94,7 @@ async fn a_refused_or_late_deletion_is_no_failure_and_a_failed_one_is_reported_a
         (github::answers::not_found(), false),
         (github::answers::server_error(), true),
     ] {
-        // Without pacing: a clock that stands still earns no points for a deletion.
+        // Without pacing: while the clock stands still, the pacer earns no points for a deletion.
         let world = World::with(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
         for job in 0..3 {
             world.orphan(&Scope::org(ORGANIZATION), job);
@@ -126,7 +126,7 @@ async fn without_the_list_of_tasks_nothing_is_deleted() {
 
 #[tokio::test]
 async fn lists_of_any_length_are_read_a_hundred_at_a_time() {
-    // Without pacing: a clock that stands still would earn no points for so many deletions.
+    // Without pacing: while the clock stands still, the pacer earns no points for so many deletions.
     let world = World::with(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
     world.github.limit(|limits| limits.secondary = None);
     for job in 0..250 {
@@ -149,12 +149,12 @@ async fn lists_of_any_length_are_read_a_hundred_at_a_time() {
     world.clean().await.unwrap();
     assert_eq!(world.github.runners().len(), 150, "those with a task");
     assert_eq!(world.api_calls("list-runners"), 4);
-    assert_eq!(world.aws.calls().count("ListTasks"), 5, "two pages of live ones, twice, and one of stopped ones");
+    assert_eq!(world.aws.calls().count("ListTasks"), 5, "two pages of live tasks, twice, and one of stopped tasks");
     assert_eq!(world.aws.calls().count("DescribeTasks"), 4);
     assert_eq!(world.api_calls("delete-runner"), 250);
 }
 
-/// On the system's clock, since here the pauses between the deletions are what it is about.
+/// On the system's clock, since the pauses between deletions matter here.
 #[tokio::test]
 async fn deletions_that_must_wait_for_their_turn_all_get_it() {
     let world = World::on(Clock::system(), &[]).await;
@@ -188,5 +188,5 @@ async fn deletions_wait_for_their_turn_behind_launches() {
     }
     let meter = &world.github.meters()["installation 77"];
     assert_eq!(meter.refused, 0);
-    assert!(passes > 1, "a clock that stands still earns no points");
+    assert!(passes > 1, "while the clock stands still, the pacer earns no points");
 }

@@ -1,4 +1,4 @@
-//! A pass as a whole: without permission, without time, without doing anything.
+//! A pass as a whole: a dry run, too little time, failures in a part of it, and the runner's version.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A task runs on although its registration is gone or its time is over.
+//! A task keeps running although its registration is gone or its lifetime is over.
 
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{World, runner_classes};
@@ -10,7 +10,7 @@ use crate::{MINUTE, PASS, at_work};
 async fn a_task_whose_registration_is_gone_is_stopped_if_it_stays_gone() {
     let mut world = World::new().await;
     let (job, runner) = at_work(&mut world).await;
-    // Its job ends, its registration goes, and the container hangs.
+    // The job ends, GitHub removes the registration, and the container hangs.
     world.github.finish_job(runner, "success");
     assert!(world.github.runners().is_empty());
     world.clean().await.unwrap();
@@ -36,7 +36,7 @@ async fn a_registration_that_a_list_skips_is_not_gone() {
     }
     assert_eq!((world.live_tasks(), world.aws.calls().count("StopTask")), (1, 0));
     world.clean().await.unwrap();
-    assert_eq!(world.aws.calls().count("UntagResource"), 1, "what was noted is taken back");
+    assert_eq!(world.aws.calls().count("UntagResource"), 1, "the note is removed");
 }
 
 #[tokio::test]
@@ -53,5 +53,5 @@ async fn a_task_older_than_its_class_allows_is_stopped() {
     world.pass(MINUTE);
     assert_eq!(world.live_tasks(), 0);
     assert_eq!(world.github.job(job).unwrap().conclusion.as_deref(), Some("cancelled"));
-    assert_eq!(world.aws.ecs.tasks().len(), 1, "it had its runner");
+    assert_eq!(world.aws.ecs.tasks().len(), 1, "it is not launched again, since it had a runner");
 }

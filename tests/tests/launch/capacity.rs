@@ -1,4 +1,4 @@
-//! ECS has no capacity for a runner, or GitHub no place: the job waits, and costs little while it does.
+//! ECS has no capacity, or the runner group is full: the job waits, at a low cost.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
         answers::invalid_parameter("Error retrieving subnet information: (ErrorCode: RequestLimitExceeded, ...)"),
         answers::client_exception(answers::VCPU_QUOTA),
         answers::client_exception(answers::TASK_QUOTA),
-        answers::failure("A REASON NOBODY KNOWS"),
+        answers::failure("AN UNKNOWN REASON"),
         answers::error(400, "BrandNewException", "never seen before"),
         answers::server_exception(),
         answers::unavailable(),
@@ -29,7 +29,7 @@ async fn no_capacity_is_not_an_error_and_costs_no_retries() {
         let job = world.queue_and_deliver().await;
         world.aws.faults().script_times("RunTask", Fault::Refuse(refusal), 6);
         world.work().await;
-        assert!(world.github.runners().is_empty(), "the registration waits for nobody");
+        assert!(world.github.runners().is_empty(), "no registration stays while the job waits");
         assert_eq!(world.waiting(), 1);
         world.work_until_quiet().await;
         world.assert_done(&[job]);
@@ -49,8 +49,8 @@ async fn many_jobs_that_wait_for_capacity_do_not_use_up_githubs_budget() {
         world.clock.advance(Duration::from_secs(10));
     }
     let (registrations, looks) = (world.api_calls(GENERATE), world.api_calls("get-job"));
-    assert!(registrations < 30, "{registrations} in ten minutes, {} if every job tried by itself", 100 * 6);
-    assert!(looks < registrations, "one of them is asked about for all: {looks}");
+    assert!(registrations < 30, "{registrations} in ten minutes; {} if each job tried by itself", 100 * 6);
+    assert!(looks < registrations, "one job is asked about for all: {looks}");
     assert!(world.github.runners().is_empty());
     world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::tasks(1000));
     for _ in 0..120 {
@@ -83,7 +83,7 @@ async fn a_job_waits_for_capacity_as_long_as_github_lets_it_and_then_is_dropped(
         world.work().await;
         world.clock.advance(Duration::from_mins(1));
         rounds += 1;
-        assert!(rounds < 25 * 60, "it waits for ever");
+        assert!(rounds < 25 * 60, "the job waits without end");
     }
     assert!(rounds > 24 * 60 - 10, "dropped after {rounds} minutes");
     assert_eq!(world.dead_letters(), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! Signing in to GitHub: tokens, installations, and what happens without them.
+//! Credentials for GitHub: tokens, installations, and what happens without them.
 
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_fixed() {
     assert!(calls <= 2, "{:?}", world.api.calls.operations());
     world.clock.advance(Duration::from_mins(4));
     world.work().await;
-    assert_eq!(world.api.calls.all().len(), calls, "left alone for a while");
-    assert_eq!((world.waiting(), world.dead_letters().len()), (10, 0), "the messages are not burnt");
+    assert_eq!(world.api.calls.all().len(), calls, "no calls for a while");
+    assert_eq!((world.waiting(), world.dead_letters().len()), (10, 0), "no message is given up");
     world.github.grant(INSTALLATION, &github::PERMISSIONS);
     world.clock.advance(Duration::from_mins(2));
     world.work_until_quiet().await;

@@ -1,4 +1,4 @@
-//! One job, announced more than once: it gets one runner, and another only if the first is gone.
+//! A job that is announced more than once gets one runner, and another only if the first is gone.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn a_late_second_delivery_gets_a_runner_when_the_first_one_is_gone() {
     let job = world.queue_and_deliver().await;
     world.work().await;
     let first = world.aws.ecs.live_tasks().remove(0);
-    world.aws.ecs.stop(&first.arn, ecs::StopCode::UserInitiated, "reaped while the environment waited for approval");
+    world.aws.ecs.stop(&first.arn, ecs::StopCode::UserInitiated, "stopped while the environment waited for approval");
     let registration = world.github.runners().remove(0).id;
     assert!(world.github.delete_registration(registration));
     world.aws.ecs.set_pace(ecs::Pace::default());
@@ -66,7 +66,7 @@ async fn a_runner_that_died_before_its_job_is_replaced_at_the_next_delivery() {
     let job = world.queue_and_deliver().await;
     world.work().await;
     world.pass(Duration::from_mins(1));
-    assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1), "a registration that nobody will use");
+    assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 1), "an orphan");
     world.deliver_queued(job).await;
     world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);

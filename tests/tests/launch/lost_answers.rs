@@ -1,4 +1,4 @@
-//! A call whose answer is lost, unreadable or late: the work may be done all the same, and is not done twice.
+//! The answer to a call is lost, unreadable or late: the work may have been done, and is not done twice.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn a_lost_answer_of_ecs_leaves_no_second_task() {
     }
 }
 
-/// Works until nothing waits, without letting runners go to work.
+/// The worker works until the queue is empty; runners take no jobs meanwhile.
 async fn work_until_quiet_but_running(world: &mut World) {
     for _ in 0..50 {
         world.work().await;
@@ -49,7 +49,7 @@ async fn work_until_quiet_but_running(world: &mut World) {
         }
         world.clock.advance(Duration::from_secs(5));
     }
-    panic!("something still waits");
+    panic!("the queue is not empty");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_task_whose_start_was_never_confirmed_keeps_its_registration() {
     assert!(world.github.runners().is_empty());
 }
 
-/// An answer that says nothing is as good as none: the task may have been started with this registration.
+/// An unreadable answer counts as none: the task may have been started with this registration.
 #[tokio::test]
 async fn an_unreadable_answer_about_a_start_costs_no_registration() {
     for body in ["", "{", "<html>", "{}", r#"{"tasks":7}"#, r#"{"tasks":["#] {
@@ -92,7 +92,7 @@ async fn an_unreadable_answer_about_a_start_costs_no_registration() {
 async fn a_worker_that_dies_after_registering_leaves_nothing_once_another_takes_over() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    // The process dies: its message is neither deleted nor answered for.
+    // The process dies: its message is neither deleted nor reported as failed.
     world.aws.faults().script("RunTask", Fault::Drop);
     let batch = world.source.take().expect("a batch");
     let _ = invoke(&world.worker, batch.event().clone()).await;
@@ -106,7 +106,7 @@ async fn a_worker_that_dies_after_registering_leaves_nothing_once_another_takes_
     world.assert_done(&[job]);
 }
 
-/// On the system's clock: the answers' time-outs are real.
+/// On the system's clock, since time-outs of calls pass in real time.
 #[tokio::test]
 async fn a_whole_batch_waits_once_for_a_service_that_does_not_answer() {
     const SILENCE: Fault = Fault::Delay(Duration::from_mins(2));
@@ -119,7 +119,7 @@ async fn a_whole_batch_waits_once_for_a_service_that_does_not_answer() {
         for _ in 0..10 {
             world.queue_and_deliver().await;
         }
-        // Whoever asked again would be answered.
+        // A second call would be answered.
         world.api.faults.script(call, SILENCE);
         let worker = world.new_worker().unwrap();
         assert_eq!(world.work_one_batch(&worker).await, Vec::<String>::new());

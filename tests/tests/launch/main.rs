@@ -1,4 +1,4 @@
-//! Stories of the worker: one runner for one job, whatever comes twice, late or not at all.
+//! Stories of the worker: one runner for each job, whatever comes twice, late or not at all.
 
 mod capacity;
 mod credentials;

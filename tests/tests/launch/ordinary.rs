@@ -1,4 +1,4 @@
-//! The ordinary launch: what is asked of GitHub and ECS, and what comes of it.
+//! The ordinary launch: its calls to GitHub and ECS, and the runner that results.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn the_task_is_what_the_class_says_and_leads_back_to_its_job() {
     let environment = task.environment();
     assert_eq!(world.github.recognise(&environment[JIT_CONFIG_VARIABLE]), Some(runner.id));
     assert_eq!(JobMessage::parse(&environment[JOB_VARIABLE]).unwrap().job_id, job);
-    let call = world.aws.calls().all().into_iter().find(|call| call.operation == "RunTask").expect("it was called");
+    let call = world.aws.calls().all().into_iter().find(|call| call.operation == "RunTask").expect("a call");
     let mut request: Value = serde_json::from_str(&call.body).expect("JSON");
     for variable in request["overrides"]["containerOverrides"][0]["environment"].as_array_mut().expect("a list") {
         variable["value"] = "…".into();

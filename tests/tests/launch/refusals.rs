@@ -1,4 +1,4 @@
-//! GitHub, AWS or jitgate itself refuses: the job waits if that can pass or be repaired, and is given up otherwise.
+//! GitHub, AWS or jitgate refuses: the job waits if that can pass or an operator can fix it, and is given up otherwise.
 
 use std::time::Duration;
 
@@ -98,10 +98,10 @@ async fn a_limit_defers_the_whole_installation_without_another_call() {
     let before = world.clock.now();
     world.work().await;
     let heard = world.api_calls(GENERATE);
-    assert!(heard <= 10, "only calls already under way");
+    assert!(heard <= 10, "only calls that were already under way");
     world.clock.advance(Duration::from_secs(80));
     world.work().await;
-    assert_eq!(world.api_calls(GENERATE), heard, "nothing is called during the pause");
+    assert_eq!(world.api_calls(GENERATE), heard, "no call during the pause");
     assert_eq!(world.waiting(), 10);
     world.api.faults.clear();
     world.work_until_quiet().await;
@@ -142,7 +142,7 @@ async fn what_an_operator_must_fix_in_aws_keeps_the_jobs_waiting() {
         assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{call}");
         world.clock.advance(Duration::from_mins(4));
         world.work().await;
-        assert_eq!(world.live_tasks(), 0, "{call}: left alone for a while");
+        assert_eq!(world.live_tasks(), 0, "{call}: no try for a while");
         world.clock.advance(Duration::from_mins(2));
         world.work_until_quiet().await;
         world.assert_done(&[job]);

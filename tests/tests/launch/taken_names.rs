@@ -1,4 +1,4 @@
-//! An earlier try of the same launch left a registration under its name, or under a spare name.
+//! An earlier try of the launch left a registration under the launch's name, or under a spare name.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::GENERATE;
 async fn a_returned_message_keeps_its_name_until_nothing_is_left_under_it() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    // Registered, nothing started, nothing said: the process might as well have died.
+    // Registered, but no task started and no message sent, as if the process had died.
     world.aws.faults().script("RunTask", Fault::Drop);
     world.aws.faults().script("SendMessage", Fault::Drop);
     assert_eq!(world.work_one_batch(&world.worker).await.len(), 1);
@@ -35,8 +35,9 @@ async fn a_registration_that_github_makes_after_we_gave_up_waiting_is_taken_back
     world.api.faults.script(GENERATE, Fault::Drop);
     world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
     world.work().await;
-    assert_eq!((world.waiting(), world.github.runners().len()), (1, 0), "the repeat's registration is taken back");
-    let registered = world.github.timeline().into_iter().find(|event| event.event == "registered").expect("the repeat");
+    assert_eq!((world.waiting(), world.github.runners().len()), (1, 0), "the second try's registration is deleted");
+    let registered =
+        world.github.timeline().into_iter().find(|event| event.event == "registered").expect("the second try");
     let name = registered.detail.rsplit(' ').next().expect("its name is last").to_owned();
     world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
     world.work_until_quiet().await;
@@ -49,11 +50,11 @@ async fn a_registration_under_a_later_name_is_found_when_the_first_name_is_free_
     let job = world.queue_and_deliver().await;
     let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
     world.work().await;
-    // A repeat took the next name, and lost sight of what became of it.
+    // Another try used the spare name, and lost the answer.
     let name = format!("{}b", world.github.runners()[0].name);
     world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
     world.pass(Duration::from_mins(5));
-    assert_eq!(world.github.runners().len(), 1, "the job is done, and its own name free");
+    assert_eq!(world.github.runners().len(), 1, "the job is done, and its first name free");
     message.unsettled = true;
     world.aws.sqs.put(JOB_QUEUE, &message.to_body());
     world.work_until_quiet().await;
@@ -65,7 +66,7 @@ async fn a_launch_under_a_name_that_is_free_again_takes_back_what_an_earlier_try
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     let mut message = JobMessage::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
-    // A repeat of the message had the first name, and took it back when there was no capacity.
+    // Another try had the first name, and deleted its registration when there was no capacity.
     let second = format!("jit-default-{job}-1-{}b", message.born_at.unix_timestamp());
     world.github.orphan(&Scope::org(ORGANIZATION), &second, &["fargate"], false);
     message.unsettled = true;
@@ -90,7 +91,7 @@ async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once
     world.work_until_quiet().await;
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
     let left: Vec<_> = world.github.runners().into_iter().map(|runner| runner.id).collect();
-    assert_eq!(left, [of_dead_task], "that one is the cleaner's");
+    assert_eq!(left, [of_dead_task], "that one is left to the cleaner");
 }
 
 #[tokio::test]
@@ -119,7 +120,7 @@ async fn a_role_that_may_not_list_tasks_keeps_a_job_with_a_taken_name_waiting() 
     world.work().await;
     world.clock.advance(Duration::from_mins(4));
     world.work().await;
-    assert_eq!((world.waiting(), world.live_tasks(), world.dead_letters().len()), (1, 0, 0), "left alone for a while");
+    assert_eq!((world.waiting(), world.live_tasks(), world.dead_letters().len()), (1, 0, 0), "no try for a while");
     world.clock.advance(Duration::from_mins(2));
     world.work_until_quiet().await;
     world.assert_done(&[job]);

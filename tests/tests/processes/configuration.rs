@@ -1,4 +1,4 @@
-//! Variables: what stops which function, and what it says then.
+//! Variables: which malformed value stops which function, and with which message.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const EVERY: [&str; 3] = ["webhook", "worker", "cleaner"];
 
 const FLEET: [&str; 2] = ["worker", "cleaner"];
 
-/// Each variable with a value that it cannot have, whom that stops, what is said to be found, and what expected.
+/// For each variable a malformed value, the functions that it stops, and what the message says was found and expected.
 fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'static str, &'static str)> {
     let class_with = |change| -> &'static str {
         let class = format!(r#"[{{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],{change}}}]"#);
@@ -52,7 +52,7 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
     ]
 }
 
-/// What a function says when this variable stops it at its start.
+/// The message of a function that this variable stops at its start.
 async fn stopped_by(world: &World, function: &str, variable: &str, value: &str) -> String {
     let mut variables = world.variables();
     variables.retain(|(name, _)| name != variable);
@@ -82,7 +82,7 @@ async fn a_malformed_variable_stops_each_function_that_reads_it_and_is_named() {
     assert!(world.aws.calls().all().is_empty() && world.api.calls.all().is_empty(), "nothing was called");
 }
 
-/// Which functions a variable stops is in the README's table, row by row.
+/// The README's table lists which functions read a variable.
 #[test]
 fn no_variable_of_the_readme_goes_without_a_malformed_value() {
     let readme = include_str!("../../../README.md");
@@ -92,7 +92,7 @@ fn no_variable_of_the_readme_goes_without_a_malformed_value() {
         cells[2].split(", ").map(|function| (cells[1].trim_matches('`'), function)).collect::<Vec<_>>()
     });
     let mut documented: BTreeSet<_> = documented.collect();
-    // The worker reads them, but only the cleaner heeds them.
+    // The worker parses them, but only the cleaner uses them.
     for variable in ["DRY_RUN", "RECONCILE_REPOSITORIES", "RUNNER_VERSION_FLOOR", "WEBHOOK_URL"] {
         assert!(documented.insert((variable, "worker")), "{variable}");
     }

@@ -1,4 +1,4 @@
-//! From request and batch to answer, whatever happens to the process.
+//! Invocations with requests and batches, and processes that die during one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{deliver, delivery, start, work, world};
 
-/// The function's time-out, as the template has it. GitHub waits as long.
+/// The function's time-out, and GitHub's. Source: `template.yaml`.
 const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_job_goes_through_the_processes_and_a_cold_start_costs_no_more_than_it
     assert_eq!((webhook.starts(), worker.starts()), (1, 1));
     let cleaner = start(&world, "cleaner").await;
     assert_eq!(cleaner.invoke(&scheduled(world.clock.now())).await.unwrap(), Value::Null);
-    assert_eq!(world.github.runners().len(), 1, "it is young and has its task");
+    assert_eq!(world.github.runners().len(), 1, "it is new and has a task");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_worker_killed_in_the_middle_of_run_task_leaves_one_task_and_one_regis
         let batch = world.source.take().expect("a batch");
         let answer = worker.invoke(batch.event()).await;
         assert!(matches!(answer, Err(FunctionError::Exited { .. })), "{answer:?}");
-        // The message comes again when its visibility ends; nobody has to wait for that here.
+        // The message returns after its visibility time-out; the test does not wait for that.
         let again = worker.invoke(batch.event()).await.expect("the next process works");
         assert_eq!(again, json!({ "batchItemFailures": [] }));
         assert_eq!(worker.starts(), 2);

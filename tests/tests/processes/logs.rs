@@ -41,7 +41,7 @@ async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
     assert_eq!(deliver(&webhook, &delivery(&event.bytes())).await, 200);
     world.github.cancel_job(job);
     let ended = world.github.event(job, "completed");
-    assert_eq!(deliver(&webhook, &delivery(&ended.bytes())).await, 200, "its end is refused nothing");
+    assert_eq!(deliver(&webhook, &delivery(&ended.bytes())).await, 200, "its end is not refused");
     let lines: Vec<Value> = webhook.lines().iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
     let refused: Vec<_> = lines.iter().filter(|line| line["message"] == "job refused").collect();
     assert_eq!((refused.len(), &refused[0]["level"]), (1, &json!("WARN")), "{lines:?}");
@@ -50,7 +50,7 @@ async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
     assert_eq!(lines.iter().filter(|line| line["JobsRefused"] == 1).count(), 1, "{lines:?}");
 }
 
-/// All values of a metric, in the order in which they were written.
+/// All values of a metric, in the order of writing.
 fn measured(function: &Function, metric: &str) -> Vec<Value> {
     let lines = function.lines();
     let values = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok()?.get(metric).cloned());
@@ -81,6 +81,6 @@ async fn a_release_that_checks_again_is_not_counted_as_a_deferred_job() {
     let completed = Delivery::signed("workflow_job", world.github.event(job, "completed").bytes());
     assert_eq!(deliver(&webhook, &completed.event().to_event(Front::FunctionUrl)).await, 202);
     work(&worker, &world).await.1.expect("an answer");
-    assert_eq!(world.waiting(), 1, "nothing was found, so it looks again");
+    assert_eq!(world.waiting(), 1, "nothing was found, so it checks again");
     assert_eq!(measured(&worker, "JobsDeferred"), Vec::<Value>::new());
 }

@@ -13,7 +13,7 @@ use jitgate_tests::lambda::{Function, FunctionError};
 use jitgate_tests::world::{Delivery, World};
 use serde_json::Value;
 
-/// A secret that a stand-in puts where it must be read and not quoted.
+/// A value that a stand-in puts where a function must read it but never quote it: a secret, a token, a JIT config.
 const PLANTED: &str = "Zm9yZXZlciBoaWRkZW4gaW4gdGhpcyBkZXBsb3ltZW50";
 
 async fn world() -> World {
@@ -24,7 +24,7 @@ async fn start(world: &World, name: &str) -> Function {
     Function::start(name, world.variables()).await
 }
 
-/// GitHub queues a job and delivers that, in a Function URL's event.
+/// A job is queued at GitHub; returns its delivery as a Function URL's event.
 fn delivery(world: &World) -> Value {
     let job = world.github.queue_job(JobSpec::labels(["fargate"]));
     let event = world.github.event(job, "queued");

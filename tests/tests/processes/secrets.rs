@@ -1,4 +1,4 @@
-//! No secret is ever shown: not in a log, an answer, a message, a tag or a URL.
+//! No secret appears in a log, an answer, a message, a tag or a URL.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::{PLANTED, deliver, delivery, start, work, world};
 
 const PERSONAL_TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
-/// Everything that must never be seen, in all pieces that would be enough to recognise it.
+/// Everything that must never appear, in pieces long enough to recognise it.
 struct Hidden {
     whole: Vec<String>,
-    /// Of the App's key.
+    /// Pieces of 16 bytes of the App's key.
     sixteens: HashSet<Vec<u8>>,
-    /// Of JIT configs.
+    /// Pieces of 32 bytes of JIT configs.
     thirty_twos: HashSet<Vec<u8>>,
 }
 
@@ -46,8 +46,8 @@ impl Hidden {
         hidden
     }
 
-    /// The first line of a text that shows something. `eyJ` is how signed tokens begin, and JIT configs; the other forms
-    /// are those of GitHub's tokens.
+    /// The first line of a text that contains a secret. JWTs and JIT configs begin with `eyJ`, GitHub's tokens with the
+    /// other two prefixes.
     fn shown_in<'a>(&self, text: &'a str) -> Option<&'a str> {
         text.lines().find(|line| {
             self.whole.iter().any(|secret| line.contains(secret.as_str()))
@@ -62,7 +62,7 @@ impl Hidden {
     }
 }
 
-/// Fails if something shows in a place where anybody may look.
+/// Asserts that no secret appears in answers, logs, queues, URLs, messages and tags.
 fn assert_nothing_shows(world: &World, functions: &[&Function], said: &str, hidden: &Hidden) {
     let mut places: Vec<(String, String)> = vec![("an answer".to_owned(), said.to_owned())];
     places.extend(functions.iter().map(|function| (format!("the log of {function:?}"), function.output())));
@@ -82,7 +82,7 @@ fn assert_nothing_shows(world: &World, functions: &[&Function], said: &str, hidd
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }
 
-/// The operation's next calls, the SDK's own retries included, get this.
+/// The next calls of the operation meet this fault: more than the SDK retries.
 fn fail(world: &World, operation: &str, fault: &Fault) {
     world.aws.faults().script_times(operation, fault.clone(), 9);
     world.api.faults.script_times(operation, fault.clone(), 9);
@@ -93,12 +93,12 @@ fn mend(world: &World) {
     world.api.faults.clear();
 }
 
-/// Lambda hears of a failed invocation, too, and writes it to the log.
+/// What Lambda gets of an invocation; it logs errors too.
 fn heard(answer: Result<Value, FunctionError>) -> String {
     answer.map_or_else(|error| error.to_string(), |answer| answer.to_string()) + "\n"
 }
 
-/// An answer that says it went well, with a body that is not what it has to be.
+/// An answer with this status and a body that cannot be read.
 fn garbage(status: u16, body: &str) -> Fault {
     let answer = http::Response::builder().status(status).header("content-type", "application/json");
     Fault::Refuse(answer.body(body.to_owned().into()).expect("an answer"))
@@ -126,7 +126,7 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
         webhook.restart().await;
         worker.restart().await;
         said += &heard(webhook.invoke(&delivery(&world)).await);
-        // The worker finds another secret than the webhook did.
+        // The worker reads another secret than the webhook did.
         world.aws.secrets.rotate(SECRET_ID, &secret);
         deliver(&webhook, &delivery(&world)).await;
         world.aws.secrets.rotate(SECRET_ID, unusable);
@@ -137,7 +137,7 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
         world.aws.secrets.rotate(SECRET_ID, &secret);
     }
 
-    // What goes wrong behind it.
+    // Faults of AWS and GitHub.
     for (operation, fault) in [
         ("RunTask", Fault::Refuse(answers::invalid_parameter("subnet"))),
         ("RunTask", Fault::Refuse(answers::capacity_unavailable())),
@@ -176,7 +176,7 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
     assert_nothing_shows(&world, &[&webhook, &worker, &cleaner], &said, &hidden);
 }
 
-/// Each function meets the answer at its first call, when it has nothing cached.
+/// Asserts that no function quotes this answer to its first call, with nothing cached.
 async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
     let (webhook, worker) = (start(world, "webhook").await, start(world, "worker").await);
     let cleaner = start(world, "cleaner").await;
@@ -190,7 +190,7 @@ async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
     ];
     mend(world);
     let functions = [&webhook, &worker, &cleaner];
-    assert!(functions.iter().any(|function| function.output().contains("error")), "{operation}: nobody noticed");
+    assert!(functions.iter().any(|function| function.output().contains("error")), "{operation}: no error is logged");
     assert_nothing_shows(world, &functions, &said.concat(), &Hidden::of(world));
 }
 
@@ -209,7 +209,7 @@ async fn an_unreadable_answer_of_github_is_not_quoted() {
     }
 }
 
-/// A task as ECS shows it carries its JIT config, a secret's value all there is.
+/// ECS's tasks contain JIT configs, and Secrets Manager's answers the whole secret.
 #[tokio::test]
 async fn an_unreadable_answer_of_aws_is_not_quoted() {
     let cut_off = format!(r#"{{"tasks":[{{"overrides":{{"containerOverrides":[{{"environment":[{{"value":"{PLANTED}"#);

@@ -1,7 +1,7 @@
 //! Lambda's event source mapping between a queue and a function.
 //!
-//! It receives messages, passes them to the function as one event, and deletes those that the function did not report as
-//! failed. Source: Lambda's developer guide, "Using Lambda with Amazon SQS", with its conditions for the success and
+//! It receives messages, passes them to the function as one event, and deletes those that the function did not report
+//! as failed. Source: Lambda's developer guide, "Using Lambda with Amazon SQS", with its conditions for the success and
 //! the failure of a batch.
 
 use std::collections::{HashSet, VecDeque};
@@ -119,7 +119,8 @@ impl EventSource {
         self
     }
 
-    /// Receives visible messages, up to a batch. A batch that is dropped returns, as if the function's process had died.
+    /// Receives visible messages, up to a batch. A batch that is dropped returns, as if the function's process had
+    /// died.
     pub fn take(&self) -> Option<Batch> {
         let mut messages = self.receive();
         self.disturb(&mut messages);
@@ -229,9 +230,9 @@ fn chain(trace: &str) -> Option<u32> {
     lineage.split('|').find_map(|hop| hop.strip_prefix(LINEAGE)?.strip_prefix(':'))?.parse().ok()
 }
 
-/// The ids that the function reported; `None` if the answer makes the whole batch fail. The batch succeeds if there is no
-/// answer, no list, or an empty list. It fails if an entry's `itemIdentifier` is missing, null, empty or not a message of
-/// the batch.
+/// The ids that the function reported; `None` if the answer makes the whole batch fail. The batch succeeds if there is
+/// no answer, no list, or an empty list. It fails if an entry's `itemIdentifier` is missing, null, empty or not a
+/// message of the batch.
 fn failures<'a>(answer: &'a Value, ids: &HashSet<&str>) -> Option<HashSet<&'a str>> {
     let listed = match answer {
         Value::Null => return Some(HashSet::new()),

@@ -145,8 +145,8 @@ pub(super) fn md5_of_body(body: &str) -> String {
 }
 
 /// Digests all attributes in the order of their names: length and bytes of the name, of the type and of the value, with
-/// a byte between the last two that is 1 for text and 2 for binary. Source: SQS developer guide, "Calculating the MD5 message digest
-/// for message attributes".
+/// a byte between the last two that is 1 for text and 2 for binary. Source: SQS developer guide, "Calculating the MD5
+/// message digest for message attributes".
 pub(super) fn md5_of_attributes(attributes: &BTreeMap<String, Attribute>) -> Option<String> {
     use base64::Engine as _;
 

@@ -77,7 +77,8 @@ impl Watcher {
             if stopped && let Some(kill) = living.kill.take() {
                 let _ = kill.send(());
             }
-            // A runner that has ended stays in the list as long as ECS shows its task, so that the task gets no second one.
+            // A runner that has ended stays in the list as long as ECS shows its task, so that the task gets no second
+            // one.
             !stopped || !living.life.is_finished()
         });
         let new: Vec<String> = arns.into_iter().filter(|arn| !self.living.contains_key(arn)).collect();

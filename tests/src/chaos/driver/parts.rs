@@ -1,4 +1,4 @@
-//! What a run consists of: events, calls, invocations.
+//! The parts of a run: events, calls, invocations.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ pub(super) enum Ended {
     Cleaned,
 }
 
-/// A delivery on its way.
+/// A delivery in transit.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
-    /// GitHub's own id of it; none for those that this driver made up.
+    /// GitHub's id; absent for deliveries that the driver made.
     pub(super) id: Option<u64>,
     pub(super) guid: String,
     pub(super) body: Arc<[u8]>,
@@ -48,19 +48,19 @@ pub(super) enum Event {
     Answer(u64),
     /// Lambda ends an invocation that takes too long.
     Expire(Process, u64),
-    /// The cleaner hears of a task that has stopped; or of nothing, as its schedule has it.
+    /// The cleaner runs, for a stopped task or by its schedule.
     Clean(Option<CleanerEvent>),
-    /// A runner looks up.
+    /// A runner does its next step.
     Step(String),
-    /// Spot takes a task back, unless it works already.
+    /// AWS reclaims a task's Spot capacity, unless its runner already works.
     Reclaim(String),
     Limit(Limit),
 }
 
-/// A call between its caller and its service, or back.
+/// A call on its way to the service, or its answer on the way back.
 pub(super) struct Call {
     pub(super) process: Process,
-    /// Which of its invocation's calls it is.
+    /// Its number among the calls of its invocation.
     pub(super) ordinal: u32,
     pub(super) operation: String,
     pub(super) request: Request,
@@ -70,14 +70,14 @@ pub(super) struct Call {
     pub(super) back: Duration,
     pub(super) answer: Option<Answer>,
     pub(super) jobs: BTreeSet<JobId>,
-    /// Of a message that SQS delivers twice, if its job is known.
+    /// Whether it belongs to a message that SQS delivers twice.
     pub(super) is_twin: bool,
 }
 
-/// Where an invocation's process dies.
+/// The point at which an invocation's process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Death {
-    /// And if there is no such call: when all is done, but nobody knows yet.
+    /// Before this call, or, if there is no such call, when the work is done and the answer not yet given.
     Before(u32),
     After(u32),
 }
@@ -87,12 +87,13 @@ pub(super) struct Invocation {
     pub(super) task: AbortHandle,
     pub(super) calls: u32,
     pub(super) death: Option<Death>,
-    /// Nothing goes wrong: a message's last receive and a delivery's last tries go well, or it would rightly be lost.
+    /// Whether it meets no faults: a message's last receive and a delivery's last try must succeed, or it would rightly
+    /// be lost.
     pub(super) spared: bool,
     pub(super) batch: Option<Batch>,
     pub(super) parcel: Option<Parcel>,
     pub(super) jobs: BTreeSet<JobId>,
-    /// Jobs whose messages SQS delivers twice: once one of the two is done with, the other does not come again.
+    /// Jobs whose messages SQS delivers twice. Once one of the two copies is deleted, the other does not return.
     pub(super) twins: BTreeSet<JobId>,
 }
 
@@ -103,7 +104,7 @@ pub(super) struct Slot<F> {
     pub(super) invocation: Option<Invocation>,
 }
 
-/// A runner, and how long its job will take.
+/// A runner, and how long its job takes.
 pub(super) struct AtWork {
     pub(super) runner: Runner,
     pub(super) work: Duration,

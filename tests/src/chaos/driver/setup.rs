@@ -1,4 +1,4 @@
-//! A run before it begins: the world, and what is planned.
+//! Prepares a run: the world and the planned events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Driver {
     }
 }
 
-/// One class for all labels, on Spot first or not at all, of which so many runners may live, or are kept ready.
+/// The class of a run: all labels, Spot first or On-Demand only, and the limits and warm runners of the plan.
 fn classes(plan: &Plan, warm: Option<u32>) -> String {
     let mut classes = world::runner_classes();
     let labels: Vec<_> = (0..LABELS).map(label).chain([COMMON_LABEL.to_owned()]).collect();
