@@ -29,7 +29,7 @@ async fn defer(world: &World, source: &EventSource) -> u32 {
         tripwire.set_trace(&batch.trace());
         let record = &batch.event()["Records"][0];
         assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1", "each deferral is a new message");
-        let message = JobMessage::parse(record["body"].as_str().expect("a body")).expect("a message of ours");
+        let message = JobMessage::parse(record["body"].as_str().expect("a body")).expect("a job message");
         deferrals = message.deferrals;
         let answer = invoke(&worker, batch.event().clone()).await;
         assert!(source.settle(&batch, &answer).returned.is_empty());

@@ -75,7 +75,7 @@ async fn a_job_over_the_limit_costs_github_no_call_and_none_of_its_tries() {
     for round in 1..=20_u32 {
         world.work().await;
         let [waiting] = &world.aws.sqs.messages(JOB_QUEUE)[..] else { panic!("one message") };
-        let message = JobMessage::parse(&waiting.body).expect("a message of ours");
+        let message = JobMessage::parse(&waiting.body).expect("a job message");
         assert_eq!((message.deferrals, message.backoff), (round, 1), "its delay never grows");
         let delay = message.not_before.expect("it waits") - world.clock.now();
         assert!((11..=75).contains(&delay.whole_seconds()), "{delay}");

@@ -32,7 +32,7 @@ fn queued() -> WorkflowJobEvent {
 }
 
 #[tokio::test]
-async fn a_fitting_job_is_on_the_queue_before_github_hears_202() {
+async fn a_fitting_job_is_on_the_queue_before_github_gets_202() {
     let world = World::new().await;
     let response = world.deliver(&queued()).await;
     assert_eq!(status(&response), (202, "queued".to_owned()));
@@ -250,7 +250,7 @@ fn long_class() -> String {
 }
 
 #[tokio::test]
-async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_afresh() {
+async fn when_the_queue_refuses_github_gets_503_and_the_next_delivery_starts_afresh() {
     let world = World::new().await;
     world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
     world.aws.faults().script("SendMessage", Fault::Drop);
@@ -261,7 +261,7 @@ async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_af
 }
 
 #[tokio::test]
-async fn when_the_secret_cannot_be_read_github_hears_503_and_the_next_delivery_starts_afresh() {
+async fn when_the_secret_cannot_be_read_github_gets_503_and_the_next_delivery_starts_afresh() {
     let world = World::new().await;
     world.aws.faults().script("GetSecretValue", Fault::Refuse(answers::unavailable()));
     assert_eq!(status(&world.deliver(&queued()).await), (503, "failed".to_owned()));

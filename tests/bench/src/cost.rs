@@ -39,9 +39,9 @@ const MESSAGE: Quantity = Quantity::new("SQS, standard queue", 0.40, "$ a millio
 const FAIRNESS: Quantity = Quantity::new("SQS, fair queue, on top", 0.10, "$ a million requests", SQS_PAGE);
 const SECRET: Quantity = Quantity::new("Secrets Manager, a secret", 0.40, "$ a month", SECRETS_PAGE);
 const SECRET_CALL: Quantity = Quantity::new("Secrets Manager, calls", 5.0, "$ a million", SECRETS_PAGE);
-const LOG: Quantity = Quantity::new("CloudWatch Logs, taking in", 0.50, "$ a GB", CLOUDWATCH_PAGE);
-const LOG_KEPT: Quantity = Quantity::new("CloudWatch Logs, keeping", 0.03, "$ a GB and month", CLOUDWATCH_PAGE);
-const METRIC: Quantity = Quantity::new("CloudWatch, a metric of ours", 0.30, "$ a month", CLOUDWATCH_PAGE);
+const LOG: Quantity = Quantity::new("CloudWatch Logs, ingestion", 0.50, "$ a GB", CLOUDWATCH_PAGE);
+const LOG_KEPT: Quantity = Quantity::new("CloudWatch Logs, storage", 0.03, "$ a GB and month", CLOUDWATCH_PAGE);
+const METRIC: Quantity = Quantity::new("CloudWatch, a custom metric", 0.30, "$ a month", CLOUDWATCH_PAGE);
 const ALARM: Quantity = Quantity::new("CloudWatch, an alarm", 0.10, "$ a month", CLOUDWATCH_PAGE);
 const DASHBOARD: Quantity = Quantity::new("CloudWatch, a dashboard", 3.00, "$ a month", CLOUDWATCH_PAGE);
 const SCHEDULE: Quantity = Quantity::new("EventBridge Scheduler", 1.00, "$ a million calls", EVENTBRIDGE_PAGE);
@@ -93,7 +93,7 @@ const FUNCTION_LOGS: Quantity = Quantity::new(
     "Log lines of a job",
     5.0,
     "KB",
-    "five invocations with Lambda's own lines, two lines of ours, metrics",
+    "five invocations with Lambda's own lines, two lines of the functions, metrics",
 );
 const RUNNER_LOGS: Quantity = Quantity::new("The runner's log", 2.0, "KB", "a job's own output goes to GitHub");
 const PASS_LOGS: Quantity = Quantity::new("Log lines of a pass", 1.0, "KB", "Lambda's own, a summary, metrics");

@@ -88,7 +88,7 @@ fn fail(world: &World, operation: &str, fault: &Fault) {
     world.api.faults.script_times(operation, fault.clone(), 9);
 }
 
-fn mend(world: &World) {
+fn clear_faults(world: &World) {
     world.aws.faults().clear();
     world.api.faults.clear();
 }
@@ -163,7 +163,7 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
         fail(&world, operation, &fault);
         said += &heard(work(&worker, &world).await.1);
         said += &heard(cleaner.invoke(&scheduled(world.clock.now())).await);
-        mend(&world);
+        clear_faults(&world);
     }
     world.aws.sqs.put(JOB_QUEUE, "nothing that can be read");
     said += &heard(work(&worker, &world).await.1);
@@ -188,7 +188,7 @@ async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
         heard(work(&worker, world).await.1),
         heard(cleaner.invoke(&scheduled(world.clock.now())).await),
     ];
-    mend(world);
+    clear_faults(world);
     let functions = [&webhook, &worker, &cleaner];
     assert!(functions.iter().any(|function| function.output().contains("error")), "{operation}: no error is logged");
     assert_nothing_shows(world, &functions, &said.concat(), &Hidden::of(world));
@@ -245,7 +245,7 @@ async fn a_personal_access_token_shows_nowhere() {
         }
         said += &heard(work(&worker, &world).await.1);
         said += &heard(cleaner.invoke(&scheduled(world.clock.now())).await);
-        mend(&world);
+        clear_faults(&world);
     }
     assert_eq!((world.live_tasks(), world.api_calls("access-token")), (1, 0));
     assert_nothing_shows(&world, &[&webhook, &worker, &cleaner], &said, &Hidden::of(&world));

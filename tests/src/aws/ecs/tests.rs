@@ -277,7 +277,7 @@ async fn a_task_may_never_run_and_spot_may_go() {
 }
 
 #[tokio::test]
-async fn lists_lag_have_pages_and_find_by_starter() {
+async fn lists_lag_come_in_pages_and_filter_by_starter() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { appear: MINUTE, ..Pace::default() });
     for number in 0..101 {

@@ -54,7 +54,7 @@ async fn a_courier_signs_sends_and_reports() {
 }
 
 #[tokio::test]
-async fn a_courier_that_runs_sends_whatever_comes_up() {
+async fn a_running_courier_sends_deliveries_as_they_come() {
     let bench = Bench::new().await;
     let there = serve(Arc::new(Webhook(Mutex::default()))).await;
     let courier = Courier::new(bench.github.clone(), there.url(), None, "a secret".to_owned());
