@@ -1,13 +1,13 @@
-//! Simulates a day and bursts of jobs under GitHub's and Fargate's real quotas, and writes what came of them into
+//! Simulates a day and bursts of jobs under GitHub's and Fargate's real quotas, and writes the results to
 //! `docs/SIMULATION.md` and its plots.
 //!
 //! ```sh
 //! make simulation
 //! ```
 //!
-//! It is the chaos suite's engine with nothing going wrong: the real handlers over the wire, on a clock that costs no
-//! time. GitHub's stand-in has its hourly and its secondary limit, ECS's stand-in Fargate's vCPU quota and the rate of
-//! `RunTask`; calls take 20 to 600 ms, a task starts within 5 to 70 s, and a job works for 1 to 15 minutes.
+//! It is the chaos suite's engine without faults: the real handlers over HTTP, on a simulated clock. GitHub's stand-in
+//! has the hourly and the secondary limit, ECS's stand-in has Fargate's vCPU quota and the rate limit of `RunTask`.
+//! Calls take 20 to 600 ms, a task starts within 5 to 70 s, and a job takes 1 to 15 minutes.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -27,13 +27,13 @@ use rand::{RngExt as _, SeedableRng as _};
 /// The plots' size, in pixels.
 const SIZE: (u32, u32) = (900, 320);
 
-/// Waits are drawn for so many equal parts of a scenario.
+/// Into how many equal parts of a scenario the plot divides the waits.
 const PARTS: usize = 120;
 
-/// 900 points a minute, of which a registration costs 5.
+/// GitHub's secondary limit is 900 points a minute, and a registration costs 5.
 const PERMITTED_A_MINUTE: usize = 180;
 
-/// From this share of the permitted rate on, GitHub's secondary limit is what a burst waits for.
+/// Above this share of the permitted rate, a burst waits for GitHub's secondary limit.
 const NEAR_THE_LIMIT: f64 = 0.8;
 
 const BEGIN: &str = "<!-- simulation -->";
@@ -42,7 +42,7 @@ const END: &str = "<!-- /simulation -->";
 const REPOSITORIES: u32 = 500;
 
 struct Scenario {
-    /// Also the plot's file.
+    /// Also the name of the plot's file.
     name: &'static str,
     title: &'static str,
     arrivals: Vec<Arrival>,
@@ -67,8 +67,8 @@ fn night(jobs_of_each: usize, repository_of: fn(u32) -> u32) -> Vec<Arrival> {
         .collect()
 }
 
-/// A working day of an organisation: pushes of one to eight jobs, most of them within nine hours; ten matrices of 64 and
-/// two of 256; and each repository's nightly job.
+/// A working day of an organisation: pushes of one to eight jobs, most of them within nine hours, ten matrices of 64,
+/// two of 256, and each repository's nightly job.
 fn day() -> Vec<Arrival> {
     const PUSHES: usize = 600;
     const BY_HOUR: [u32; 24] = [1, 1, 1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 6, 8, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1];
@@ -105,14 +105,14 @@ fn day() -> Vec<Arrival> {
     arrivals
 }
 
-/// A job a minute, and a matrix of twelve each half an hour, as soon as runners can be ready.
+/// A job a minute and a matrix of twelve every half an hour, from when warm runners can be ready.
 fn trickle() -> Vec<Arrival> {
     let matrices = [45, 75, 105, 135].into_iter().flat_map(|minute| [minute; 12]);
     let minutes = (30..150).chain(matrices);
     minutes.map(|minute| Arrival { at: Duration::from_mins(minute), repository: 0 }).collect()
 }
 
-/// In whole milliseconds, as the clock has them.
+/// In whole milliseconds, the clock's unit.
 fn within(random: &mut StdRng, time: Duration) -> Duration {
     let most = u64::try_from(time.as_millis()).expect("short");
     Duration::from_millis(random.random_range(0..most))
@@ -165,7 +165,7 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Seconds, by job: until its task was taken, and until it had a runner.
+/// The seconds of each job until its task was launched, and until a runner took it.
 struct Waits {
     until_launch: Vec<f64>,
     until_start: Vec<f64>,
@@ -187,7 +187,7 @@ fn percentile(values: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-/// The most launches of any minute.
+/// The most launches in any minute.
 fn most_in_a_minute(verdict: &Verdict) -> usize {
     let minute = time::Duration::minutes(1);
     let mut launches = verdict.launches.clone();
@@ -202,7 +202,7 @@ fn most_in_a_minute(verdict: &Verdict) -> usize {
     within.max().unwrap_or(0)
 }
 
-/// What the jobs waited for.
+/// What limited the launches.
 #[expect(clippy::cast_precision_loss, reason = "hundreds")]
 fn binding(verdict: &Verdict) -> &'static str {
     let is_near = most_in_a_minute(verdict) as f64 >= NEAR_THE_LIMIT * PERMITTED_A_MINUTE as f64;
@@ -230,7 +230,7 @@ fn row(scenario: &Scenario, verdict: &Verdict) -> String {
     )
 }
 
-/// Draws how long the jobs waited that came in each part of the scenario: half of them, nine of ten, all.
+/// Plots the waits of the jobs in each part of the scenario: the 50th, 90th and 100th percentile.
 #[expect(clippy::cast_precision_loss, reason = "minutes of some hours")]
 fn draw(scenario: &Scenario, verdict: &Verdict, folder: &Path) -> Result<(), Box<dyn Error>> {
     let first = verdict.waits.first().ok_or("no job came")?.queued_at;

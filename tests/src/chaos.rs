@@ -1,19 +1,20 @@
-//! Chaos: whole days of jobs, in which everything goes wrong that can, on a clock that costs no time.
+//! Chaos: whole days of jobs in which everything that can fail does, on a simulated clock.
 //!
-//! A run is a seed and some [`Knobs`]. It drives the real handlers over the wire against the stand-ins: GitHub tells of
-//! jobs, several webhook and worker processes take what comes, tasks start, runners take jobs and end. Every call that a
-//! handler makes waits at a turnstile until the [driver](self) lets it through: at a moment of its own choice, after a
-//! delay, not at all, or with another answer than the true one. So what two processes do at the same time is interleaved
-//! call by call, and a process can die right before or right after any of its calls.
+//! A run consists of a seed and some [`Knobs`]. It drives the real handlers against the stand-ins over HTTP: GitHub
+//! delivers events, several webhook and worker processes handle them, tasks start, runners take jobs and end. Every
+//! call of a handler waits at a turnstile until the [driver](self) lets it through: at a time that the driver chooses,
+//! after a delay, never, or with a wrong answer. So concurrent processes are interleaved call by call, and a process
+//! can die right before or right after any of its calls.
 //!
-//! # What a seed repeats
+//! # Repeating a seed
 //!
-//! Time stands still while anybody can go on by himself; then the driver turns the clock to the next thing that
-//! happens. All chance is the seed's or the clock's, and calls that arrive between two moments are sorted before they
-//! are looked at, so a seed repeats a run call by call. The calls go over real sockets all the same, and the driver knows
-//! that everybody waits for it by having looked many times in vain: on a machine that stalls in the middle of one it may
-//! turn the clock too early, and the run goes another way from there.
+//! Time stands still while any process can continue; then the driver turns the clock to the next event. All randomness
+//! comes from the seed or the simulated clock, and calls that arrive between two moments are sorted, so a seed repeats
+//! a run call by call. The calls still go over real sockets, and the driver concludes that all processes wait for it
+//! when it polled many times without seeing anything new. If the machine stalls during a call, the driver may turn the
+//! clock too early, and the run continues differently.
 
+mod conclusion;
 mod diary;
 mod driver;
 mod faults;
@@ -38,18 +39,18 @@ use crate::github::Meter;
 pub use plan::{Arrival, Knobs};
 pub use report::Report;
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What was run, and how often what happened.
+    /// The counts of the run.
     pub report: Report,
     /// When each task was started.
     pub launches: Vec<OffsetDateTime>,
-    /// How much of GitHub's limits each identity has used.
+    /// What each identity used of GitHub's limits.
     pub meters: BTreeMap<String, Meter>,
-    /// How long each job waited, in the order in which they came.
+    /// How long each job waited, in the order of the jobs.
     pub waits: Vec<Wait>,
-    /// What does not hold, each with what had happened to the job.
+    /// Violations, each with the diary of its job.
     pub complaints: Vec<String>,
 }
 
@@ -58,9 +59,9 @@ pub struct Verdict {
 pub struct Wait {
     /// When GitHub queued it.
     pub queued_at: OffsetDateTime,
-    /// When ECS took its task; absent for one that never had any.
+    /// When ECS started its task; absent if it had none.
     pub launched_at: Option<OffsetDateTime>,
-    /// When a runner took it, its own or another's; absent for one that was cancelled before.
+    /// When a runner took it; absent if it was cancelled before.
     pub started_at: Option<OffsetDateTime>,
 }
 
@@ -68,7 +69,7 @@ pub struct Wait {
 pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
-    judge::conclude(&mut driver);
+    conclusion::conclude(&mut driver);
     let complaint = |(job, what): &(Option<JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),
         None => format!("{what}\n{}", driver.diary.end()),
@@ -89,19 +90,19 @@ pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     }
 }
 
-/// The same, on a thread that has no runtime yet.
+/// Runs a seed on a runtime of its own.
 ///
 /// # Panics
-/// If it has one.
+/// If the thread already has a runtime.
 pub fn run_alone(seed: u64, knobs: &Knobs) -> Verdict {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(Box::pin(run(seed, knobs)))
 }
 
-/// Works on all items, as many at a time as there are processors; what came of them, in their order.
+/// Works on all items in parallel, one per processor, and returns the results in the items' order.
 ///
 /// # Panics
-/// If the work on one does.
+/// If the work on an item does.
 pub fn side_by_side<I: Sync, O: Send + Sync>(items: &[I], work: impl Fn(&I) -> O + Sync) -> Vec<O> {
     let next = AtomicUsize::new(0);
     let outcomes: Vec<_> = items.iter().map(|_| OnceLock::new()).collect();
@@ -118,7 +119,7 @@ pub fn side_by_side<I: Sync, O: Send + Sync>(items: &[I], work: impl Fn(&I) -> O
     outcomes.into_iter().map(|outcome| outcome.into_inner().expect("all were worked on")).collect()
 }
 
-/// Tells what somebody wants to know besides what went wrong.
+/// Prints what `CHAOS_LEFTOVERS` and `CHAOS_JOB` ask for.
 fn tell(seed: u64, driver: &Driver) {
     if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
         for job in driver.judge.leftovers() {

@@ -1,4 +1,4 @@
-//! A large fleet in the middle of its work, for what depends on size.
+//! A large fleet at work, for what depends on size.
 
 use futures::{StreamExt, stream};
 use jitgate::classes::{Asked, RunnerClasses};
@@ -12,29 +12,29 @@ use time::{Duration, OffsetDateTime};
 use crate::github::{JobSpec, ORGANIZATION, Scope};
 use crate::world::{World, runner_classes};
 
-/// How large, and how much of it has been left behind.
+/// The size of a fleet.
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet {
     /// Registrations in all.
     pub registrations: usize,
-    /// How many of them run in a task and have a job.
+    /// How many of them have a task and a job.
     pub tasks: usize,
     /// How many of them are old and have no task.
     pub orphans: usize,
 }
 
 impl Fleet {
-    /// As many registrations as one runner group takes.
+    /// As many registrations as one runner group may have.
     pub const LARGE: Self = Self { registrations: 10_000, tasks: 3_000, orphans: 100 };
 
-    /// Puts it into a world.
+    /// Creates the fleet in a world.
     pub async fn populate(self, world: &World) {
         let tasks = Tasks::new(&world.aws.sdk_config(), "runners".to_owned());
         let jobs = (0..self.tasks as u64).map(|number| start_task(&tasks, world, JobId(52_100_000_000 + number)));
         stream::iter(jobs).buffer_unordered(16).collect::<Vec<_>>().await;
         let now = OffsetDateTime::now_utc();
         for number in 0..self.registrations - self.tasks {
-            // Orphans are old, all others have just been registered.
+            // Orphans are old; all others were just registered.
             let is_orphan = number < self.orphans;
             let born_at = if is_orphan { now - Duration::hours(1) } else { now };
             let name = format!("jit-default-{}-1-{}", 53_000_000_000_usize + number, born_at.unix_timestamp());
@@ -43,7 +43,7 @@ impl Fleet {
     }
 }
 
-/// A task that runs a registration, with a configuration of ordinary size.
+/// A task with the runner of a registration, and with a JIT config of ordinary size.
 async fn start_task(tasks: &Tasks, world: &World, job: JobId) {
     let prefix = NamePrefix::default();
     let born_at = (OffsetDateTime::now_utc() - Duration::minutes(30)).unix_timestamp();

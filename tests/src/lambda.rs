@@ -1,4 +1,4 @@
-//! Lambda, as far as the functions' own binaries need it: its Runtime API, with each function as a child process.
+//! The part of Lambda that the functions' binaries need: its Runtime API, with each function as a child process.
 //!
 //! Source: Lambda's developer guide, "Using the Lambda runtime API for custom runtimes".
 
@@ -31,7 +31,7 @@ use runtime_api::{Reply, RuntimeApi};
 pub struct FunctionSettings {
     /// How long an invocation may take; then the process is killed.
     pub timeout: Duration,
-    /// MiB; only told to the function, not enforced.
+    /// MiB; told to the function, but not enforced.
     pub memory: u32,
 }
 
@@ -41,7 +41,7 @@ impl Default for FunctionSettings {
     }
 }
 
-/// Why an invocation came to nothing.
+/// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
     /// The function itself reported an error.
@@ -55,9 +55,9 @@ pub enum FunctionError {
     /// The process ended, by itself or killed, during the invocation or before it asked for one.
     #[error("the function's process ended ({status}); it said:\n{output}")]
     Exited {
-        /// How, in the system's words.
+        /// The system's words for it.
         status: String,
-        /// All that it wrote.
+        /// Everything that it wrote.
         output: String,
     },
     /// The process took longer than its time-out and was killed.
@@ -65,8 +65,8 @@ pub enum FunctionError {
     TimedOut,
 }
 
-/// One execution environment of a function: a process that is started again after it died, and that works on one
-/// invocation at a time, as Lambda has it.
+/// One execution environment of a function: a process that handles one invocation at a time and is started again after
+/// it died, as in Lambda.
 pub struct Function {
     program: Program,
     environment: Vec<(String, String)>,
@@ -78,8 +78,8 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts one of the workspace's functions, built first if need be: `webhook`, `worker`, `cleaner`. Its
-    /// environment is what Lambda sets, and `environment`; nothing is inherited.
+    /// Builds and starts one of the workspace's functions: `webhook`, `worker`, `cleaner`. Its environment consists of
+    /// what Lambda sets and `environment`; nothing is inherited.
     pub async fn start(name: &str, environment: Vec<(String, String)>) -> Self {
         Self::start_with(Program::function(name), environment, FunctionSettings::default()).await
     }
@@ -102,13 +102,13 @@ impl Function {
         }
     }
 
-    /// Invokes it and waits for its answer. A process that died is started again first.
+    /// Invokes the function and waits for its answer. A process that died is started again first.
     pub async fn invoke(&self, event: &Value) -> Result<Value, FunctionError> {
         let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
         self.invoke_traced(event, trace.to_owned()).await
     }
 
-    /// The same under a given trace id: that of an event source's batch.
+    /// The same with a given trace id: that of an event source's batch.
     pub async fn invoke_traced(&self, event: &Value, trace: String) -> Result<Value, FunctionError> {
         let _turn = self.turn.acquire().await.expect("nobody closes it");
         if !self.process.is_running() {
@@ -117,7 +117,7 @@ impl Function {
         let (sender, receiver) = oneshot::channel();
         let id = self.api.offer(event.to_string(), trace, self.settings.timeout, sender);
         let outcome = tokio::select! {
-            // Whoever answered and then died has answered.
+            // An answer counts even if the process dies right after it.
             biased;
             reply = receiver => Some(reply.expect("the sender stays with the invocation")),
             status = self.process.ended() => return self.give_up(&id, self.exited(status)),
@@ -140,36 +140,36 @@ impl Function {
         self.process.ended().await;
     }
 
-    /// Kills it from elsewhere, at a moment that only elsewhere is known: from the rule of an endpoint's faults.
+    /// A handle that kills the process from elsewhere, such as an endpoint's fault rule.
     pub fn killer(&self) -> Killer {
         self.process.killer()
     }
 
-    /// Ends the process and starts another, as Lambda does for new code or after a long idle time.
+    /// Ends the process and starts a new one, as Lambda does for new code or after a long idle time.
     pub async fn restart(&self) {
         self.kill().await;
         self.launch();
     }
 
-    /// All that the function's processes wrote up to now: what went to stdout in order, then stderr.
+    /// Everything that the function's processes wrote so far: stdout, then stderr.
     pub fn lines(&self) -> Vec<Line> {
         self.process.lines()
     }
 
-    /// The same as one text.
+    /// The same as one string.
     pub fn output(&self) -> String {
         self.lines().into_iter().map(|line| line.text + "\n").collect()
     }
 
-    /// The most memory that the process had at a time, in bytes; where the system does not say, nothing.
+    /// The process's peak memory in bytes; `None` if the system does not report it.
     pub fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
         let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|number| number * 1024)
     }
 
-    /// The processor time that the process has used up to now, by its threads that still live; where the system does
-    /// not say, nothing. Exact only while the process waits.
+    /// The processor time that the process's live threads used so far; `None` if the system does not report it. Exact
+    /// only while the process waits.
     pub fn cpu_time(&self) -> Option<Duration> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id()?)).ok()?;
         let of_task = |task: std::fs::DirEntry| {
@@ -179,7 +179,7 @@ impl Function {
         tasks.flatten().map(of_task).sum()
     }
 
-    /// How often a process was started: the number of cold starts.
+    /// How many processes were started: the number of cold starts.
     pub fn starts(&self) -> usize {
         self.process.starts()
     }

@@ -1,4 +1,4 @@
-//! Stand-ins for what cannot be had on one machine, and the harness that drives the functions against them.
+//! Stand-ins for GitHub, its runners, AWS and Lambda, and the harness that drives the functions against them.
 
 pub mod aws;
 pub mod chaos;

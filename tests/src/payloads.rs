@@ -49,7 +49,7 @@ pub fn sign(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-/// A `workflow_job` delivery in the making; starts as one of GitHub's examples.
+/// A builder of a `workflow_job` delivery; starts from one of GitHub's examples.
 #[derive(Clone, Debug)]
 pub struct WorkflowJobEvent(Value);
 
@@ -59,13 +59,13 @@ impl WorkflowJobEvent {
         examples("workflow_job").iter().cloned().map(Self).collect()
     }
 
-    /// The example with this number; they repeat from the start after the last.
+    /// The example with this number, modulo their count.
     pub fn example(number: usize) -> Self {
         let examples = examples("workflow_job");
         Self(examples[number % examples.len()].clone())
     }
 
-    /// A job of a private repository that has just been queued and has no runner yet, as an App hears of it.
+    /// A newly queued job of a private repository, as GitHub delivers it to an App.
     pub fn queued() -> Self {
         Self::first_with("queued").without_runner().public(false)
     }
@@ -75,7 +75,7 @@ impl WorkflowJobEvent {
         Self::first_with("in_progress")
     }
 
-    /// A job that has ended well.
+    /// A job that succeeded.
     pub fn completed() -> Self {
         Self::first_with("completed").conclusion("success")
     }
@@ -119,7 +119,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// What the job is called in its workflow.
+    /// The job's name in its workflow.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.0["workflow_job"]["name"] = json!(name);
@@ -134,7 +134,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// When the job was created; also its `started_at`, as long as it is queued.
+    /// When the job was created; while it is queued, also its `started_at`.
     #[must_use]
     pub fn created_at(mut self, moment: OffsetDateTime) -> Self {
         let moment = rfc3339(moment);
@@ -152,7 +152,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// How and when the job ended; `None` while it has not.
+    /// How and when the job ended; `None` if it has not.
     #[must_use]
     pub fn completed_at(mut self, moment: Option<OffsetDateTime>) -> Self {
         self.0["workflow_job"]["completed_at"] = json!(moment.map(rfc3339));
@@ -193,7 +193,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// The repository; its owner stays what it is, organisation or user. Every URL follows.
+    /// The repository, in every URL too; its owner stays an organisation or a user.
     #[must_use]
     pub fn in_repository(mut self, owner: &str, name: &str) -> Self {
         let replace = (self.text("/repository/full_name"), format!("{owner}/{name}"));
@@ -207,7 +207,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// Whether anybody may see the repository. Most of GitHub's examples are of public ones.
+    /// Whether the repository is public, as in most of GitHub's examples.
     #[must_use]
     pub fn public(mut self, is_public: bool) -> Self {
         self.0["repository"]["private"] = json!(!is_public);
@@ -215,7 +215,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// The repository belongs to an organisation: `organization` says which, whether the example has it or not.
+    /// The repository belongs to an organisation, which `organization` names.
     #[must_use]
     pub fn of_organization(mut self, login: &str) -> Self {
         if !self.0["organization"].is_object() {
@@ -253,7 +253,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// As an organisation's or a repository's hook sends it.
+    /// As an organisation's or a repository's hook sends it: without an installation.
     #[must_use]
     pub fn without_installation(self) -> Self {
         self.without("/installation")
@@ -267,7 +267,7 @@ impl WorkflowJobEvent {
         self
     }
 
-    /// Without one field, by JSON pointer; fine if it was not there.
+    /// Without one field, by JSON pointer; a missing field is no error.
     #[must_use]
     pub fn without(mut self, pointer: &str) -> Self {
         let (parent, field) = pointer.rsplit_once('/').expect("a JSON pointer");
@@ -300,7 +300,7 @@ impl WorkflowJobEvent {
 }
 
 fn rfc3339(moment: OffsetDateTime) -> String {
-    // GitHub's payloads have whole seconds.
+    // GitHub writes whole seconds.
     let moment = moment.replace_nanosecond(0).expect("zero is a nanosecond");
     moment.format(&Rfc3339).expect("a year of four digits")
 }

@@ -1,7 +1,7 @@
 //! A stand-in for the runner: given a JIT configuration, it behaves as actions/runner does.
 //!
-//! [`Runner::step`] does one thing and returns, so that a story with a clock of its own decides when; [`Runner::run`]
-//! lives through a whole life on the system's clock.
+//! [`Runner::step`] does one thing and returns, for stories with a clock of their own; [`Runner::run`] runs from start
+//! to end on the system's clock.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::github::{GitHub, JobStatus};
 /// The variable of the task's override in which the runner finds its configuration.
 pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 
-/// GitHub does not know the configuration, or its registration is gone: the runner exits at once.
+/// GitHub does not know the configuration, or the registration is gone: the runner exits at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// What a runner is at.
+/// What a runner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It listens, and there is nothing for it.
+    /// It listens and has no job.
     Idle,
-    /// It works.
+    /// It works on a job.
     Working(JobId),
-    /// Its job is over, and so is its life.
+    /// Its job has ended, and so has the runner.
     Finished(JobId),
     /// Its registration was deleted: it exits, unless it is a [ghost](Runner::haunt).
     Gone,
@@ -49,15 +49,15 @@ impl Runner {
         Ok(Self { github: github.clone(), id, work, conclusion: "success".to_owned(), ghost: false, job: None })
     }
 
-    /// How its job will end, where not with `success`.
+    /// How its job will end, if not with `success`.
     #[must_use]
     pub fn concluding(mut self, conclusion: &str) -> Self {
         conclusion.clone_into(&mut self.conclusion);
         self
     }
 
-    /// Goes on listening when its registration is gone, as the listener of an ephemeral runner was seen to do
-    /// (actions/runner issue 4617): its task will never end by itself.
+    /// Keeps listening after its registration is gone, as the listener of an ephemeral runner does at times
+    /// (actions/runner issue 4617): its task never ends by itself.
     #[must_use]
     pub fn haunt(mut self) -> Self {
         self.ghost = true;
@@ -69,7 +69,7 @@ impl Runner {
         self.id
     }
 
-    /// Asks for a job, or looks whether the one it has is done.
+    /// Asks for a job, or checks whether its job is done.
     pub fn step(&mut self) -> Step {
         let Some((job, until)) = self.job else { return self.listen() };
         let ended_elsewhere = self.github.job(job).is_none_or(|job| job.status != JobStatus::InProgress);
@@ -93,8 +93,7 @@ impl Runner {
         }
     }
 
-    /// Lives until its job is done or its registration is gone, looking every `pause`; is killed when `killed` comes
-    /// about.
+    /// Runs until its job is done or its registration is gone, and checks every `pause`; dies when `killed` resolves.
     pub async fn run(mut self, pause: Duration, killed: impl Future<Output = ()> + Send) -> Step {
         let mut killed = std::pin::pin!(killed);
         loop {
@@ -112,12 +111,12 @@ impl Runner {
         }
     }
 
-    /// Dies without a word, as by SIGKILL: the registration stays, and GitHub notices a lost job only later.
+    /// Dies as by SIGKILL: the registration stays, and GitHub notices the lost job only later.
     pub fn kill(self) {
         self.github.kill(self.id);
     }
 
-    /// Ends on SIGTERM: idle, it only closes its session, and its registration stays; busy, it cancels its job.
+    /// Ends on SIGTERM: an idle runner closes its session and stays registered, a busy one cancels its job.
     pub fn terminate(self) {
         if self.job.is_some() {
             self.github.finish_job(self.id, "cancelled");

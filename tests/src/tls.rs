@@ -1,4 +1,4 @@
-//! A private certificate authority, as companies have one for hosts that only they can see.
+//! A private certificate authority, as companies run for internal hosts.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// An authority that nobody trusts who does not have its [`file`](Self::file), which is there until it is dropped.
+/// An authority that a client trusts only if it has its [`file`](Self::file), which is deleted on drop.
 pub struct PrivateAuthority {
     issuer: Issuer<'static, KeyPair>,
     file: PathBuf,
@@ -35,7 +35,7 @@ impl PrivateAuthority {
         Self { issuer: Issuer::new(params, key), file }
     }
 
-    /// Where its own certificate is, in PEM.
+    /// The path of its own certificate, in PEM.
     ///
     /// # Panics
     /// If the folder for temporary files has a name that is not Unicode.

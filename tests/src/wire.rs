@@ -1,4 +1,4 @@
-//! HTTP on loopback, with the ways in which a network and the service behind it fail.
+//! HTTP on loopback, with the faults of a network and of the service behind it.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,7 +31,7 @@ pub fn json(status: u16, body: &serde_json::Value) -> Answer {
         .expect("a valid status and a static header")
 }
 
-/// Stands for an answer that is never given: the connection is closed instead, whatever was done.
+/// Stands for no answer: the connection is closed instead, whether or not the work was done.
 pub fn unheard() -> Answer {
     let mut answer = Answer::default();
     answer.extensions_mut().insert(Unheard);
@@ -43,15 +43,14 @@ struct Unheard;
 
 /// Something that answers requests.
 pub trait Service: Send + Sync + 'static {
-    /// What kind of request this is, in the service's own words: `RunTask`, `generate-jitconfig`. Faults and counts
-    /// go by it.
+    /// The service's own name for this kind of request: `RunTask`, `generate-jitconfig`. Faults are scripted and calls
+    /// counted by it.
     fn operation(&self, request: &Request) -> String;
 
     /// Does the work and answers.
     fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer>;
 
-    /// Hears of every request and of what was said to it, scripted faults included; nothing was said where the
-    /// connection was closed.
+    /// Sees every request and its answer, scripted faults included; no answer if the connection was closed.
     fn overhear(&self, _request: &Request, _answer: Option<&Answer>) {}
 }
 
@@ -62,7 +61,7 @@ pub enum Fault {
     Refuse(Answer),
     /// Closes the connection; the work is not done.
     Drop,
-    /// Does the work, then closes the connection without a word.
+    /// Does the work, then closes the connection without an answer.
     LoseAnswer,
     /// Does the work, then answers this instead of the truth.
     Misreport(Answer),
@@ -70,10 +69,10 @@ pub enum Fault {
     Delay(Duration),
 }
 
-/// Decides at random, or by any other rule, what goes wrong with a request of an operation.
+/// A rule that decides which fault a request of an operation meets.
 pub type Chooser = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
 
-/// What is to go wrong: first what was scripted for an operation, one entry a request, then what the chooser says.
+/// The faults to come: first those scripted for an operation, one per request, then those of the chooser.
 #[derive(Default)]
 pub struct Faults {
     scripts: Mutex<HashMap<String, Vec<Fault>>>,
@@ -81,7 +80,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The next request of this operation that has no fault scripted yet gets this one.
+    /// The next request of this operation without a scripted fault gets this one.
     pub fn script(&self, operation: &str, fault: Fault) {
         self.script_times(operation, fault, 1);
     }
@@ -92,12 +91,12 @@ impl Faults {
         scripts.entry(operation.to_owned()).or_default().extend(std::iter::repeat_n(fault, times));
     }
 
-    /// Every request without a scripted fault is put to this rule.
+    /// This rule decides for every request without a scripted fault.
     pub fn choose(&self, chooser: Chooser) {
         *lock(&self.chooser) = Some(chooser);
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all faults.
     pub fn clear(&self) {
         lock(&self.scripts).clear();
         *lock(&self.chooser) = None;
@@ -116,13 +115,13 @@ impl Faults {
 /// One request that came in.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The service's word for it.
+    /// The service's name for this kind of request.
     pub operation: String,
     /// Method, path and query: `POST /orgs/o/actions/runners/generate-jitconfig`.
     pub target: String,
-    /// The body, as text where it is text.
+    /// The body, if it is text.
     pub body: String,
-    /// The status answered; absent where the connection was closed instead.
+    /// The status of the answer; absent if the connection was closed instead.
     pub status: Option<u16>,
 }
 
@@ -157,9 +156,9 @@ pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
     scheme: &'static str,
-    /// What is to go wrong.
+    /// The faults to come.
     pub faults: Arc<Faults>,
-    /// What came in.
+    /// The requests that came in.
     pub calls: Arc<Calls>,
     listener: JoinHandle<()>,
 }
@@ -219,7 +218,7 @@ async fn serve_with(
                         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), each).await;
                     }
                     Some(acceptor) => {
-                        // Whoever does not trust us ends it here.
+                        // A client that does not trust the certificate ends the connection here.
                         let Ok(stream) = acceptor.accept(stream).await else { return };
                         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), each).await;
                     }
@@ -230,7 +229,7 @@ async fn serve_with(
     Ok(Endpoint { address, scheme, faults, calls, listener })
 }
 
-/// Has a service answer, with what goes wrong meanwhile.
+/// Has a service answer a request, with its fault.
 pub(crate) async fn befall(fault: Option<Fault>, service: &dyn Service, request: &Request) -> Answer {
     match fault {
         None => service.answer(request).await,

@@ -1,4 +1,7 @@
-//! The whole system in one process: the real handlers, over the wire, against stand-ins, on a clock that the test turns.
+//! The whole system in one process: the real handlers against stand-ins over HTTP, on a clock that the test turns.
+
+mod delivery;
+mod runners;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +11,7 @@ use cleaner::Cleaner;
 use cleaner::clean::CleanError;
 use jitgate::clock::Clock;
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
-use jitgate::job::JobId;
+use jitgate::job::{JobId, RunnerId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,44 +22,43 @@ use crate::aws::Aws;
 use crate::aws::ecs::{TaskChange, TaskDefinition};
 use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
-use crate::github::{GitHub, JobSpec, JobStatus};
-use crate::lambda::http_event::{Front, HttpEvent};
-use crate::payloads::{WorkflowJobEvent, sign};
-use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
+use crate::github::{GitHub, JobSpec, JobStatus, Scope};
+use crate::lambda::http_event::Front;
+use crate::payloads::WorkflowJobEvent;
+use crate::runner::Runner;
 use crate::wire::{self, Endpoint};
 
-/// What GitHub signs its deliveries with.
+pub use self::delivery::Delivery;
+
+/// The key with which GitHub signs deliveries.
 pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
 
-/// The secret's name.
+/// The name of the secret in Secrets Manager.
 pub const SECRET_ID: &str = "jitgate/github";
 
-/// The queues' names.
+/// The name of the job queue.
 pub const JOB_QUEUE: &str = "jobs";
-/// See [`JOB_QUEUE`].
+/// The name of its dead-letter queue.
 pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
 
-/// How often a message may be received before the queue itself gives it up, as the template has it.
+/// After this many receives the queue moves a message to the dead-letter queue. Source: `template.yaml`.
 pub const MOST_RECEIVES: u32 = 5;
 
-/// Six times the worker's time-out, as the template has it.
+/// How long a received message stays invisible: six times the worker's time-out. Source: `template.yaml`.
 pub const VISIBILITY: Duration = Duration::from_mins(6);
 
-/// When each test begins.
+/// When each story begins: a Monday.
 pub const START: OffsetDateTime = time::macros::datetime!(2026-11-02 09:00 UTC);
-
-/// How long a job takes, where a test does not care.
-const WORK: Duration = Duration::from_mins(2);
 
 /// A deployment and what surrounds it.
 pub struct World {
-    /// Turns everything.
+    /// The clock of all stand-ins and functions.
     pub clock: Clock,
     /// ECS, SQS and Secrets Manager.
     pub aws: Aws,
     /// GitHub itself.
     pub github: GitHub,
-    /// Faults and calls of its API.
+    /// GitHub's API on the wire: its faults and calls.
     pub api: Endpoint,
     /// The webhook function.
     pub webhook: Webhook,
@@ -76,22 +78,22 @@ impl World {
         Self::with(&[]).await
     }
 
-    /// The same with some variables changed.
+    /// The same deployment with some variables changed.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
         Self::on(Clock::manual(START), changes).await
     }
 
-    /// The same on another clock: processes of their own have the system's.
+    /// The same on another clock. Functions that run as processes have the system's clock.
     pub async fn on(clock: Clock, changes: &[(&str, &str)]) -> Self {
         Self::build(clock, changes, GitHub::new).await
     }
 
-    /// With a GitHub that holds nothing against its description: for runs of thousands of jobs.
+    /// The same without checks against GitHub's description: for runs of thousands of jobs.
     pub async fn unchecked(changes: &[(&str, &str)]) -> Self {
         Self::build(Clock::manual(START), changes, GitHub::unchecked).await
     }
 
-    /// The same on another clock.
+    /// The same without checks, on another clock.
     pub async fn unchecked_on(clock: Clock, changes: &[(&str, &str)]) -> Self {
         Self::build(clock, changes, GitHub::unchecked).await
     }
@@ -136,41 +138,55 @@ impl World {
         }
     }
 
+    /// From now on, functions that start sign in with a personal access token with these scopes in place of the App.
+    pub fn use_personal_token(&self, scopes: &[&str]) {
+        const TOKEN: &str = "ghp_standin";
+        self.github.add_personal_token(TOKEN, scopes);
+        let secret = json!({ "token": TOKEN, "webhook_secret": WEBHOOK_SECRET });
+        self.aws.secrets.put(SECRET_ID, &secret.to_string());
+    }
+
+    /// A registration made now, without a task: a launch that died left it.
+    pub fn orphan(&self, scope: &Scope, job: u64) -> RunnerId {
+        let name = format!("jit-default-{job}-1-{}", self.clock.now().unix_timestamp());
+        self.github.orphan(scope, &name, &["fargate"], false)
+    }
+
     /// The environment of the functions.
     pub fn environment(&self) -> Environment {
         self.settings.iter().cloned().collect()
     }
 
-    /// From now on, new processes have this variable.
+    /// Sets a variable for functions that start from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(own, _)| own != name);
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The same as pairs, for processes.
+    /// The environment as pairs, for processes.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.settings.iter().cloned().chain(self.aws.environment()).collect()
     }
 
-    /// The worker as a new process has it: nothing cached, nothing known.
+    /// A worker in a new process: with nothing cached.
     pub fn new_worker(&self) -> Result<Worker, ConfigError> {
         let config = FleetConfig::from_environment(&self.environment())?;
         Ok(Worker::new(&self.aws.sdk_config(), config, self.clock.clone()))
     }
 
-    /// The webhook as a new process has it.
+    /// A webhook in a new process.
     pub fn new_webhook(&self) -> Result<Webhook, ConfigError> {
         let config = WebhookConfig::from_environment(&self.environment())?;
         Ok(Webhook::new(&self.aws.sdk_config(), config, self.clock.clone()))
     }
 
-    /// One pass of the cleaner, in a process of its own.
+    /// One pass of the cleaner, in a new process.
     pub async fn clean(&self) -> Result<(), CleanError> {
         let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
         Box::pin(Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone()).clean()).await
     }
 
-    /// The cleaner hears of every task that has stopped since the last time, as EventBridge tells it.
+    /// The cleaner handles EventBridge's events of all tasks that stopped since the last call.
     pub async fn heal(&self) -> Result<(), CleanError> {
         let config = FleetConfig::from_environment(&self.environment()).expect("a complete environment");
         let cleaner = Cleaner::new(&self.aws.sdk_config(), config, self.clock.clone());
@@ -186,7 +202,7 @@ impl World {
         self.github.queue_job(JobSpec::labels(["fargate"]))
     }
 
-    /// GitHub delivers that a job is queued.
+    /// GitHub delivers `queued` for a job.
     pub async fn deliver_queued(&self, job: JobId) -> HttpResponse {
         self.deliver(&self.github.event(job, "queued")).await
     }
@@ -209,87 +225,32 @@ impl World {
         answer(&self.webhook, delivery.event().to_event(Front::FunctionUrl)).await
     }
 
-    /// The worker works off all that is visible on the queue.
+    /// A worker handles one batch. Returns the ids of the messages that stay on the queue.
+    pub async fn work_one_batch(&self, worker: &Worker) -> Vec<String> {
+        let batch = self.source.take().expect("a batch");
+        let answer = invoke(worker, batch.event().clone()).await;
+        self.source.settle(&batch, &answer).returned
+    }
+
+    /// The worker handles all visible messages.
     pub async fn work(&self) {
         self.source.drain(async |event| invoke(&self.worker, event).await).await;
     }
 
-    /// Time passes; tasks start, runners take jobs and finish them, until all that was due has happened.
-    pub fn pass(&mut self, time: Duration) {
-        let until = self.clock.now() + time;
-        let step = Duration::from_secs(5).min(time);
-        loop {
-            self.run_runners();
-            if self.clock.now() >= until {
-                break;
-            }
-            self.clock.advance(step);
-        }
-    }
-
-    /// Runners do what they would do now.
-    pub fn run_runners(&mut self) {
-        self.aws.ecs.settle();
-        while let Ok(change) = self.changes.try_recv() {
-            match change {
-                TaskChange::Running(started) => {
-                    let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
-                    match Runner::start(&self.github, &config, WORK) {
-                        Ok(runner) => {
-                            self.runners.insert(started.task, runner);
-                        }
-                        Err(_) => self.aws.ecs.exit(&started.task, 1),
-                    }
-                }
-                TaskChange::Stopping { task, .. } => {
-                    if let Some(runner) = self.runners.remove(&task) {
-                        runner.terminate();
-                    }
-                }
-                TaskChange::Stopped { task } => {
-                    if let Some(runner) = self.runners.remove(&task) {
-                        runner.kill();
-                    }
-                }
-            }
-        }
-        let ended: Vec<_> = self
-            .runners
-            .iter_mut()
-            .filter_map(|(task, runner)| matches!(runner.step(), Step::Finished(_) | Step::Gone).then(|| task.clone()))
-            .collect();
-        for task in ended {
-            self.runners.remove(&task);
-            self.aws.ecs.exit(&task, 0);
-        }
-    }
-
-    /// The test has GitHub say what it never would, so it is not held against GitHub's description.
+    /// Turns off the check against GitHub's description, for answers that GitHub would never give.
     pub fn let_github_talk_nonsense(&mut self) {
         self.talks_nonsense = true;
     }
 
-    /// How many calls of each kind GitHub has had.
+    /// How many calls of this operation GitHub received.
     pub fn api_calls(&self, operation: &str) -> usize {
         self.api.calls.count(operation)
     }
 
-    /// Works, and lets time pass, until nothing waits any more; and then until whatever runs has ended.
-    pub async fn work_until_quiet(&mut self) {
-        for _ in 0..50 {
-            self.work().await;
-            if self.waiting() == 0 {
-                break;
-            }
-            self.pass(Duration::from_secs(30));
-        }
-        self.pass(Duration::from_mins(5));
-    }
-
-    /// Every job has run, once, and nothing of ours is left anywhere.
+    /// Asserts that each job ran exactly once and that no task, message, registration or dead letter is left.
     ///
     /// # Panics
-    /// If not.
+    /// If something is left, or a job did not run once.
     pub fn assert_done(&self, jobs: &[JobId]) {
         for job in jobs {
             let job = self.github.job(*job).expect("it exists");
@@ -301,12 +262,19 @@ impl World {
         assert_eq!(self.dead_letters(), Vec::<String>::new());
     }
 
-    /// How many tasks live.
+    /// Asserts that one task is live and that the only registration is its own.
+    pub fn assert_one_runner(&self) {
+        let (tasks, runners) = (self.aws.ecs.live_tasks(), self.github.runners());
+        assert_eq!((tasks.len(), runners.len()), (1, 1), "{runners:?}");
+        assert_eq!(tasks[0].tags["jitgate:runner-id"], runners[0].id.to_string());
+    }
+
+    /// How many tasks are live.
     pub fn live_tasks(&self) -> usize {
         self.aws.ecs.live_tasks().len()
     }
 
-    /// How many messages wait, hidden ones included.
+    /// How many messages are on the job queue, invisible ones included.
     pub fn waiting(&self) -> usize {
         self.aws.sqs.depth(JOB_QUEUE).total()
     }
@@ -323,7 +291,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// Whatever the story was about: what was said to GitHub has to be what GitHub's description says.
+    /// Every story also checks that all calls to GitHub agree with GitHub's description.
     fn drop(&mut self) {
         if !std::thread::panicking() && self.github.is_checked() && !self.talks_nonsense {
             self.github.assert_spoke_github();
@@ -331,7 +299,7 @@ impl Drop for World {
     }
 }
 
-/// One class, named `default`.
+/// The configuration of one class, named `default`.
 pub fn runner_classes() -> Value {
     json!([{
         "name": "default",
@@ -345,81 +313,13 @@ pub fn runner_classes() -> Value {
     }])
 }
 
-/// Gives a batch to a worker as Lambda does.
+/// Invokes a worker with a batch, as Lambda does.
 pub async fn invoke(worker: &Worker, event: Value) -> Result<Value, serde_json::Error> {
     let event = serde_json::from_value(event)?;
     serde_json::to_value(Box::pin(worker.handle(event)).await)
 }
 
-/// Gives a request to a webhook as Lambda does.
+/// Invokes a webhook with a request, as Lambda does.
 pub async fn answer(webhook: &Webhook, event: Value) -> HttpResponse {
     webhook.handle(serde_json::from_value(event).expect("an event as Lambda makes it")).await
-}
-
-/// A request to the webhook.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The method.
-    pub method: String,
-    /// Header names, as they were sent, and values.
-    pub headers: Vec<(String, String)>,
-    /// The body's bytes.
-    pub body: Vec<u8>,
-}
-
-impl Delivery {
-    /// A delivery as GitHub sends it, still without a signature.
-    pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
-        let headers = [
-            ("Content-Type", "application/json"),
-            ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
-            ("X-GitHub-Event", event),
-        ];
-        Self {
-            method: "POST".to_owned(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body: body.into(),
-        }
-    }
-
-    /// The same, signed as GitHub does.
-    pub fn signed(event: &str, body: impl Into<Vec<u8>>) -> Self {
-        let unsigned = Self::new(event, body);
-        let signature = sign(WEBHOOK_SECRET, &unsigned.body);
-        unsigned.signature(&signature)
-    }
-
-    /// With this signature.
-    #[must_use]
-    pub fn signature(self, signature: &str) -> Self {
-        self.header("X-Hub-Signature-256", signature)
-    }
-
-    /// With this header, in place of another of that name.
-    #[must_use]
-    pub fn header(self, name: &str, value: &str) -> Self {
-        let mut without = self.without_header(name);
-        without.headers.push((name.to_owned(), value.to_owned()));
-        without
-    }
-
-    /// Without this header.
-    #[must_use]
-    pub fn without_header(mut self, name: &str) -> Self {
-        self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-        self
-    }
-
-    /// With another method.
-    #[must_use]
-    pub fn method(mut self, method: &str) -> Self {
-        method.clone_into(&mut self.method);
-        self
-    }
-
-    /// The request as a function gets it.
-    pub fn event(&self) -> HttpEvent {
-        let bare = HttpEvent::post(self.body.clone()).method(&self.method);
-        self.headers.iter().fold(bare, |event, (name, value)| event.header(name, value))
-    }
 }

@@ -1,18 +1,18 @@
 //! Chaos: one runner for each job, whatever fails.
 //!
-//! The ordinary tests run a few seeds. More of them, on demand, as many at a time as there are processors:
+//! The ordinary tests run a few seeds. To run more, one per processor at a time:
 //!
 //! ```sh
 //! cargo test --profile bench -p jitgate-tests --test chaos -- --ignored --nocapture
 //! CHAOS_SEEDS=1000-1999 CHAOS_JOBS=200 cargo test --profile bench -p jitgate-tests --test chaos -- --ignored --nocapture
 //! ```
 //!
-//! - `CHAOS_SEEDS`: one seed, or the first and the last of many; 1-100.
-//! - `CHAOS_JOBS`: jobs for each seed; 100. A seed with another number of jobs is another run.
-//! - `CHAOS_JOB`: the id of a job to be told of, whatever became of it.
-//! - `CHAOS_LEFTOVERS`: if set, tells of each registration that a launch left to the cleaner, although that is no failure.
+//! - `CHAOS_SEEDS`: one seed, or the first and the last; default 1-100.
+//! - `CHAOS_JOBS`: jobs per seed; default 100. A seed with another number of jobs is another run.
+//! - `CHAOS_JOB`: the id of a job whose diary is printed in any case.
+//! - `CHAOS_LEFTOVERS`: if set, prints each registration that a launch left to the cleaner. That is no failure.
 //!
-//! A seed that fails is told with the command that repeats it and with all that happened to the jobs concerned.
+//! For a seed that fails, the test prints the command that repeats it and the diaries of its jobs.
 
 use std::env;
 use std::ops::RangeInclusive;
@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use jitgate_tests::chaos::{Arrival, Knobs, Report, run_alone, side_by_side};
 
-/// Enough to understand what went wrong; what follows from it fills screens.
+/// How many complaints are printed: later ones usually follow from earlier ones.
 const MOST_COMPLAINTS: usize = 6;
 
-/// Runs the seeds, a thread for each processor, and fails with what any of them found.
+/// Runs the seeds, one thread per processor, and fails with their complaints.
 fn storm(seeds: RangeInclusive<u64>, knobs: &Knobs) -> Report {
     let seeds: Vec<_> = seeds.collect();
     let (mut report, mut complaints) = (Report::default(), Vec::new());
@@ -37,7 +37,7 @@ fn storm(seeds: RangeInclusive<u64>, knobs: &Knobs) -> Report {
     }
     assert!(
         complaints.is_empty(),
-        "{report}\n{} things do not hold:\n\n{}",
+        "{report}\n{} violations:\n\n{}",
         complaints.len(),
         complaints[..complaints.len().min(MOST_COMPLAINTS)].join("\n")
     );
@@ -48,7 +48,10 @@ fn storm(seeds: RangeInclusive<u64>, knobs: &Knobs) -> Report {
 fn every_job_runs_once_whatever_fails() {
     let report = storm(1..=8, &Knobs::storm(60));
     assert_eq!((report.jobs, report.lost, report.ran_twice), (480, 0, 0));
-    assert!(report.crashes > 100 && report.repeats > 100 && report.told_twice > 20, "it was no storm: {report}");
+    assert!(
+        report.crashes > 100 && report.repeats > 100 && report.told_twice > 20,
+        "too few faults for a storm: {report}"
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_calm_day_costs_the_calls_it_must_and_no_more() {
 #[test]
 fn with_warm_runners_jobs_start_at_once_none_starves_and_surplus_stays_bounded() {
     const WARM: u32 = 4;
-    // Half an hour until the first runners are ready, and then a job a minute and a burst of twelve.
+    // The first warm runners are ready after half an hour; then come a job a minute and a burst of twelve.
     let trickle = (30..90).map(Duration::from_mins);
     let burst = std::iter::repeat_n(Duration::from_hours(1), 12);
     let mut arrivals: Vec<_> = trickle.chain(burst).map(|at| Arrival { at, repository: 0 }).collect();
@@ -84,8 +87,11 @@ fn with_warm_runners_jobs_start_at_once_none_starves_and_surplus_stays_bounded()
     let waits = verdict.waits.iter().map(|wait| wait.started_at.expect("it ran") - wait.queued_at);
     let mut waits: Vec<_> = waits.collect();
     waits.sort();
-    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "half of them found a runner: {waits:?}");
-    assert!(waits[waits.len() - 1] < Duration::from_mins(3), "nobody waited longer than without: {waits:?}");
+    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "half of the jobs found a warm runner: {waits:?}");
+    assert!(
+        waits[waits.len() - 1] < Duration::from_mins(3),
+        "no job waited longer than without warm runners: {waits:?}"
+    );
     let report = verdict.report;
     assert_eq!((report.jobs, report.lost, report.ran_twice), (72, 0, 0));
     assert!((4..=6).contains(&report.most_idle), "{report}");

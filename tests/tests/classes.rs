@@ -1,4 +1,4 @@
-//! Stories of runner classes: what a job asks for by its labels, and what its runner is then made of.
+//! Stories of runner classes: what a job asks for by its labels, and what runner it gets.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn class(changes: &Value) -> Value {
     class
 }
 
-/// With task definitions for both architectures, which may be chosen as everything else may.
+/// A class with task definitions for both architectures, where jobs may choose everything.
 fn sized() -> Value {
     class(&json!({
         "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
@@ -33,7 +33,7 @@ async fn world(classes: &[Value]) -> World {
     world
 }
 
-/// The task of a job with these labels; its registration carries exactly them.
+/// The task of a job with these labels. Asserts that its registration has exactly these labels.
 async fn launch(world: &World, labels: &[&str]) -> Task {
     let before = world.live_tasks();
     let job = world.github.queue_job(JobSpec::labels(labels.to_vec()));
@@ -48,7 +48,7 @@ async fn launch(world: &World, labels: &[&str]) -> Task {
     task
 }
 
-/// What the webhook answers to a job that it ignores.
+/// The reason in the webhook's answer to a job that it ignores.
 async fn ignored(world: &World, job: JobSpec) -> String {
     let job = world.github.queue_job(job);
     let answer = world.deliver_queued(job).await;
@@ -78,7 +78,7 @@ async fn a_job_gets_the_size_architecture_and_capacity_that_it_asks_for_or_the_n
 }
 
 #[tokio::test]
-async fn a_job_that_asks_for_nothing_gets_its_class_s_own_size() {
+async fn a_job_that_asks_for_nothing_gets_the_size_of_its_class() {
     let world = world(&[class(&json!({ "cpu": 2, "memory": 16, "disk": 40, "sizes": { "cpu": 4 } }))]).await;
     assert_eq!(launch(&world, &["fargate"]).await.resources, resources(2, 16, 40));
     assert_eq!(
@@ -123,7 +123,7 @@ async fn an_architecture_without_a_task_definition_is_refused() {
 }
 
 #[tokio::test]
-async fn a_class_may_be_of_the_other_architecture() {
+async fn a_class_may_have_the_other_architecture() {
     let definitions = json!({ "x86_64": "runner", "arm64": "runner-arm64" });
     let world = world(&[class(&json!({ "task_definition": definitions, "architecture": "arm64" }))]).await;
     assert_eq!(launch(&world, &["fargate"]).await.definition.family, "runner-arm64");
@@ -194,7 +194,7 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
     let task = launch(&world, &["fargate"]).await;
     let environment = task.environment();
     assert_eq!((environment["HTTPS_PROXY"].as_str(), environment["EMPTY"].as_str()), ("http://proxy.example:3128", ""));
-    assert_eq!(environment.len(), 4, "and the two of ours");
+    assert_eq!(environment.len(), 4, "and jitgate's own two");
     assert_eq!((task.tags["team"].as_str(), task.tags["jitgate:class"].as_str()), ("build", "default"));
 }
 
@@ -210,7 +210,7 @@ async fn the_longest_environment_and_message_fit_the_overrides() {
 }
 
 #[tokio::test]
-async fn what_a_job_has_chosen_holds_for_the_fallbacks_too() {
+async fn what_a_job_chose_applies_to_the_fallbacks_too() {
     let first = class(&json!({
         "fallback": ["x86", "other"], "sizes": { "cpu": 8, "arch": true },
         "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
@@ -229,7 +229,7 @@ async fn what_a_job_has_chosen_holds_for_the_fallbacks_too() {
 }
 
 #[tokio::test]
-async fn no_room_for_large_runners_leaves_room_for_small_ones() {
+async fn no_capacity_for_large_runners_leaves_capacity_for_small_ones() {
     let world = world(&[class(&json!({ "sizes": { "cpu": 16 } }))]).await;
     world.aws.ecs.set_limit(Provider::OnDemand, Limit::vcpus(6));
     let large = world.github.queue_job(JobSpec::labels(["fargate", "cpu=16"]));
@@ -272,7 +272,7 @@ async fn a_runner_group_is_found_by_its_name_once() {
     world.work().await;
     assert_eq!(world.live_tasks(), 10);
     assert!(world.github.runners().iter().all(|runner| runner.group_id == id));
-    assert_eq!(world.api_calls("list-runner-groups"), 2, "two pages, for all of them");
+    assert_eq!(world.api_calls("list-runner-groups"), 2, "two pages, once for all jobs");
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn the_default_group_need_not_be_looked_up() {
 }
 
 #[tokio::test]
-async fn a_runner_group_nobody_has_made_yet_keeps_its_jobs_waiting_and_says_which_there_are() {
+async fn a_missing_runner_group_keeps_its_jobs_waiting_and_the_log_lists_the_existing_ones() {
     let named = class(&json!({ "runner_group_id": null, "runner_group": "Large" }));
     let mut world = world(&[named, class(&json!({ "name": "other", "labels": ["other"] }))]).await;
     for _ in 0..3 {
@@ -293,7 +293,7 @@ async fn a_runner_group_nobody_has_made_yet_keeps_its_jobs_waiting_and_says_whic
     world.deliver_queued(other).await;
     world.work().await;
     assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (1, 3, 0));
-    assert_eq!(world.api_calls("list-runner-groups"), 1, "one look for all that wait");
+    assert_eq!(world.api_calls("list-runner-groups"), 1, "one call for all waiting jobs");
     world.github.add_runner_group(&Scope::org(ORGANIZATION), "Large", None);
     world.pass(Duration::from_mins(6));
     world.work().await;
@@ -302,7 +302,7 @@ async fn a_runner_group_nobody_has_made_yet_keeps_its_jobs_waiting_and_says_whic
 }
 
 #[tokio::test]
-async fn a_runner_group_that_was_made_anew_is_looked_up_anew() {
+async fn a_recreated_runner_group_is_looked_up_again() {
     let world = world(&[class(&json!({ "runner_group_id": null, "runner_group": "Large" }))]).await;
     let scope = Scope::org(ORGANIZATION);
     let old = world.github.add_runner_group(&scope, "Large", None);
@@ -311,7 +311,7 @@ async fn a_runner_group_that_was_made_anew_is_looked_up_anew() {
     let new = world.github.add_runner_group(&scope, "Large", None);
     world.queue_and_deliver().await;
     world.work().await;
-    assert_eq!(world.waiting(), 1, "the old id is not there");
+    assert_eq!(world.waiting(), 1, "the old id does not exist");
     world.clock.advance(Duration::from_mins(6));
     world.work().await;
     assert_eq!(world.github.runners().pop().unwrap().group_id, new);

@@ -1,5 +1,5 @@
-//! The worker dies right before and right after each call it makes, on every path that a launch can take. Whatever
-//! the point: once its message comes again, the job has run once, on one task, and nothing is left.
+//! The worker dies right before and right after each of its calls, on every path of a launch. Wherever it dies: after
+//! its message returned, the job ran once, on one task, and nothing is left.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ const GENERATE: &str = "generate-jitconfig";
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Died,
-    /// By itself, after these calls.
+    /// It ended by itself, after these calls.
     Finished(Vec<String>),
 }
 
-/// A case: a world in which the next batch has one message, and what is to hold once all is over.
+/// A case: a world in which the next batch has one message, and what must hold in the end.
 struct Case {
     world: World,
     job: JobId,
-    /// What goes wrong with calls of the invocation that dies; those after it have no trouble.
+    /// Faults of the invocation that dies; later invocations meet none.
     faults: Vec<(&'static str, Fault)>,
-    /// Tasks for this job, all together.
+    /// How many tasks the job may have in total.
     tasks: std::ops::RangeInclusive<usize>,
     ends: Ends,
 }
@@ -46,7 +46,7 @@ impl Case {
     }
 }
 
-/// Runs the next batch in a process of its own.
+/// Handles the next batch in a new process.
 async fn invoke_with(world: &World, tripwire: &std::sync::Arc<Tripwire>) -> End {
     let gateway = Gateway::open(world, |service| tripwire.before(service)).await;
     let worker = gateway.worker(world);
@@ -60,10 +60,10 @@ async fn invoke_with(world: &World, tripwire: &std::sync::Arc<Tripwire>) -> End 
     }
 }
 
-/// The calls of a worker that is new and meets nothing unusual.
+/// The calls of a new worker on the ordinary path.
 const ORDINARY: [&str; 4] = ["GetSecretValue", "access-token", GENERATE, "RunTask"];
 
-/// The worker of the next batch dies after this call of the ordinary path, and its message comes again.
+/// The worker of the next batch dies after this call of the ordinary path, and its message returns.
 async fn die_after(world: &World, operation: &str) {
     let call = ORDINARY.iter().position(|call| *call == operation).expect("a call of the ordinary path") + 1;
     let tripwire = Tripwire::at(call, Side::After);
@@ -72,7 +72,7 @@ async fn die_after(world: &World, operation: &str) {
     world.clock.advance(VISIBILITY);
 }
 
-/// Tries each point of a case's invocation, until it ends by itself before the next. Says which calls it makes.
+/// Kills the invocation at each point in turn, until it ends by itself. Returns the calls of that invocation.
 async fn die_everywhere(name: &str, case: impl AsyncFn() -> Case) -> Vec<String> {
     for call in 1.. {
         for side in [Side::Before, Side::After] {
@@ -93,7 +93,7 @@ async fn die_everywhere(name: &str, case: impl AsyncFn() -> Case) -> Vec<String>
     unreachable!("an invocation ends")
 }
 
-/// The message comes again, to a process that knows nothing, and all goes well from then on.
+/// The message returns to a new process, without further faults.
 async fn recover(world: &mut World) {
     world.worker = world.new_worker().expect("a complete environment");
     for _ in 0..60 {
@@ -122,7 +122,7 @@ fn assert_ended(world: &World, job: JobId, tasks: &std::ops::RangeInclusive<usiz
     assert!(if ends == Ends::GivenUp { letters > 0 } else { letters == 0 }, "{point}: {letters} dead letters");
 }
 
-/// Tasks that run when the message comes again, and tasks that have long ended then.
+/// How long tasks take to start: they have not started, or have long ended, when the message returns.
 const STARTS: [Duration; 2] = [Duration::from_mins(8), Duration::from_secs(1)];
 
 async fn world(start: Duration) -> World {
@@ -131,7 +131,7 @@ async fn world(start: Duration) -> World {
 
 async fn world_with(start: Duration, changes: &[(&str, &str)]) -> World {
     let world = World::with(changes).await;
-    world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+    world.start_tasks_after(start);
     world
 }
 
@@ -148,7 +148,7 @@ async fn on_the_ordinary_path() {
 }
 
 #[tokio::test]
-async fn when_the_name_is_taken_by_a_try_that_ended_there() {
+async fn when_the_name_is_taken_by_an_earlier_try() {
     for start in STARTS {
         let calls = die_everywhere("name taken", async || {
             let world = world(start).await;
@@ -157,14 +157,14 @@ async fn when_the_name_is_taken_by_a_try_that_ended_there() {
             Case::new(world, job)
         });
         let calls = calls.await;
-        // After them it looks for later names that the first try may have taken.
+        // Then it looks for spare names that the earlier try may have taken.
         let taken_back = ["RunTask", "list-runners", "delete-runner"];
         assert!(calls.windows(3).any(|calls| calls == taken_back), "{calls:?}");
     }
 }
 
 #[tokio::test]
-async fn when_the_task_was_started_by_a_try_that_ended_there() {
+async fn when_the_task_was_started_by_an_earlier_try() {
     for start in STARTS {
         let calls = die_everywhere("task started", async || {
             let world = world(start).await;
@@ -204,7 +204,7 @@ async fn when_a_late_second_delivery_meets_a_task_that_has_stopped() {
             let first = world.aws.ecs.live_tasks().remove(0);
             world.aws.ecs.stop(&first.arn, ecs::StopCode::UserInitiated, "reaped");
             assert!(world.github.delete_registration(world.github.runners()[0].id));
-            world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+            world.start_tasks_after(start);
             world.clock.advance(Duration::from_mins(20));
             world.deliver_queued(job).await;
             Case { tasks: 2..=2, ..Case::new(world, job) }
@@ -223,7 +223,7 @@ async fn when_the_registration_of_the_living_task_is_gone() {
             let job = world.queue_and_deliver().await;
             world.work().await;
             assert!(world.github.delete_registration(world.github.runners()[0].id));
-            world.aws.ecs.set_pace(ecs::Pace { start: Some(start), ..ecs::Pace::default() });
+            world.start_tasks_after(start);
             world.clock.advance(Duration::from_mins(2));
             world.deliver_queued(job).await;
             Case { tasks: 2..=2, ..Case::new(world, job) }
@@ -247,7 +247,7 @@ async fn on_the_way_to_a_deferral() {
             let calls = die_everywhere(&name, async || {
                 let world = world(start).await;
                 let job = world.queue_and_deliver().await;
-                // After a 500 the registration is taken back, so a task that was started all the same comes to nothing.
+                // After a 500 the registration is deleted, so a task that was started nevertheless cannot take the job.
                 let tasks = if matches!(fault, Fault::Misreport(_)) { 1..=2 } else { 1..=1 };
                 Case { faults: vec![(operation, fault.clone())], tasks, ..Case::new(world, job) }
             });

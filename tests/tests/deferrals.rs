@@ -1,5 +1,5 @@
-//! A job may be sent back to wait as often as it takes: each time is a new message, so no receive is counted against it,
-//! and the function may feed its own queue, as the template allows it.
+//! A job can be deferred any number of times: each deferral is a new message, so its receives do not add up, and the
+//! template allows the function to send to its own queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use jitgate_tests::world::{JOB_QUEUE, World, invoke};
 
 const DEFERRALS: usize = 500;
 
-/// Has GitHub's limit refuse every registration of a job, so often, and lets the worker have its way with the job's
-/// message for as long as there is one. Answers how often it was sent anew.
+/// GitHub's limit refuses the next [`DEFERRALS`] registrations. The worker handles the job's messages until none is
+/// left. Returns how often the job was deferred.
 async fn defer(world: &World, source: &EventSource) -> u32 {
     let tripwire = Tripwire::harmless();
     let limit = github::answers::secondary_limit(Some(Duration::from_secs(30)));
@@ -28,8 +28,8 @@ async fn defer(world: &World, source: &EventSource) -> u32 {
         let Some(batch) = source.take() else { break };
         tripwire.set_trace(&batch.trace());
         let record = &batch.event()["Records"][0];
-        assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1", "no receive is counted against it");
-        let message = Message::parse(record["body"].as_str().expect("a body")).expect("a message of ours");
+        assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1", "each deferral is a new message");
+        let message = Message::parse(record["body"].as_str().expect("a body")).expect("a job message");
         deferrals = message.progress.deferrals;
         let answer = invoke(&worker, batch.event().clone()).await;
         assert!(source.settle(&batch, &answer).returned.is_empty());
@@ -59,7 +59,7 @@ async fn a_job_that_was_deferred_500_times_still_gets_its_runner() {
 async fn lambda_stops_a_job_at_its_16th_deferral_unless_loops_are_allowed() {
     let (world, job) = queued_job().await;
     let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE);
-    // The one that is stopped is never seen.
+    // The worker never sees the message that Lambda stops.
     assert_eq!(defer(&world, &source).await, 15);
     assert_eq!(world.dead_letters().len(), 1);
     assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Queued);

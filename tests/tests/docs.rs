@@ -1,4 +1,4 @@
-//! The docs' tables say what the code does.
+//! The tables in the docs agree with the code.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The cells of a Markdown table's rows, its head left out.
+/// The cells of a Markdown table's rows, without its head.
 fn rows(table: &str) -> Vec<Vec<String>> {
     let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
@@ -53,8 +53,8 @@ fn the_document_names_every_variable_the_code_reads_and_no_other() {
     assert_eq!(named, read);
 }
 
-/// Lists all paths, and finds an error's own, from the same lines. A new variant does not compile without one here, and
-/// fails the test without a value below and a row in the table.
+/// Lists all paths, and maps an error to its own, from the same lines. A new variant does not compile without a line
+/// here, and fails the test without a value below and a row in the table.
 macro_rules! paths {
     ($($pattern:pat => $path:literal,)*) => {
         const PATHS: &[&str] = &[$($path),*];
@@ -131,12 +131,12 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
     ]
 }
 
-/// Whether `waits` is about that long, and how much it may vary.
+/// Asserts that `waits` is within the bounds that the table gives.
 fn assert_within(error: &LaunchError, waits: Duration, least: Duration, most: Duration) {
     assert!((least..=most).contains(&waits), "{}: {waits} is not within {least} and {most}", path(error));
 }
 
-/// What all functions take from an environment that has what is required, and this.
+/// The settings that all functions read from an environment with the required variables and this one.
 fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
     let mut environment: HashMap<&str, &str> = HashMap::from([
         ("JOB_QUEUE_URL", "https://sqs.example/1/jobs"),
@@ -150,7 +150,7 @@ fn settings(variable: &str, value: &str) -> Result<String, ConfigError> {
         ("GITHUB_ENTERPRISE", _) => {
             environment.insert("RUNNER_SCOPE", "enterprise");
         }
-        // A file that is there, in place of the example's.
+        // An existing file in place of the example's.
         ("GITHUB_CA_FILE", example) if !example.is_empty() => {
             authority = PrivateAuthority::new();
             environment.insert(variable, authority.file());
@@ -178,7 +178,7 @@ fn the_documents_examples_work_and_its_defaults_are_what_absence_means() {
             }
         }
         if variable != "RUST_LOG" {
-            assert_ne!(with_example, settings("", "").unwrap(), "{variable}: an example that changes nothing");
+            assert_ne!(with_example, settings("", "").unwrap(), "{variable}: the example has no effect");
         }
     }
 }
@@ -251,7 +251,7 @@ fn the_document_names_every_key_of_a_class() {
     assert_eq!(named, known, "{error}");
 }
 
-/// What a job gets, in the words of the table.
+/// What a job gets, in the table's words.
 fn verdict(classes: &RunnerClasses, repository: &str, labels: &[String]) -> (String, String) {
     let fit = match classes.fit(&Asked { owner: "octo-org", repository, labels }) {
         Ok(fit) => fit,

@@ -1,4 +1,4 @@
-//! `explain`, as a process: what it says of a job's labels.
+//! `explain`, as a process: what it says about a job's labels.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -12,7 +12,7 @@ const CLASSES: &str = r#"[
      "sizes":{"cpu":16},"fallback":["small"]},
     {"name":"own","labels":["own"],"task_definition":"own","subnets":["s"]}]"#;
 
-/// A file that goes with the test.
+/// A file that is deleted at the end of the test.
 struct Classes(PathBuf);
 
 impl Classes {
@@ -49,7 +49,7 @@ fn a_job_is_told_its_class_size_architecture_capacity_and_price_and_why() {
     let output = explain(&["--labels", "fargate, cpu=2,arch=arm64,disk=40", "--classes", path], None);
     let told = text(&output).replace(path, "FILE");
     assert_eq!(output.status.code(), Some(0), "{told}");
-    // 2 vCPU and 4 GiB on ARM, and 20 GiB of disk beyond those that come with the task, for a minute.
+    // A minute of 2 vCPU and 4 GiB on ARM, with 20 GiB of disk beyond the included 20.
     let price = (2.0 * 0.03238 + 4.0 * 0.00356 + 20.0 * 0.000_111) / 60.0;
     assert!(told.contains(&format!("${price:.5} a minute")), "{told}");
     insta::assert_snapshot!(told);
@@ -71,7 +71,7 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
         let arguments = command.replace("classes.json", file.0.to_str().expect("a path in UTF-8"));
         let mut arguments: Vec<_> = arguments.split(' ').collect();
         if !command.contains("--repository") {
-            // The table's classes want it.
+            // The table's classes require a repository.
             arguments.extend(["--repository", "octo-org/octo-repo"]);
         }
         let output = explain(&arguments, None);
@@ -108,7 +108,7 @@ fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
 }
 
 #[test]
-fn who_asks_wrongly_is_told_how_and_ends_with_2() {
+fn a_wrong_command_line_is_explained_and_ends_with_2() {
     let for_some = CLASSES.replace(r#""sizes":{"cpu":16}"#, r#""repositories":["a/*"]"#);
     for (arguments, classes, says) in [
         (&["--labels"][..], Some(CLASSES), "--labels needs a value"),

@@ -1,4 +1,4 @@
-//! Stories of the limits: no more runners than may live, and every job its runner in the end.
+//! Stories of the limits: the number of live runners stays within them, and every job runs in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn ended(world: &World, job: JobId) -> bool {
     world.github.job(job).expect("it exists").status == JobStatus::Completed
 }
 
-/// Works until nothing waits, and never sees more tasks than that.
+/// The worker works until the queue is empty. Asserts that there are never more tasks than `most`.
 async fn work_off(world: &mut World, most: usize) {
     for _ in 0..200 {
         world.work().await;
@@ -54,7 +54,7 @@ async fn work_off(world: &mut World, most: usize) {
 }
 
 #[tokio::test]
-async fn a_class_has_no_more_runners_than_it_may_and_each_job_its_own_in_the_end() {
+async fn a_class_stays_within_its_limit_and_each_job_runs_in_the_end() {
     let mut world = limited(3).await;
     let jobs = deliver(&world, 12).await;
     work_off(&mut world, 3).await;
@@ -75,7 +75,7 @@ async fn a_job_over_the_limit_costs_github_no_call_and_none_of_its_tries() {
     for round in 1..=20_u32 {
         world.work().await;
         let [waiting] = &world.aws.sqs.messages(JOB_QUEUE)[..] else { panic!("one message") };
-        let message = Message::parse(&waiting.body).expect("a message of ours");
+        let message = Message::parse(&waiting.body).expect("a job message");
         assert_eq!((message.progress.deferrals, message.progress.backoff), (round, 0), "its delay never grows");
         let delay = message.progress.not_before.expect("it waits") - world.clock.now();
         assert!((11..=75).contains(&delay.whole_seconds()), "{delay}");
@@ -100,7 +100,7 @@ async fn a_job_that_was_cancelled_while_it_waited_gets_no_runner() {
 }
 
 #[tokio::test]
-async fn those_that_have_waited_longest_go_first() {
+async fn jobs_that_waited_longest_are_launched_first() {
     let world = limited(2).await;
     let old = deliver(&world, 2).await;
     world.clock.advance(Duration::from_mins(4));
@@ -127,7 +127,7 @@ async fn ecs_is_asked_once_a_batch_and_only_where_there_is_a_limit() {
 }
 
 #[tokio::test]
-async fn the_fleets_limit_holds_for_all_classes_together() {
+async fn the_fleets_limit_applies_to_all_classes_together() {
     let settings = [("RUNNER_CLASSES", &*classes(3)), ("MAX_RUNNERS", "4"), ("GITHUB_POINTS_PER_MINUTE", "0")];
     let mut world = World::with(&settings).await;
     deliver(&world, 6).await;
@@ -138,13 +138,13 @@ async fn the_fleets_limit_holds_for_all_classes_together() {
     world.work().await;
     assert_eq!(world.live_tasks(), 4);
     let of_class = world.aws.ecs.live_tasks().iter().filter(|task| task.tags["jitgate:class"] == "default").count();
-    assert_eq!(of_class, 3, "and its own limit for the one");
+    assert_eq!(of_class, 3, "the class's own limit applies too");
     work_off(&mut world, 4).await;
     assert!(world.github.jobs().iter().all(|job| job.status == JobStatus::Completed));
 }
 
 #[tokio::test]
-async fn while_ecs_does_not_answer_nothing_limited_is_launched() {
+async fn no_job_with_a_limit_is_launched_while_ecs_does_not_answer() {
     let mut world = limited(3).await;
     let job = deliver(&world, 1).await[0];
     world.aws.faults().script_times(LIST, Fault::Refuse(answers::throttling()), 3);
@@ -155,7 +155,7 @@ async fn while_ecs_does_not_answer_nothing_limited_is_launched() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_launch_takes_no_room() {
+async fn a_repeated_launch_does_not_count_towards_the_limit() {
     let mut world = limited(1).await;
     let job = deliver(&world, 1).await[0];
     world.deliver_queued(job).await;
@@ -164,8 +164,7 @@ async fn a_repeat_of_a_launch_takes_no_room() {
     work_off(&mut world, 1).await;
 }
 
-/// Five workers count at the same moment and get the same number: each may launch up to the limit, as
-/// docs/CONFIGURATION.md says.
+/// Five workers that list tasks at the same moment see the same count: each may fill the limit, as the README says.
 #[tokio::test]
 async fn five_workers_at_once_overshoot_by_four_batches_at_most_and_later_by_nothing() {
     const WORKERS: usize = 5;

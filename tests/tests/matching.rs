@@ -1,5 +1,4 @@
-//! Matching held against another definition of it: one that goes through everything there is, piece by piece, and shares
-//! no code with the first.
+//! Matching, tested against a second definition: one that enumerates everything and shares no code with the first.
 
 #![expect(clippy::float_cmp, reason = "all sizes are multiples of a quarter")]
 
@@ -9,7 +8,7 @@ use jitgate::classes::{Asked, RunnerClasses};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A class as the second definition knows it, and as JSON for the first.
+/// A class, for the second definition, and as JSON for the first.
 #[expect(clippy::struct_excessive_bools, reason = "as in the configuration")]
 #[derive(Clone, Debug)]
 struct Class {
@@ -73,7 +72,7 @@ fn least(sizes: impl Iterator<Item = (f64, f64)>, by: impl Fn(&(f64, f64)) -> (f
     sizes.min_by(|one, other| by(one).partial_cmp(&by(other)).expect("numbers"))
 }
 
-/// Letter by letter; a star takes none or one more.
+/// Matches a pattern letter by letter; a star takes nothing, or one more letter.
 fn stands_for(pattern: &[u8], label: &[u8]) -> bool {
     match (pattern.first(), label.first()) {
         (Some(b'*'), _) if stands_for(&pattern[1..], label) => true,
@@ -88,7 +87,7 @@ fn any_stands_for(patterns: &[&str], label: &str) -> bool {
     patterns.iter().any(|pattern| stands_for(pattern.as_bytes(), label.as_bytes()))
 }
 
-/// What the pieces of labels say, thing by thing: all values that are asked for.
+/// The values that the pieces of labels ask for, by kind.
 #[derive(Default)]
 struct Said {
     meant: bool,
@@ -102,7 +101,7 @@ struct Said {
 }
 
 impl Class {
-    /// Whether the class has this label or piece; if it has, what it says is noted.
+    /// Whether the class has this label or piece; if so, notes the value that it asks for.
     fn has(&self, piece: &str, said: &mut Said) -> bool {
         let lowercase = piece.to_lowercase();
         let written_out = self.labels.iter().any(|label| !label.contains('*') && label.to_lowercase() == lowercase);
@@ -213,7 +212,7 @@ impl Class {
                 let memory = memory?;
                 let range = |cpu: f64| all().filter(move |size| size.0 == cpu).map(|size| size.1);
                 let holds = |cpu: f64| range(cpu).any(|most| most >= memory) && range(cpu).any(|few| few <= memory);
-                // Less than the smallest task has: the smallest task.
+                // Below the smallest size, the smallest size.
                 let holding: Vec<f64> = all().map(|size| size.0).filter(|cpu| holds(*cpu)).collect();
                 let holding = if holding.is_empty() && memory < 1.0 { vec![0.25] } else { holding };
                 let usual = self.usual.map_or(0.0, |usual| usual.0);
@@ -227,16 +226,16 @@ impl Class {
 }
 
 impl Said {
-    /// About sizes: only whose job it is was said.
+    /// Whether nothing is asked for but a class.
     fn is_silent(&self) -> bool {
         [&self.cpu, &self.memory, &self.disk, &self.arch, &self.spot, &self.run].iter().all(|values| values.is_empty())
     }
 }
 
-/// Something that makes no sense, or two things at once.
+/// A malformed value, or contradicting ones.
 struct Nonsense;
 
-/// Nothing where nothing is said.
+/// `None` if nothing is asked for.
 fn one<T: PartialEq>(values: &BTreeSet<String>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Nonsense> {
     let mut parsed = values.iter().map(|value| parse(value)).collect::<Option<Vec<T>>>().ok_or(Nonsense)?;
     parsed.dedup();
@@ -271,7 +270,7 @@ fn any_class() -> impl Strategy<Value = Class> {
     (words, flags, sizes).prop_map(|(words, flags, (usual, cpu, memory, disk, architectures))| {
         let mut labels = vec![words.0];
         labels.extend(words.1);
-        // A maximum below what the class itself has is refused; that is tested elsewhere.
+        // A maximum below the class's own size is refused, which another test covers.
         let fits =
             |most: &Option<f64>, usual: Option<f64>| most.is_none_or(|most| usual.is_none_or(|usual| usual <= most));
         let usual = usual.filter(|usual| fits(&cpu, Some(usual.0)) && fits(&memory, Some(usual.1)));
@@ -400,7 +399,7 @@ proptest! {
     }
 }
 
-/// So that the first test cannot go on agreeing about nothing.
+/// The test above proves nothing if the cases are all of one kind.
 #[test]
 fn the_cases_drawn_are_of_all_kinds() {
     use proptest::strategy::ValueTree as _;

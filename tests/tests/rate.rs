@@ -1,11 +1,11 @@
-//! A burst far above GitHub's secondary limit is launched at nearly the permitted rate, and hardly a call is refused.
+//! A burst far above GitHub's secondary limit is launched at nearly the permitted rate, and few calls are refused.
 
 use jitgate_tests::chaos::{Knobs, Verdict, run};
 
-/// 900 points a minute, of which a registration costs 5.
+/// GitHub's secondary limit is 900 points a minute, and a registration costs 5.
 const PERMITTED_A_MINUTE: f64 = 180.0;
 
-/// Enough that what may be saved up before the burst does not count.
+/// Enough jobs that points saved before the burst do not matter.
 fn jobs() -> usize {
     std::env::var("CHAOS_JOBS").map_or(1500, |jobs| jobs.parse().expect("a number"))
 }

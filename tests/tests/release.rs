@@ -1,15 +1,14 @@
-//! Stories of jobs that end without a runner: what was started for them is taken back, and nobody else is hurt.
+//! Stories of jobs that end without a runner: what was started for them is released, and other jobs keep their runners.
 
 use std::time::Duration;
 
 use jitgate::job::JobId;
-use jitgate_tests::aws::ecs;
+use jitgate_tests::aws::answers;
 use jitgate_tests::github::JobStatus;
+use jitgate_tests::wire::Fault;
 use jitgate_tests::world::World;
 
-fn slow_start(world: &World) {
-    world.aws.ecs.set_pace(ecs::Pace { start: Some(Duration::from_secs(50)), ..ecs::Pace::default() });
-}
+const SLOW_START: Duration = Duration::from_secs(50);
 
 async fn cancel(world: &World, job: JobId) {
     world.github.cancel_job(job);
@@ -34,7 +33,7 @@ fn assert_nothing_left(world: &World) {
 #[tokio::test]
 async fn a_cancelled_jobs_runner_is_taken_back_at_once_while_it_starts() {
     let mut world = World::new().await;
-    slow_start(&world);
+    world.start_tasks_after(SLOW_START);
     let job = world.queue_and_deliver().await;
     world.work().await;
     world.pass(Duration::from_secs(10));
@@ -44,7 +43,7 @@ async fn a_cancelled_jobs_runner_is_taken_back_at_once_while_it_starts() {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_there_already_is_taken_back_at_the_second_look() {
+async fn a_runner_that_is_already_online_is_taken_back_at_the_second_check() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     world.work().await;
@@ -52,7 +51,7 @@ async fn a_runner_that_is_there_already_is_taken_back_at_the_second_look() {
     world.pass(Duration::from_secs(20));
     assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
     world.work().await;
-    assert_eq!(world.live_tasks(), 1, "one look is not enough");
+    assert_eq!(world.live_tasks(), 1, "one observation is not enough");
     work_for(&mut world, Duration::from_mins(2)).await;
     assert_nothing_left(&world);
 }
@@ -68,7 +67,7 @@ async fn a_runner_that_has_taken_another_job_is_left_alone_however_late_github_s
         let cancelled = world.queue_and_deliver().await;
         world.work().await;
         world.github.cancel_job(cancelled);
-        // Its runner comes up and takes another job with the same labels, of which nobody has told us.
+        // Its runner takes another job with the same labels, which no delivery announced.
         let other = world.queue_job();
         world.pass(Duration::from_secs(5));
         assert_eq!(world.github.job(other).unwrap().status, JobStatus::InProgress);
@@ -81,9 +80,9 @@ async fn a_runner_that_has_taken_another_job_is_left_alone_however_late_github_s
 }
 
 #[tokio::test]
-async fn a_completed_that_overtakes_its_queued_is_remembered_long_enough() {
+async fn a_completed_event_that_overtakes_its_queued_event_is_remembered_long_enough() {
     let mut world = World::new().await;
-    slow_start(&world);
+    world.start_tasks_after(SLOW_START);
     let job = world.queue_job();
     let queued = world.github.event(job, "queued");
     cancel(&world, job).await;
@@ -124,11 +123,39 @@ async fn later_launches_of_the_same_job_are_found_too() {
     let job = world.queue_and_deliver().await;
     world.work().await;
     world.pass(Duration::from_secs(5));
-    slow_start(&world);
+    world.start_tasks_after(SLOW_START);
     world.deliver_queued(job).await;
     world.work().await;
     assert_eq!(world.live_tasks(), 1);
     cancel(&world, job).await;
     world.work().await;
     assert_eq!(world.live_tasks(), 0);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_its_message_is_hidden_gets_no_runner() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
+    assert_eq!(world.work_one_batch(&world.worker).await.len(), 1);
+    world.github.cancel_job(job);
+    assert_eq!(world.deliver(&world.github.event(job, "completed")).await.status_code, 202);
+    for _ in 0..20 {
+        world.work().await;
+        world.pass(Duration::from_secs(30));
+    }
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_late_after_the_job_was_cancelled_starts_nothing() {
+    let world = World::new().await;
+    let job = world.queue_job();
+    world.clock.advance(Duration::from_mins(5));
+    world.github.cancel_job(job);
+    let event = world.github.event(job, "queued");
+    assert_eq!(world.deliver(&event).await.status_code, 202);
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
 }

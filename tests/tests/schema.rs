@@ -1,4 +1,4 @@
-//! `docs/runner-classes.schema.json` and the parser take and refuse the same.
+//! `docs/runner-classes.schema.json` and the parser accept and refuse the same classes.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).expect("a schema")
 });
 
-/// What only the parser can know, by words of its errors; see the schema's description.
+/// Words of errors that only the parser can find; see the schema's description.
 const BEYOND_A_SCHEMA: [&str; 7] = [
     "used twice",
     "must be the name of another class",
@@ -25,7 +25,7 @@ const BEYOND_A_SCHEMA: [&str; 7] = [
     "which task_definition has none for",
 ];
 
-/// One error where the two do not agree.
+/// An error that only one of the two finds, apart from what only the parser can find.
 fn disagreement(classes: &Value) -> Option<String> {
     let parsed = RunnerClasses::parse(&classes.to_string());
     match (SCHEMA.validate(classes), parsed) {
@@ -140,12 +140,12 @@ fn both_refuse_the_same_mistakes() {
     ] {
         let mut classes = full();
         classes[0][key] = value;
-        assert!(RunnerClasses::parse(&classes.to_string()).is_err(), "the parser takes {}", classes[0][key]);
-        assert!(!SCHEMA.is_valid(&classes), "the schema takes {key}: {}", classes[0][key]);
+        assert!(RunnerClasses::parse(&classes.to_string()).is_err(), "the parser accepts {}", classes[0][key]);
+        assert!(!SCHEMA.is_valid(&classes), "the schema accepts {key}: {}", classes[0][key]);
     }
 }
 
-/// Anything that could stand where something else should.
+/// Any value, to replace a valid one.
 fn any_value() -> impl Strategy<Value = Value> {
     let word = proptest::sample::select(
         &[
@@ -191,7 +191,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Some place in the classes is changed to that, or is not there any more.
+/// Replaces or removes a value somewhere in the classes.
 fn mutate(place: &mut Value, way: &[usize], change: Option<Value>) {
     match (place, way.split_first()) {
         (Value::Array(items), Some((step, rest))) if !items.is_empty() => {

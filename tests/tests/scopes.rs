@@ -1,4 +1,4 @@
-//! Stories of where runners are registered, and for whom.
+//! Stories of where runners are registered, and for which accounts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use jitgate::job::JobId;
 use jitgate_tests::github::{self, JobSpec, JobStatus, ORGANIZATION, Scope};
 use jitgate_tests::tls::PrivateAuthority;
 use jitgate_tests::wire::{self, Endpoint, Fault};
-use jitgate_tests::world::{JOB_QUEUE, SECRET_ID, WEBHOOK_SECRET, World, invoke, runner_classes};
+use jitgate_tests::world::{JOB_QUEUE, World, invoke, runner_classes};
 use serde_json::{Value, json};
 use webhook::HttpResponse;
 use worker::Worker;
@@ -26,12 +26,10 @@ fn assert_ignored(response: &HttpResponse, because: &str) {
     assert!(body["reason"].as_str().unwrap_or_default().contains(because), "{body}");
 }
 
-/// A deployment that signs in with a classic token, as enterprises want it.
+/// A deployment with a classic personal access token, which enterprises require.
 async fn with_token(settings: &[(&str, &str)], scopes: &[&str]) -> World {
     let world = World::with(settings).await;
-    world.github.add_personal_token("ghp_standin", scopes);
-    let secret = json!({ "token": "ghp_standin", "webhook_secret": WEBHOOK_SECRET });
-    world.aws.secrets.put(SECRET_ID, &secret.to_string());
+    world.use_personal_token(scopes);
     world
 }
 
@@ -49,12 +47,11 @@ async fn an_enterprises_runners_serve_all_of_its_organisations_and_are_cleaned_u
     let scopes: Vec<_> = world.github.runners().into_iter().map(|runner| runner.scope).collect();
     assert_eq!(scopes, [Scope::enterprise("octo-corp"), Scope::enterprise("octo-corp")]);
     world.clean().await.unwrap();
-    assert_eq!(world.live_tasks(), 2, "the cleaner knows where they are registered");
+    assert_eq!(world.live_tasks(), 2, "the cleaner finds their registrations");
     world.pass(Duration::from_mins(5));
     assert!(jobs.iter().all(|job| ended(&world, *job)));
     assert!(world.github.runners().is_empty());
-    let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-    world.github.orphan(&Scope::enterprise("octo-corp"), &name, &["fargate"], false);
+    world.orphan(&Scope::enterprise("octo-corp"), 42);
     world.pass(Duration::from_mins(11));
     world.clean().await.unwrap();
     assert!(world.github.runners().is_empty(), "an orphan of the enterprise is deleted");
@@ -88,22 +85,20 @@ async fn a_personal_account_has_repository_runners_whatever_the_scope() {
 }
 
 #[tokio::test]
-async fn an_app_is_told_that_enterprises_take_none_and_the_job_waits() {
+async fn an_app_cannot_register_for_an_enterprise_and_the_job_waits() {
     let mut world = World::with(&ENTERPRISE).await;
     let job = world.queue_and_deliver().await;
     world.work().await;
     assert_eq!(world.api.calls.operations(), Vec::<String>::new());
     assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (0, 1, 0));
-    world.github.add_personal_token("ghp_standin", &["manage_runners:enterprise", "repo", "read:org"]);
-    let secret = json!({ "token": "ghp_standin", "webhook_secret": WEBHOOK_SECRET });
-    world.aws.secrets.put(SECRET_ID, &secret.to_string());
-    // The secret's copy lives for 15 minutes.
+    world.use_personal_token(&["manage_runners:enterprise", "repo", "read:org"]);
+    // The worker caches the secret for 15 minutes.
     for _ in 0..4 {
         world.pass(Duration::from_mins(6));
         world.work().await;
     }
     world.pass(Duration::from_mins(5));
-    assert!(ended(&world, job), "once the secret is mended");
+    assert!(ended(&world, job), "once the secret is fixed");
 }
 
 #[tokio::test]
@@ -115,17 +110,16 @@ async fn several_organisations_and_installations_share_a_deployment() {
     world.work().await;
     assert_eq!(world.github.tokens_made(), 2, "one for each installation");
     for organization in [ORGANIZATION, "octo-labs"] {
-        let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-        world.github.orphan(&Scope::org(organization), &name, &["fargate"], false);
+        world.orphan(&Scope::org(organization), 42);
     }
     world.pass(Duration::from_mins(11));
     assert!(jobs.iter().all(|job| ended(&world, *job)));
     world.clean().await.unwrap();
-    assert!(world.github.runners().is_empty(), "both are looked after");
+    assert!(world.github.runners().is_empty(), "both are cleaned");
 }
 
 #[tokio::test]
-async fn whoever_is_not_on_the_list_costs_nothing() {
+async fn an_account_that_is_not_on_the_list_costs_nothing() {
     for list in ["octo-org", "OCTO-Org, 4711", "77"] {
         let world = World::with(&[("ALLOWED_INSTALLATIONS", list)]).await;
         world.github.add_organization("stranger");
@@ -135,7 +129,7 @@ async fn whoever_is_not_on_the_list_costs_nothing() {
         assert_ignored(&response, "stranger is not among ALLOWED_INSTALLATIONS");
         assert_eq!(world.aws.calls().count("SendMessage"), 0);
         world.queue_and_deliver().await;
-        assert_eq!(world.waiting(), 1, "{list}: ours is taken");
+        assert_eq!(world.waiting(), 1, "{list}: the listed account's job is accepted");
     }
 }
 
@@ -145,8 +139,7 @@ async fn the_cleaner_does_not_walk_accounts_that_are_not_on_the_list() {
     world.github.add_organization("stranger");
     world.github.install_app("stranger");
     world.github.queue_job(JobSpec::labels(["fargate"]).in_repository("stranger", "mine"));
-    let name = format!("jit-default-42-1-{}", world.clock.now().unix_timestamp());
-    world.github.orphan(&Scope::org("stranger"), &name, &["fargate"], false);
+    world.orphan(&Scope::org("stranger"), 42);
     world.pass(Duration::from_mins(11));
     world.clean().await.unwrap();
     assert_eq!(world.waiting(), 0);
@@ -182,7 +175,7 @@ async fn a_public_repository_is_refused_at_the_door_unless_the_class_takes_it() 
     let mut world = public_world(&["public_repositories"]).await;
     let job = world.queue_and_deliver().await;
     world.work().await;
-    assert_eq!(world.api_calls("get-run"), 1, "where it comes from is asked once");
+    assert_eq!(world.api_calls("get-run"), 1, "the run is read once");
     world.pass(Duration::from_mins(5));
     assert!(ended(&world, job));
 }
@@ -191,14 +184,14 @@ async fn a_public_repository_is_refused_at_the_door_unless_the_class_takes_it() 
 async fn a_pull_request_from_a_fork_is_refused_once_and_not_brought_back() {
     let mut world = public_world(&["public_repositories"]).await;
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).from_fork_of("mallory"));
-    assert_eq!(world.deliver_queued(job).await.status_code, 202, "the delivery does not tell");
+    assert_eq!(world.deliver_queued(job).await.status_code, 202, "the delivery does not show it");
     world.work().await;
     assert_eq!((world.waiting(), world.live_tasks(), world.github.runners().len()), (0, 0, 0));
     assert_eq!(world.dead_letters(), Vec::<String>::new());
     for _ in 0..14 {
         world.pass(Duration::from_mins(5));
         world.clean().await.unwrap();
-        assert_eq!(world.waiting(), 0, "the cleaner does not bring it back");
+        assert_eq!(world.waiting(), 0, "the cleaner does not send it again");
     }
     assert_eq!(world.api_calls("get-run"), 1);
     assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Queued);
@@ -216,7 +209,7 @@ async fn the_cleaner_refuses_what_the_webhook_would_have() {
 }
 
 #[tokio::test]
-async fn a_class_may_take_pull_requests_from_forks_and_then_nothing_is_asked() {
+async fn a_class_may_take_pull_requests_from_forks_and_then_github_is_not_asked() {
     let mut world = public_world(&["public_repositories", "fork_pull_requests"]).await;
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).from_fork_of("mallory"));
     world.deliver_queued(job).await;
@@ -257,7 +250,7 @@ async fn a_job_whose_run_has_been_deleted_ends_quietly() {
     assert_eq!(world.dead_letters(), Vec::<String>::new());
 }
 
-/// The world's GitHub once more, behind TLS, and the settings of a deployment that calls it there.
+/// Serves the world's GitHub behind TLS, and returns the environment of a deployment that calls it there.
 async fn behind_tls(
     world: &World,
     authority: &PrivateAuthority,
@@ -289,7 +282,7 @@ async fn an_enterprise_server_with_a_private_authority_is_trusted_by_its_file() 
 }
 
 #[tokio::test]
-async fn without_the_file_or_with_another_authoritys_nothing_is_told_to_the_host_and_the_job_waits() {
+async fn a_host_with_an_untrusted_certificate_is_told_nothing_and_the_job_waits() {
     let authority = PrivateAuthority::new();
     for trusted in [None, Some(PrivateAuthority::new())] {
         let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What a pass over a large fleet costs, in calls and in memory.
+//! The cost of a pass over a large fleet, in calls and in memory.
 //!
 //! `cargo build --release -p cleaner`, then
 //! `CLEANER=$PWD/target/release/cleaner cargo test -p jitgate-tests --test size -- --ignored --nocapture`.
@@ -12,7 +12,7 @@ use jitgate_tests::lambda::{Function, FunctionSettings, Program};
 use jitgate_tests::world::World;
 use serde_json::json;
 
-/// MiB. The function has 256.
+/// In MiB. The function has 256.
 const MOST_MEMORY: u64 = 64;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Stories of runners that are kept ready: jobs need not wait for a start, none starves, and no surplus stays.
+//! Stories of warm runners: jobs need not wait for a start, none starves, and no surplus stays.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jitgate_tests::github::{JobSpec, JobStatus};
 use jitgate_tests::world::{World, runner_classes};
 use serde_json::json;
 
-/// Two of them, on working days in Berlin. The tests begin on a Monday, at ten there.
+/// Two warm runners, on working days in Berlin. The stories begin there on a Monday at ten.
 fn two() -> serde_json::Value {
     json!([{ "count": 2, "for": "octo-org", "days": ["mon", "tue", "wed", "thu", "fri"], "hours": "08-18",
              "time_zone": "Europe/Berlin" }])
@@ -23,7 +23,7 @@ async fn warm_world(changes: &[(&str, serde_json::Value)]) -> World {
     World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await
 }
 
-/// As the schedule has it: five minutes, a pass, and what follows from it.
+/// Five minutes, a pass, and its effects.
 async fn pass(world: &mut World) {
     world.clean().await.expect("a clean pass");
     world.work().await;
@@ -39,13 +39,13 @@ fn idle(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_pool_is_filled_and_stays_as_it_is() {
+async fn warm_runners_are_started_and_stay() {
     let mut world = warm_world(&[]).await;
     for _ in 0..12 {
         pass(&mut world).await;
         assert_eq!((idle(&world), world.live_tasks(), world.waiting()), (2, 2, 0));
     }
-    assert_eq!(world.aws.ecs.tasks().len(), 2, "none was ever replaced");
+    assert_eq!(world.aws.ecs.tasks().len(), 2, "none was replaced");
     let runner = &world.github.runners()[0];
     assert_eq!(runner.labels, ["fargate"]);
 }
@@ -56,7 +56,7 @@ async fn a_warm_runner_takes_a_job_at_once_and_the_jobs_own_takes_its_place() {
     pass(&mut world).await;
     let job = world.queue_job();
     world.pass(Duration::from_secs(5));
-    assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress, "nobody has even been told of it");
+    assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress, "even before its delivery");
     world.deliver_queued(job).await;
     world.work().await;
     for _ in 0..8 {
@@ -64,12 +64,12 @@ async fn a_warm_runner_takes_a_job_at_once_and_the_jobs_own_takes_its_place() {
         assert_eq!((idle(&world), world.live_tasks()), (2, 2));
     }
     assert!(ended(&world, job));
-    assert_eq!(world.aws.ecs.tasks().len(), 3, "two that were kept ready, and the job's");
+    assert_eq!(world.aws.ecs.tasks().len(), 3, "two warm runners, and the job's own");
     assert_eq!(world.dead_letters(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn of_a_burst_no_job_starves_and_the_surplus_goes() {
+async fn in_a_burst_no_job_starves_and_the_surplus_is_retired() {
     let mut world = warm_world(&[]).await;
     pass(&mut world).await;
     let mut jobs = Vec::new();
@@ -86,7 +86,7 @@ async fn of_a_burst_no_job_starves_and_the_surplus_goes() {
 }
 
 #[tokio::test]
-async fn two_cleaners_at_once_and_repeats_make_one_pool() {
+async fn two_cleaners_at_once_and_repeats_start_each_warm_runner_once() {
     let mut world = warm_world(&[]).await;
     let (one, other) = tokio::join!(world.clean(), world.clean());
     one.unwrap();
@@ -100,7 +100,7 @@ async fn two_cleaners_at_once_and_repeats_make_one_pool() {
 }
 
 #[tokio::test]
-async fn after_hours_they_are_retired() {
+async fn warm_runners_are_retired_after_hours() {
     let mut world = warm_world(&[]).await;
     pass(&mut world).await;
     pass(&mut world).await;
@@ -112,7 +112,7 @@ async fn after_hours_they_are_retired() {
 }
 
 #[tokio::test]
-async fn an_old_one_is_renewed() {
+async fn an_old_warm_runner_is_replaced() {
     let mut world = warm_world(&[("warm", json!([{ "count": 1 }]))]).await;
     pass(&mut world).await;
     pass(&mut world).await;
@@ -127,7 +127,7 @@ async fn an_old_one_is_renewed() {
 }
 
 #[tokio::test]
-async fn limits_hold_for_them_too_and_they_never_wait_on_the_queue() {
+async fn limits_apply_to_warm_runners_too_and_they_never_wait_on_the_queue() {
     let mut world = warm_world(&[("max_runners", json!(1))]).await;
     for _ in 0..3 {
         pass(&mut world).await;
@@ -137,7 +137,7 @@ async fn limits_hold_for_them_too_and_they_never_wait_on_the_queue() {
     for _ in 0..4 {
         pass(&mut world).await;
     }
-    assert!(ended(&world, job), "by the one that was ready");
+    assert!(ended(&world, job), "on the warm runner");
     assert_eq!(world.dead_letters(), Vec::<String>::new());
 }
 
@@ -154,5 +154,5 @@ async fn a_job_that_asks_for_fewer_labels_leaves_no_warm_runner_behind() {
     }
     assert!(ended(&world, job));
     assert_eq!((idle(&world), world.live_tasks()), (2, 2));
-    assert!(world.github.runners().iter().all(|runner| runner.labels.len() == 2), "its own was surplus");
+    assert!(world.github.runners().iter().all(|runner| runner.labels.len() == 2), "its own runner was surplus");
 }

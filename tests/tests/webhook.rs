@@ -1,4 +1,4 @@
-//! Stories of the webhook: every request has its answer.
+//! Stories of the webhook: every request gets an answer.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn queued() -> WorkflowJobEvent {
 }
 
 #[tokio::test]
-async fn a_fitting_job_is_on_the_queue_before_github_hears_202() {
+async fn a_fitting_job_is_on_the_queue_before_github_gets_202() {
     let world = World::new().await;
     let response = world.deliver(&queued()).await;
     assert_eq!(status(&response), (202, "queued".to_owned()));
@@ -40,7 +40,7 @@ async fn a_fitting_job_is_on_the_queue_before_github_hears_202() {
     assert_eq!(messages.len(), 1);
     insta::assert_snapshot!(messages[0].body);
     let owner = queued().json()["repository"]["owner"]["id"].to_string();
-    assert_eq!(messages[0].group.as_deref(), Some(owner.as_str()), "fair queues go by the owner");
+    assert_eq!(messages[0].group.as_deref(), Some(owner.as_str()), "the owner is the tenant of the fair queue");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn labels_that_fit_no_class_are_named() {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_rightly_is_refused_without_a_word_about_the_signature() {
+async fn a_wrong_signature_is_refused_without_saying_what_the_right_one_is() {
     let world = World::new().await;
     let body = queued().bytes();
     let right = sign(WEBHOOK_SECRET, &body);
@@ -187,7 +187,7 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
         let found = refuse(queued().without(pointer).bytes()).await;
         assert!(found.contains(field), "{pointer} missing: {found}");
         let found = refuse(queued().with(pointer, json!({ "of": ["another", "kind"] })).bytes()).await;
-        assert!(found.contains(field), "{pointer} of another kind: {found}");
+        assert!(found.contains(field), "{pointer} of another type: {found}");
         let found = refuse(queued().with(pointer, Value::Null).bytes()).await;
         assert!(found.contains(field), "{pointer} null: {found}");
     }
@@ -203,7 +203,7 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
 }
 
 #[tokio::test]
-async fn what_is_only_sometimes_there_may_be_missing() {
+async fn optional_fields_may_be_missing() {
     let world = World::new().await;
     let event = queued().without("/organization").without("/installation").without("/workflow_job/html_url");
     let event = event.without("/workflow_job/run_attempt").without("/workflow_job/created_at");
@@ -215,7 +215,7 @@ async fn what_is_only_sometimes_there_may_be_missing() {
 }
 
 #[tokio::test]
-async fn the_message_stays_small_whatever_the_names() {
+async fn the_message_stays_small_however_long_the_names() {
     let world = World::with(&[("RUNNER_CLASSES", &long_class())]).await;
     let event = queued()
         .in_repository(&"o".repeat(39), &"r".repeat(100))
@@ -250,7 +250,7 @@ fn long_class() -> String {
 }
 
 #[tokio::test]
-async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_afresh() {
+async fn when_the_queue_refuses_github_gets_503_and_the_next_delivery_starts_afresh() {
     let world = World::new().await;
     world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
     world.aws.faults().script("SendMessage", Fault::Drop);
@@ -261,7 +261,7 @@ async fn when_the_queue_refuses_github_hears_503_and_the_next_delivery_starts_af
 }
 
 #[tokio::test]
-async fn when_the_secret_cannot_be_read_github_hears_503_and_the_next_delivery_starts_afresh() {
+async fn when_the_secret_cannot_be_read_github_gets_503_and_the_next_delivery_starts_afresh() {
     let world = World::new().await;
     world.aws.faults().script("GetSecretValue", Fault::Refuse(answers::unavailable()));
     assert_eq!(status(&world.deliver(&queued()).await), (503, "failed".to_owned()));
@@ -279,14 +279,14 @@ async fn the_secret_is_read_once_for_many_deliveries_and_again_after_a_while() {
         world.deliver(&queued()).await;
     }
     assert_eq!(world.aws.calls().count("GetSecretValue"), 1);
-    assert_eq!(world.aws.calls().count("SendMessage"), 20, "one call a delivery");
+    assert_eq!(world.aws.calls().count("SendMessage"), 20, "one call per delivery");
     world.clock.advance(Duration::from_mins(6));
     world.deliver(&queued()).await;
     assert_eq!(world.aws.calls().count("GetSecretValue"), 2);
 }
 
 #[tokio::test]
-async fn a_copy_at_hand_serves_while_secrets_manager_is_down_but_not_for_ever() {
+async fn a_cached_secret_serves_while_secrets_manager_is_down_but_not_for_ever() {
     let world = World::new().await;
     world.deliver(&queued()).await;
     world.aws.faults().script_times("GetSecretValue", Fault::Refuse(answers::unavailable()), 1000);
@@ -294,13 +294,13 @@ async fn a_copy_at_hand_serves_while_secrets_manager_is_down_but_not_for_ever() 
     for _ in 0..50 {
         assert_eq!(world.deliver(&queued()).await.status_code, 202);
     }
-    assert_eq!(world.aws.calls().count("GetSecretValue"), 2, "not asked for each delivery");
+    assert_eq!(world.aws.calls().count("GetSecretValue"), 2, "not read for each delivery");
     world.clock.advance(Duration::from_mins(31));
     assert_eq!(world.deliver(&queued()).await.status_code, 503);
 }
 
 #[tokio::test]
-async fn a_copy_at_hand_serves_before_lambda_ends_the_webhook_while_secrets_manager_says_nothing() {
+async fn a_cached_secret_serves_in_time_while_secrets_manager_does_not_answer() {
     let world = World::new().await;
     let retries = RetryConfig::standard().with_max_attempts(3);
     let sdk = world.aws.sdk_config_with(retries).into_builder().timeout_config(Patience::WEBHOOK.timeouts()).build();
@@ -311,7 +311,7 @@ async fn a_copy_at_hand_serves_before_lambda_ends_the_webhook_while_secrets_mana
     assert_eq!(answer(&webhook, delivery.clone()).await.status_code, 202);
     world.clock.advance(Duration::from_mins(6));
     world.aws.faults().script_times("GetSecretValue", Fault::Delay(Duration::from_mins(1)), 9);
-    // The function's time-out, as the template has it.
+    // The function's time-out. Source: `template.yaml`.
     let response = tokio::time::timeout(Duration::from_secs(10), answer(&webhook, delivery)).await;
     assert_eq!(response.expect("its time is over").status_code, 202);
 }
@@ -327,14 +327,14 @@ async fn a_rotation_needs_no_redeploy_and_loses_no_delivery() {
     assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 202);
     world.aws.secrets.rotate(SECRET_ID, &GitHub::app_secret("the next one").to_string());
     world.clock.advance(Duration::from_secs(6));
-    assert_eq!(world.request(&signed_with("the next one")).await.status_code, 202, "the new one, at once");
-    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 202, "and still the old one");
+    assert_eq!(world.request(&signed_with("the next one")).await.status_code, 202, "the new secret, at once");
+    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 202, "and still the old secret");
     let fresh = world.new_webhook().unwrap();
     let old = answer(&fresh, signed_with(WEBHOOK_SECRET).event().to_event(Front::FunctionUrl)).await;
-    assert_eq!(old.status_code, 202, "also in a process that never saw it as the current one");
+    assert_eq!(old.status_code, 202, "also in a process that never saw it as current");
     world.aws.secrets.rotate(SECRET_ID, &GitHub::app_secret("the one after").to_string());
     world.clock.advance(Duration::from_mins(6));
-    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 401, "two rotations later it is void");
+    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 401, "two rotations later it is invalid");
 }
 
 #[tokio::test]
@@ -356,7 +356,7 @@ async fn a_forged_flood_does_not_become_a_flood_of_calls() {
     world.clock.advance(Duration::from_secs(6));
     let before = world.aws.calls().count("GetSecretValue");
     for _ in 0..50 {
-        assert_eq!(world.request(&forged).await.status_code, 503, "nobody can tell now");
+        assert_eq!(world.request(&forged).await.status_code, 503, "the signature cannot be checked now");
     }
     let calls = world.aws.calls().count("GetSecretValue") - before;
     assert!(calls <= 2, "{calls} calls while Secrets Manager is down");

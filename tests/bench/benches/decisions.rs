@@ -1,4 +1,4 @@
-//! The pure functions that everything goes through, alone: `cargo bench -p jitgate-bench --bench decisions`.
+//! The pure functions on every path, alone: `cargo bench -p jitgate-bench --bench decisions`.
 
 use std::collections::HashMap;
 use std::hint::black_box;

@@ -1,16 +1,16 @@
-//! Figures: what was measured, how often, and whether it is what it has to be.
+//! Figures: measurements, their number, and whether they meet their targets.
 
 use std::fmt::Write as _;
 
 use serde_json::json;
 
-/// Measurements of one thing, in the order in which they were made. Never empty.
+/// Measurements of one thing, in order. Never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
     /// # Panics
-    /// If there are none, or if one is no number.
+    /// If there are none, or one is not a finite number.
     pub fn new(samples: impl IntoIterator<Item = f64>) -> Self {
         let samples: Vec<f64> = samples.into_iter().collect();
         assert!(!samples.is_empty() && samples.iter().all(|sample| sample.is_finite()), "{samples:?}");
@@ -22,13 +22,13 @@ impl Samples {
         Self::new([sample])
     }
 
-    /// Each measurement over the one that was made beside it.
+    /// The ratio of each measurement to the one made beside it.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self::new(self.0.iter().zip(&other.0).map(|(own, other)| own / other))
     }
 
-    /// The least value that this part of all measurements, between 0 and 1, does not exceed.
+    /// A quantile, for a share between 0 and 1: the least value that this share of the measurements does not exceed.
     pub fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -38,13 +38,13 @@ impl Samples {
         sorted[rank.clamp(1, sorted.len()) - 1]
     }
 
-    /// How many there are.
+    /// The number of measurements.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 }
 
-/// What a figure is measured in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Milliseconds.
@@ -55,9 +55,9 @@ pub enum Unit {
     Seconds,
     /// Megabytes of 1,000,000 bytes.
     Megabytes,
-    /// One figure over another.
+    /// The ratio of two figures.
     Ratio,
-    /// How many.
+    /// A count.
     Count,
 }
 
@@ -88,7 +88,7 @@ impl Unit {
     }
 }
 
-/// What a figure's median has to be.
+/// The target of a figure's median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
     /// No more than this.
@@ -111,13 +111,13 @@ impl Target {
 pub struct Figure {
     /// For machines: `webhook.cold.ratio`.
     pub id: &'static str,
-    /// For people.
+    /// Its meaning, for people.
     pub name: String,
-    /// What it is measured in.
+    /// The unit.
     pub unit: Unit,
     /// The measurements.
     pub samples: Samples,
-    /// What it has to be; absent where it only explains another figure.
+    /// The target; absent if the figure only explains another.
     pub target: Option<Target>,
 }
 
@@ -127,7 +127,7 @@ impl Figure {
         Self { id, name: name.into(), unit, samples, target: None }
     }
 
-    /// The same with what its median has to be.
+    /// A figure with a target for its median.
     #[must_use]
     pub fn target(mut self, target: Target) -> Self {
         self.target = Some(target);
@@ -138,7 +138,7 @@ impl Figure {
         self.samples.quantile(0.5)
     }
 
-    /// Whether it is what it has to be.
+    /// Whether it meets its target.
     pub fn is_met(&self) -> bool {
         self.target.is_none_or(|target| target.is_met(self.median()))
     }
@@ -194,10 +194,10 @@ pub fn table(figures: &[Figure]) -> String {
     table
 }
 
-/// A text with what stands between `<!-- name -->` and `<!-- /name -->` replaced.
+/// The text with everything between `<!-- name -->` and `<!-- /name -->` replaced.
 ///
 /// # Panics
-/// If it has no such place.
+/// If the text has no such place.
 pub fn replaced(text: &str, name: &str, with: &str) -> String {
     let (from, to) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let (before, rest) = text.split_once(&from).unwrap_or_else(|| panic!("no {from}"));

@@ -1,4 +1,4 @@
-//! What the functions cost: figures of measurements, and what they mean in money.
+//! The cost of the functions: measured figures, and a model of prices.
 
 pub mod cost;
 pub mod figures;

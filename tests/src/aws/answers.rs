@@ -1,7 +1,6 @@
-//! Answers of AWS that a test can have given instead of the truth, in the wire format of its JSON protocols.
+//! AWS's error answers for scripted faults, in the wire format of its JSON protocols.
 //!
-//! The words are AWS's own as far as they are documented or were reported; nothing in the functions may depend on a
-//! word of them that isn't.
+//! The messages are AWS's own where they are documented or were reported; the functions must not depend on any others.
 
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -12,14 +11,14 @@ pub(super) const REQUEST_ID: &str = "x-amzn-requestid";
 const ERROR_TYPE: &str = "x-amzn-errortype";
 const QUERY_ERROR: &str = "x-amzn-query-error";
 
-/// Why ECS places nothing: Fargate has no machines left in this zone. An entry of `failures`, or an error's message.
+/// Why ECS places no task: Fargate has no capacity in this zone. An entry of `failures`, or an error's message.
 pub const CAPACITY_UNAVAILABLE: &str =
     "Capacity is unavailable at this time. Please try again later or in a different availability zone";
 
-/// Why ECS places nothing: the account's vCPU quota of On-Demand or Spot.
+/// Why ECS places no task: the account's vCPU quota for On-Demand or Spot.
 pub const VCPU_QUOTA: &str = "You've reached the limit on the number of vCPUs you can run concurrently";
 
-/// Why ECS places nothing: the account's quota of tasks.
+/// Why ECS places no task: the account's quota of tasks.
 pub const TASK_QUOTA: &str = "You've reached the limit on the number of tasks you can run concurrently";
 
 /// HTTP 200.
@@ -34,12 +33,12 @@ pub fn error(status: u16, code: &str, message: &str) -> Answer {
     answer
 }
 
-/// Too many calls: HTTP 400, which the SDK counts as worth a retry by its code.
+/// Too many calls: HTTP 400 with a code that the SDK retries.
 pub fn throttling() -> Answer {
     error(400, "ThrottlingException", "Rate exceeded")
 }
 
-/// Something broke inside AWS: HTTP 500.
+/// An internal error of AWS: HTTP 500.
 pub fn server_exception() -> Answer {
     error(500, "ServerException", "Service Unavailable. Please try again later.")
 }
@@ -58,7 +57,7 @@ pub fn access_denied(operation: &str) -> Answer {
     error(400, "AccessDeniedException", &message)
 }
 
-/// A quota or a wrong parameter, by its words, as ECS reports both.
+/// A quota or a wrong parameter: ECS reports both with this code, and only the message tells them apart.
 pub fn client_exception(message: &str) -> Answer {
     error(400, "ClientException", message)
 }
@@ -68,17 +67,17 @@ pub fn invalid_parameter(message: &str) -> Answer {
     error(400, "InvalidParameterException", message)
 }
 
-/// No capacity in the form of an error.
+/// No capacity, as an error.
 pub fn capacity_unavailable() -> Answer {
     client_exception(CAPACITY_UNAVAILABLE)
 }
 
-/// What `RunTask` answers if it places nothing: HTTP 200 with one entry in `failures`. Fargate names no ARN there.
+/// The answer of `RunTask` if it places no task: HTTP 200 with one entry in `failures`, on Fargate without an ARN.
 pub fn failure(reason: &str) -> Answer {
     ok(&json!({ "tasks": [], "failures": [{ "reason": reason }] }))
 }
 
-/// The token was used with other parameters; `tasks` are the ARNs of what was started then.
+/// The token was used with other parameters; `tasks` are the ARNs of the tasks started then.
 pub fn conflict(tasks: &[String]) -> Answer {
     let message = "The request with the same clientToken was made before with different parameters.";
     let body = json!({ "__type": "ConflictException", "message": message, "resourceIds": tasks });
@@ -87,8 +86,8 @@ pub fn conflict(tasks: &[String]) -> Answer {
     answer
 }
 
-/// An error of SQS. It keeps the codes of its older query protocol in a header, and the SDK takes the code from
-/// there when both are given. `query_code` is that code where it differs from the shape's name.
+/// An error of SQS. A header carries the code of its older query protocol, which the SDK prefers. `query_code` is that
+/// code, if it differs from the shape's name.
 pub fn sqs_error(shape: &str, query_code: Option<&str>, message: &str) -> Answer {
     let body = json!({ "__type": format!("com.amazonaws.sqs#{shape}"), "message": message });
     let mut answer = build(400, &body);

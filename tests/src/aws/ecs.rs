@@ -1,5 +1,5 @@
-//! ECS on Fargate, as far as one task per job needs it: idempotent starts, quotas, lists that lag, tags that a stop
-//! deletes, and the events that tell of it all.
+//! The part of ECS on Fargate that one task per job needs: idempotent starts, quotas, lists that lag, tags that a stop
+//! deletes, and task events.
 //!
 //! Sources: the API reference of ECS (`RunTask`, "Ensuring idempotency", "API failure reasons", `ListTasks`,
 //! `StopTask`), its service quotas, and the task state change events of EventBridge.
@@ -24,6 +24,7 @@ mod reads;
 mod refusal;
 mod run_task;
 mod state;
+mod tags;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -41,97 +42,97 @@ pub(super) const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
 /// hour".
 pub const STOPPED_VISIBLE: Duration = Duration::from_hours(1);
 
-/// Most tasks of one `DescribeTasks`, and of one page of `ListTasks`.
+/// The most tasks in one `DescribeTasks` and in one page of `ListTasks`.
 pub const PAGE: usize = 100;
 
-/// How tasks behave in time; all by the clock.
+/// How long tasks take.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// From `RunTask` to RUNNING; absent if only [`Ecs::start`] starts tasks.
+    /// From `RunTask` to RUNNING; `None` if only [`Ecs::start`] starts tasks.
     pub start: Option<Duration>,
-    /// From `StopTask` (or a Spot warning) to STOPPED, unless the runner exits before.
+    /// From `StopTask` or a Spot warning to STOPPED, unless the runner exits before.
     pub stop: Duration,
     /// From `RunTask` until lists and descriptions show the task.
     pub appear: Duration,
 }
 
 impl Default for Pace {
-    /// Everything at once.
+    /// Everything happens at once.
     fn default() -> Self {
         Self { start: Some(Duration::ZERO), stop: Duration::ZERO, appear: Duration::ZERO }
     }
 }
 
-/// The stand-in. Every call and every look at it first lets happen what is due by the clock.
+/// The stand-in. Before every call and every read it does what is due by the clock.
 pub struct Ecs {
     clock: Clock,
     state: Mutex<State>,
 }
 
 impl Ecs {
-    /// Without clusters and task definitions.
+    /// An ECS without clusters and task definitions.
     pub fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// Adds a cluster and answers its ARN.
+    /// Adds a cluster and returns its ARN.
     pub fn add_cluster(&self, name: &str) -> String {
         self.at_now(|state| state.clusters.insert(name.to_owned()));
         task::cluster_arn(name)
     }
 
-    /// Adds a revision of a task definition and answers its ARN.
+    /// Adds a revision of a task definition and returns its ARN.
     pub fn add_task_definition(&self, definition: TaskDefinition) -> String {
         self.at_now(|state| state.add_definition(definition))
     }
 
-    /// From now on a subnet does not exist: `RunTask` refuses it as EC2 would have ECS say.
+    /// Removes a subnet: `RunTask` refuses it with EC2's message.
     pub fn forget_subnet(&self, subnet: &str) {
         self.at_now(|state| state.lost_subnets.insert(subnet.to_owned()));
     }
 
-    /// Sets how tasks started from now on behave in time.
+    /// Sets the pace of tasks started from now on.
     pub fn set_pace(&self, pace: Pace) {
         self.at_now(|state| state.pace = pace);
     }
 
-    /// Sets how much may run at once on On-Demand or Spot.
+    /// Sets the limits of On-Demand or Spot capacity.
     pub fn set_limit(&self, provider: Provider, limit: Limit) {
         self.at_now(|state| state.limits[provider.index()] = limit);
     }
 
-    /// Sets how often an operation may be called; beyond it calls get a `ThrottlingException`.
+    /// Sets the rate limit of an operation; calls beyond it get a `ThrottlingException`.
     pub fn set_rate(&self, operation: &str, rate: Rate) {
         self.at_now(|state| state.rates.set(operation, rate));
     }
 
-    /// The next `RunTask` that nothing else is wrong with places nothing and says so in `failures`, HTTP 200. Its
-    /// client token stays unused.
+    /// The next valid `RunTask` places no task and reports that in `failures` with HTTP 200. Its client token stays
+    /// unused.
     pub fn refuse_next(&self, reason: &str) {
         self.at_now(|state| state.refusals.push_back(reason.to_owned()));
     }
 
-    /// The next task started comes to nothing: it stops with `TaskFailedToStart` instead of running.
+    /// The next task fails: it stops with `TaskFailedToStart` instead of running.
     pub fn fail_next_start(&self, reason: &str) {
         self.at_now(|state| state.bad_starts.push_back(reason.to_owned()));
     }
 
-    /// A task that is being provisioned now runs; nothing happens to any other.
+    /// Starts a task that is being provisioned; does nothing to any other.
     pub fn start(&self, task: &str) {
         self.at_now(|state| state.start(task));
     }
 
-    /// The runner of a task ended: STOPPED at once with `EssentialContainerExited`.
+    /// The runner of a task exits: STOPPED at once with `EssentialContainerExited`.
     pub fn exit(&self, task: &str, exit_code: i32) {
         self.at_now(|state| state.exit(task, exit_code));
     }
 
-    /// A task is stopped by somebody or something other than us, by whatever code and reason; at once.
+    /// Stops a task at once with any code and reason, as from outside jitgate.
     pub fn stop(&self, task: &str, code: StopCode, reason: &str) {
         self.at_now(|state| state.stop_at_once(task, code, reason));
     }
 
-    /// AWS takes Spot capacity back: the task is told to stop and has the pace's `stop` left.
+    /// AWS reclaims Spot capacity: the task is told to stop and has the pace's `stop` left.
     pub fn reclaim_spot(&self, task: &str) {
         self.at_now(|state| state.begin_stop(task, StopCode::SpotInterruption, "Your Spot Task was interrupted."));
     }
@@ -151,30 +152,30 @@ impl Ecs {
         self.at_now(|state| state.find(task).map(|index| state.tasks[index].clone()))
     }
 
-    /// The tasks that were started by this, in order.
+    /// The tasks with this `startedBy`, in order.
     pub fn started_by(&self, started_by: &str) -> Vec<Task> {
         self.at_now(|state| state.started_by(started_by).map(|index| state.tasks[index].clone()).collect())
     }
 
-    /// Tells of every change from now on, in order: the place where a runner stand-in learns of its task.
+    /// A channel with all changes from now on, in order, from which runner stand-ins learn of their tasks.
     pub fn changes(&self) -> UnboundedReceiver<TaskChange> {
         let (sender, receiver) = unbounded_channel();
         self.at_now(|state| state.listeners.push(sender));
         receiver
     }
 
-    /// The "ECS Task State Change" events since the last call, as EventBridge delivers them. Like the real ones they
-    /// carry the overrides, and no tags.
+    /// The "ECS Task State Change" events since the last call, as EventBridge delivers them: with the overrides, and
+    /// without tags.
     pub fn take_events(&self) -> Vec<Value> {
         self.at_now(State::take_events)
     }
 
-    /// When the next task starts or stops by itself: how far a test may turn its clock without missing anything.
+    /// When the next task starts or stops by itself. A test may turn its clock that far without missing anything.
     pub fn next_due_at(&self) -> Option<OffsetDateTime> {
         self.at_now(|state| state.next_due_at()).map(moment)
     }
 
-    /// Lets happen what is due by the clock.
+    /// Does what is due by the clock.
     pub fn settle(&self) {
         self.at_now(|_| ());
     }
@@ -203,7 +204,7 @@ impl Ecs {
         let mut state = lock(&self.state);
         state.settle(now);
         let outcome = act(&mut state);
-        // What it set off without delay has happened before its caller can ask.
+        // What has no delay happens before the caller can ask.
         state.settle(now);
         outcome
     }

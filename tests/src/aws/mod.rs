@@ -1,5 +1,5 @@
-//! AWS as far as the functions use it: ECS, SQS and Secrets Manager on one loopback port, told apart, as AWS itself
-//! does it for the JSON protocols, by the header `x-amz-target`.
+//! The part of AWS that the functions use: ECS, SQS and Secrets Manager on one loopback port. As in AWS's JSON
+//! protocols, the header `x-amz-target` names the service.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,18 +28,18 @@ pub use ecs::Ecs;
 pub use secrets::Secrets;
 pub use sqs::Sqs;
 
-/// The region everything stands in.
+/// The region of everything.
 pub const REGION: &str = "eu-central-1";
 
-/// The account everything belongs to.
+/// The account of everything.
 pub const ACCOUNT: &str = "123456789012";
 
-/// Milliseconds since the Unix epoch, in which the stand-ins count.
+/// A moment in milliseconds since the Unix epoch, the unit of the stand-ins.
 pub fn millis(moment: OffsetDateTime) -> i64 {
     i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// The moment of [`millis`].
+/// The inverse of [`millis`].
 pub fn moment(millis: i64) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(millis)
 }
@@ -52,13 +52,13 @@ pub struct Aws {
     pub sqs: Arc<Sqs>,
     /// Secrets.
     pub secrets: Arc<Secrets>,
-    /// Faults and calls of all three, by the operation's name: `RunTask`, `SendMessage`, `GetSecretValue`.
+    /// Faults and calls of all three, by operation: `RunTask`, `SendMessage`, `GetSecretValue`.
     pub endpoint: Endpoint,
     clock: Clock,
 }
 
 impl Aws {
-    /// Starts on a free port. Queues, clusters, task definitions and secrets must be added to it.
+    /// Starts on a free port, without queues, clusters, task definitions and secrets.
     pub async fn start(clock: Clock) -> Self {
         Self::start_on(clock, SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port on loopback")
     }
@@ -73,42 +73,42 @@ impl Aws {
         Ok(Self { ecs, sqs, secrets, endpoint, clock })
     }
 
-    /// The same stand-ins once more, to be served on another port: whoever has one of its own can be told from others.
+    /// The same stand-ins, to serve on another port: a process with a port of its own can be told from others.
     pub fn service(&self) -> Arc<dyn Service> {
         Arc::new(Gate::new(&self.ecs, &self.sqs, &self.secrets))
     }
 
-    /// What `AWS_ENDPOINT_URL` must be.
+    /// The value for `AWS_ENDPOINT_URL`.
     pub fn url(&self) -> String {
         self.endpoint.url()
     }
 
-    /// What is to go wrong.
+    /// The faults to come.
     pub fn faults(&self) -> &Faults {
         &self.endpoint.faults
     }
 
-    /// What came in.
+    /// The calls that came in.
     pub fn calls(&self) -> &Calls {
         &self.endpoint.calls
     }
 
-    /// The time these stand-ins live by.
+    /// The clock of these stand-ins.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The URL of a queue, as `JOB_QUEUE_URL` must be.
+    /// The URL of a queue, for `JOB_QUEUE_URL`.
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{ACCOUNT}/{name}", self.url())
     }
 
-    /// For the SDK's clients in this process: one attempt a call, so that every fault shows.
+    /// The configuration for the SDK's clients in this process: one attempt per call, so that every fault shows.
     pub fn sdk_config(&self) -> SdkConfig {
         self.sdk_config_with(RetryConfig::disabled())
     }
 
-    /// The same with another idea of retries.
+    /// The same with other retries.
     pub fn sdk_config_with(&self, retries: RetryConfig) -> SdkConfig {
         let credentials = Credentials::new("AKIDEXAMPLE", "not-a-secret", None, None, "stand-in");
         let timeouts = TimeoutConfig::builder()
@@ -125,7 +125,7 @@ impl Aws {
             .build()
     }
 
-    /// The standard variables that a function's process needs to come here.
+    /// The standard variables that direct a function's process to these stand-ins.
     pub fn environment(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", self.url()),
@@ -137,8 +137,8 @@ impl Aws {
         .into()
     }
 
-    /// Lets what is due happen every `interval` of real time, for a clock that runs by itself. On a manual clock the
-    /// test calls [`Ecs::settle`] after it has turned it, or leaves that to the next request.
+    /// Does what is due every `interval` of real time, for a clock that runs by itself. With a manual clock the test
+    /// calls [`Ecs::settle`] after turning it, or the next request does so.
     pub fn keep_going(&self, interval: Duration) -> Ticking {
         let ecs = Arc::clone(&self.ecs);
         Ticking(tokio::spawn(async move {
@@ -157,7 +157,7 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// Keeps time going until dropped.
+/// Keeps doing what is due until dropped.
 #[derive(Debug)]
 pub struct Ticking(JoinHandle<()>);
 
@@ -167,7 +167,7 @@ impl Drop for Ticking {
     }
 }
 
-/// Sends each request to the service it is meant for.
+/// Dispatches each request to its service.
 struct Gate {
     ecs: Arc<Ecs>,
     sqs: Arc<Sqs>,
@@ -187,7 +187,7 @@ fn target(request: &Request) -> (&str, &str) {
     target.split_once('.').unwrap_or((target, ""))
 }
 
-/// The trace that the caller belongs to; the SDK sends it from within a function.
+/// The caller's trace; within a function the SDK sends it.
 fn trace(request: &Request) -> Option<&str> {
     request.headers().get("x-amzn-trace-id").and_then(|value| value.to_str().ok())
 }

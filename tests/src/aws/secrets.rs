@@ -1,4 +1,4 @@
-//! Secrets Manager as far as reading goes: versions by stage, and rotation.
+//! The reading part of Secrets Manager: versions by stage, and rotation.
 //!
 //! Source: the API reference of `GetSecretValue`.
 
@@ -15,13 +15,13 @@ use crate::wire::{Answer, lock};
 
 pub(super) const TARGET: &str = "secretsmanager";
 
-/// The six characters that AWS puts behind a secret's name in its ARN.
+/// The six characters that AWS appends to a secret's name in its ARN.
 const ARN_SUFFIX: &str = "a1B2c3";
 
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// The stand-in. How often it was asked is in the calls of [`Aws`](super::Aws).
+/// The stand-in. Its calls are counted in [`Aws`](super::Aws).
 pub struct Secrets {
     clock: Clock,
     secrets: Mutex<HashMap<String, Versions>>,
@@ -50,19 +50,19 @@ struct GetSecretValue {
 }
 
 impl Secrets {
-    /// Without any secret.
+    /// A Secrets Manager without secrets.
     pub fn new(clock: Clock) -> Self {
         Self { clock, secrets: Mutex::default() }
     }
 
-    /// Makes a secret, or makes it anew without a previous version, and answers its ARN.
+    /// Creates a secret, or replaces it without a previous version, and returns its ARN.
     pub fn put(&self, name: &str, value: &str) -> String {
         let current = self.version(1, value);
         lock(&self.secrets).insert(name.to_owned(), Versions { current, previous: None });
         arn(name)
     }
 
-    /// Gives a secret a new value; the one before stays as `AWSPREVIOUS`.
+    /// Gives a secret a new value; the previous one stays as `AWSPREVIOUS`.
     ///
     /// # Panics
     /// If there is no such secret.
@@ -136,7 +136,7 @@ fn arn(name: &str) -> String {
     format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-{ARN_SUFFIX}")
 }
 
-/// The name that a name, an ARN, or an ARN without its last six characters means.
+/// The name of a secret given by name, by ARN, or by ARN without the last six characters.
 fn name_of(id: &str) -> &str {
     let Some(name) = id.strip_prefix("arn:").and_then(|rest| rest.splitn(6, ':').nth(5)) else { return id };
     name.strip_suffix(ARN_SUFFIX).and_then(|name| name.strip_suffix('-')).unwrap_or(name)

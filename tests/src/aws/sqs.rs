@@ -1,7 +1,7 @@
 //! SQS: standard queues with delays, visibility, receive counts and redrive, all by the clock.
 //!
 //! Sources: the API reference of SQS (JSON protocol) and its quotas. Receiving never waits: `WaitTimeSeconds` is
-//! taken and ignored.
+//! accepted and ignored.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -27,42 +27,42 @@ use queue::Queue;
 
 pub(super) const TARGET: &str = "AmazonSQS";
 
-/// Longest delay of a message.
+/// The longest delay of a message.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// Longest time for which a received message can be kept from others.
+/// The longest visibility time-out.
 pub const LONGEST_VISIBILITY: Duration = Duration::from_hours(12);
 
-/// Most bytes of a message with its attributes, and of a batch.
+/// The most bytes of a message with its attributes, and of a batch.
 pub const LARGEST_MESSAGE: usize = 1024 * 1024;
 
-/// How a queue is made.
+/// A queue's settings.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// For how long a received message is kept from others.
+    /// How long a received message stays invisible.
     pub visibility: Duration,
-    /// How long a message is kept at all.
+    /// How long a message is kept.
     pub retention: Duration,
-    /// Where a message goes when it has been received this often without being deleted: name of the dead-letter
-    /// queue, and `maxReceiveCount`.
+    /// The name of the dead-letter queue, and `maxReceiveCount`: a message moves there when it was received this often
+    /// without being deleted.
     pub redrive: Option<(String, u32)>,
 }
 
 impl Default for QueueSettings {
-    /// As AWS does if nothing is said: 30 seconds, four days.
+    /// AWS's defaults: 30 seconds, four days.
     fn default() -> Self {
         Self { visibility: Duration::from_secs(30), retention: Duration::from_hours(96), redrive: None }
     }
 }
 
-/// How many messages a queue has. The real numbers are approximate; these are not.
+/// How many messages a queue has. SQS's own numbers are approximate; these are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
-    /// Can be received.
+    /// Messages that can be received.
     pub visible: usize,
-    /// Received, and neither deleted nor visible again.
+    /// Messages that were received, and are neither deleted nor visible again.
     pub in_flight: usize,
-    /// Not yet visible for the first time.
+    /// Delayed messages that were never visible.
     pub delayed: usize,
 }
 
@@ -79,7 +79,7 @@ pub struct Sqs {
     state: Mutex<State>,
 }
 
-/// Who sends a message, as far as it shows on it.
+/// What a message shows of its sender.
 #[derive(Clone, Copy, Debug)]
 struct Sender<'a> {
     now: i64,
@@ -89,17 +89,17 @@ struct Sender<'a> {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, Queue>,
-    /// Also the source of message ids.
+    /// Also makes message ids.
     sent: u64,
 }
 
 impl Sqs {
-    /// Without any queue.
+    /// An SQS without queues.
     pub fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// Makes a queue.
+    /// Creates a queue.
     pub fn add_queue(&self, name: &str, settings: QueueSettings) {
         lock(&self.state).queues.insert(name.to_owned(), Queue::new(settings));
     }
@@ -120,7 +120,8 @@ impl Sqs {
         self.queue(queue, |queue, now| queue.depth(now))
     }
 
-    /// When the next message of a queue becomes visible; in the past if one is. A test turns its clock to it instead of trying.
+    /// When the next message of a queue becomes visible; in the past if one already is. A test can turn its clock
+    /// there.
     ///
     /// # Panics
     /// If there is no such queue.
@@ -128,7 +129,7 @@ impl Sqs {
         self.queue(queue, |queue, _| queue.next_visible_at()).map(moment)
     }
 
-    /// Puts a body on a queue, as if somebody had sent it.
+    /// Puts a message with this body on a queue.
     ///
     /// # Panics
     /// If there is no such queue.

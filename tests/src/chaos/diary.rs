@@ -1,4 +1,4 @@
-//! What happened to each job, for whoever has to find out why it went wrong.
+//! What happened to each job, to find out why a run failed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::wire::Request;
 use crate::world::START;
 
-/// How many digits the ids of GitHub's jobs have, and how they begin.
+/// The number of digits of GitHub's job ids, and their first digits.
 const JOB_ID_LENGTH: usize = 11;
 const JOB_ID_BEGINS: &str = "52";
 
@@ -24,7 +24,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Diary {
     entries: Vec<Entry>,
-    /// What leads from a registration or a task back to the job it was made for.
+    /// The jobs for which registrations and tasks were made.
     jobs_of_runners: HashMap<u64, JobId>,
     jobs_of_tasks: HashMap<String, JobId>,
 }
@@ -50,7 +50,7 @@ impl Diary {
         self.jobs_of_tasks.get(task).copied()
     }
 
-    /// Which jobs a call is about.
+    /// The jobs that a call concerns.
     pub(super) fn jobs_in(&self, request: &Request) -> BTreeSet<JobId> {
         let body = String::from_utf8_lossy(request.body());
         let mut jobs = job_ids(&body);
@@ -67,7 +67,7 @@ impl Diary {
         jobs
     }
 
-    /// All that concerns a job, a line each.
+    /// Everything that concerns a job, one line each.
     pub(super) fn of(&self, job: JobId) -> String {
         let mut text = format!("job {job}:\n");
         for entry in self.entries.iter().filter(|entry| entry.jobs.contains(&job)) {
@@ -76,7 +76,7 @@ impl Diary {
         text
     }
 
-    /// The last that happened at all.
+    /// The last entries.
     pub(super) fn end(&self) -> String {
         let mut text = "the last that happened:\n".to_owned();
         for entry in self.entries.iter().rev().take(40).rev() {
@@ -86,7 +86,7 @@ impl Diary {
     }
 }
 
-/// The ids of jobs that stand in a text.
+/// The ids of jobs in a text.
 fn job_ids(text: &str) -> BTreeSet<JobId> {
     let bytes = text.as_bytes();
     let is_digit = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_digit);

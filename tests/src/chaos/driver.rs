@@ -1,150 +1,56 @@
-//! Moves time from one event to the next, and lets everything happen that a seed wants to happen.
+//! Moves time from one event to the next, and makes everything happen that the seed decides.
 
 mod calls;
 mod deliveries;
+mod parts;
 mod processes;
+mod setup;
 mod tasks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use cleaner::{Cleaner, Event as CleanerEvent};
-use futures::future::{AbortHandle, LocalBoxFuture};
+use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use jitgate::job::JobId;
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
-use webhook::{HttpResponse, Webhook};
+use webhook::Webhook;
 use worker::Worker;
 
+use self::parts::{AtWork, Call, Event, Finished, Slot};
 use super::diary::Diary;
-use super::faults::Mishap;
-use super::gateway::Gateway;
 use super::judge::Judge;
-use super::plan::{COMMON_LABEL, Chance, Knobs, LABELS, OTHER_OWNER, Plan, label};
+use super::plan::{Chance, Knobs, Plan};
 use super::report::Report;
 use super::turnstile::{Arrivals, Process};
-use crate::aws::ecs::{Limit, Provider, Rate, TaskChange};
-use crate::aws::sqs::mapping::{Batch, EventSource};
-use crate::github::{HookTarget, JobStatus, Limits};
-use crate::runner::Runner;
-use crate::wire::{Answer, Request, Service};
-use crate::world::{self, JOB_QUEUE, START, World};
+use crate::aws::ecs::{Limit, Provider, TaskChange};
+use crate::aws::sqs::mapping::EventSource;
+use crate::github::JobStatus;
+use crate::world::{JOB_QUEUE, START, World};
 
-/// How often the cleaner's schedule comes, as the template has it.
+/// The interval of the cleaner's schedule. Source: `template.yaml`.
 const CLEANER_PAUSE: Duration = Duration::from_mins(5);
 
-/// What nobody but the cleaner finds, it finds within this time, although most of its passes fail somewhere.
+/// The cleaner heals what only it can find within this time, although most of its passes meet a fault.
 const CLEANER_MENDS: Duration = Duration::from_mins(75);
 
-/// Nothing that jitgate does takes longer than a job can wait.
+/// The longest run: longer than the day for which GitHub queues a job.
 const LONGEST_RUN: Duration = Duration::from_hours(30);
 
-/// When no job has come any further for this long, none will: no pause is longer than the hour of GitHub's limit.
+/// A run without progress for this long is stuck: the longest pause is the hour of GitHub's hourly limit.
 const LONGEST_STANDSTILL: Duration = Duration::from_hours(3);
 
-/// Messages for each job at which we stop: they have begun to multiply.
+/// More messages per job than this mean that they multiply: the run stops.
 const MOST_MESSAGES: usize = 10;
 
-/// What is still under way when all is done would show in this time, and the cleaner has taken away what is left: an
-/// idle runner needs the most, ten minutes between two of its looks.
+/// How long to wait at the end for late effects, and for the cleaner to remove what is left. Idle runners take longest:
+/// the cleaner observes them twice, ten minutes apart.
 const QUIET_TIME: Duration = Duration::from_mins(40);
 
-/// How long the cleaner's last messages may take: it asks until ECS has forgotten the tasks.
+/// How long the cleaner's last messages may take: it asks about tasks until ECS forgets them.
 const LAST_WORDS: Duration = Duration::from_mins(75);
-
-type Finished = (Process, Option<Ended>);
-
-enum Ended {
-    Batch(Result<Value, serde_json::Error>),
-    Delivery(HttpResponse),
-    Cleaned,
-}
-
-/// A delivery on its way.
-#[derive(Clone, Debug)]
-struct Parcel {
-    /// GitHub's own id of it; none for those that this driver made up.
-    id: Option<u64>,
-    guid: String,
-    body: Arc<[u8]>,
-    job: JobId,
-}
-
-enum Event {
-    /// A planned job is queued.
-    Come(usize),
-    Cancel(JobId),
-    Deliver(Parcel),
-    /// A call reaches its service.
-    Work(u64),
-    /// Its answer reaches the caller.
-    Answer(u64),
-    /// Lambda ends an invocation that takes too long.
-    Expire(Process, u64),
-    /// The cleaner hears of a task that has stopped; or of nothing, as its schedule has it.
-    Clean(Option<CleanerEvent>),
-    /// A runner looks up.
-    Step(String),
-    /// Spot takes a task back, unless it works already.
-    Reclaim(String),
-    Limit(Limit),
-}
-
-/// A call between its caller and its service, or back.
-struct Call {
-    process: Process,
-    /// Which of its invocation's calls it is.
-    ordinal: u32,
-    operation: String,
-    request: Request,
-    service: Arc<dyn Service>,
-    reply: Option<oneshot::Sender<Answer>>,
-    mishap: Option<(&'static str, Mishap)>,
-    back: Duration,
-    answer: Option<Answer>,
-    jobs: BTreeSet<JobId>,
-    /// Of a message that SQS delivers twice, if its job is known.
-    is_twin: bool,
-}
-
-/// Where an invocation's process dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Death {
-    /// And if there is no such call: when all is done, but nobody knows yet.
-    Before(u32),
-    After(u32),
-}
-
-struct Invocation {
-    number: u64,
-    task: AbortHandle,
-    calls: u32,
-    death: Option<Death>,
-    /// Nothing goes wrong: a message's last receive and a delivery's last tries go well, or it would rightly be lost.
-    spared: bool,
-    batch: Option<Batch>,
-    parcel: Option<Parcel>,
-    jobs: BTreeSet<JobId>,
-    /// Jobs whose messages SQS delivers twice: once one of the two is done with, the other does not come again.
-    twins: BTreeSet<JobId>,
-}
-
-struct Slot<F> {
-    process: Process,
-    function: Arc<F>,
-    gateway: Gateway,
-    invocation: Option<Invocation>,
-}
-
-/// A runner, and how long its job will take.
-struct AtWork {
-    runner: Runner,
-    work: Duration,
-}
 
 /// One run.
 pub(super) struct Driver {
@@ -156,7 +62,7 @@ pub(super) struct Driver {
     pub(super) report: Report,
     pub(super) judge: Judge,
     pub(super) jobs: Vec<JobId>,
-    /// So many of them, from the first on, are known to be over.
+    /// How many of them, counted from the first, are known to have ended.
     over: usize,
     /// When each task was started.
     pub(super) launches: Vec<OffsetDateTime>,
@@ -167,7 +73,7 @@ pub(super) struct Driver {
     webhooks: Vec<Slot<Webhook>>,
     cleaners: Vec<Slot<Cleaner>>,
     running: FuturesUnordered<LocalBoxFuture<'static, Finished>>,
-    /// Whether somebody was given something to go on with.
+    /// Whether a process got an answer or an event and can continue.
     stirred: bool,
     calls: BTreeMap<u64, Call>,
     agenda: BTreeMap<(OffsetDateTime, u64), Event>,
@@ -176,107 +82,25 @@ pub(super) struct Driver {
     runners: BTreeMap<String, AtWork>,
     idle: BTreeSet<String>,
     working: HashMap<String, JobId>,
-    /// After how long GitHub will tell of a job once more.
+    /// After which time GitHub announces a job again.
     again: HashMap<JobId, Duration>,
     chance: Chance,
     mishaps: Chance,
     deaths: Chance,
     receives: HashMap<String, BTreeSet<u64>>,
-    /// How many copies of its messages each job has had.
+    /// How many copies of messages each job had.
     copies: HashMap<JobId, u32>,
     /// The twins of processes that died, whose calls may still arrive.
     twins_of_dead: BTreeMap<Process, BTreeSet<JobId>>,
     /// How often each delivery was tried, by its GUID.
     tries: HashMap<String, usize>,
-    /// When a job last came any further.
+    /// When a job last made progress.
     progress: OffsetDateTime,
-    /// All is done; only the cleaner still looks.
+    /// Whether all jobs are done and only the cleaner still runs.
     is_quiet: bool,
 }
 
 impl Driver {
-    pub(super) async fn new(seed: u64, knobs: &Knobs) -> Self {
-        let plan = Plan::draw(seed, knobs);
-        let scope = if plan.repository_scope { "repo" } else { "org" };
-        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(&plan, knobs.warm)), ("RUNNER_SCOPE", scope)]).await;
-        world.github.add_organization(OTHER_OWNER);
-        world.github.install_app(OTHER_OWNER);
-        world.github.add_hook(HookTarget::App, "https://jitgate.example/");
-        let weather = knobs.weather;
-        world.github.behave(|behaviour| {
-            behaviour.keep_payloads = false;
-            if weather {
-                behaviour.busy_lag = Duration::from_secs(40);
-                behaviour.deletion_refused_after_job = Duration::from_secs(30);
-                behaviour.deregistration_lag = Duration::from_secs(3);
-            }
-        });
-        let repositories: HashSet<_> = knobs.arrivals.iter().map(|arrival| arrival.repository).collect();
-        world.github.limit(|limits| limits.primary = Limits::primary_for(repositories.len()));
-        world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
-        let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
-        let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };
-        let changes = world.aws.ecs.changes();
-        let mut driver = Self {
-            source,
-            changes,
-            knobs: knobs.clone(),
-            diary: Diary::default(),
-            report: Report { seeds: 1, ..Report::default() },
-            judge: Judge::default(),
-            jobs: Vec::new(),
-            over: 0,
-            launches: Vec::new(),
-            launched: HashMap::new(),
-            arrivals: Arrivals::default(),
-            workers: Vec::new(),
-            webhooks: Vec::new(),
-            cleaners: Vec::new(),
-            running: FuturesUnordered::new(),
-            stirred: false,
-            calls: BTreeMap::new(),
-            agenda: BTreeMap::new(),
-            serial: 0,
-            runners: BTreeMap::new(),
-            idle: BTreeSet::new(),
-            working: HashMap::new(),
-            again: HashMap::new(),
-            chance: Chance::new(seed, "ways"),
-            mishaps: Chance::new(seed, "mishaps"),
-            deaths: Chance::new(seed, "deaths"),
-            receives: HashMap::new(),
-            copies: HashMap::new(),
-            twins_of_dead: BTreeMap::new(),
-            tries: HashMap::new(),
-            progress: START,
-            is_quiet: false,
-            world,
-            plan,
-        };
-        driver.schedule();
-        driver
-    }
-
-    fn schedule(&mut self) {
-        for (index, job) in self.plan.jobs.clone().iter().enumerate() {
-            self.at(START + job.at, Event::Come(index));
-        }
-        let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
-        if self.knobs.cleaner {
-            self.after(first, Event::Clean(None));
-        }
-        let ordinary = match self.knobs.vcpus {
-            Some(vcpus) => Limit::vcpus(vcpus),
-            None => self.plan.most_tasks.map_or(Limit::default(), Limit::tasks),
-        };
-        self.set_limit(&ordinary);
-        for shortage in self.plan.shortages.clone() {
-            let short = if shortage.tasks == 0 { Limit::exhausted() } else { Limit::tasks(shortage.tasks) };
-            self.at(START + shortage.at, Event::Limit(short));
-            self.at(START + shortage.at + shortage.lasts, Event::Limit(ordinary.clone()));
-        }
-    }
-
     fn now(&self) -> OffsetDateTime {
         self.world.clock.now()
     }
@@ -290,7 +114,7 @@ impl Driver {
         self.at(self.now() + delay, event);
     }
 
-    /// Goes on until all jobs are done, and then as long as anything could still show.
+    /// Runs until all jobs are done, and then until late effects would have shown.
     pub(super) async fn run(&mut self) {
         let stop = START + LONGEST_RUN;
         while !self.is_done() && self.now() - self.progress < LONGEST_STANDSTILL {
@@ -306,7 +130,7 @@ impl Driver {
         self.is_quiet = true;
         let end = self.now() + QUIET_TIME;
         while let Some(moment) = self.next_moment().await {
-            // A message that the cleaner has sent right before is worked on, too.
+            // Messages that the cleaner sent at the end are handled too.
             let is_over = self.running.is_empty() && self.world.aws.sqs.depth(JOB_QUEUE).total() == 0;
             if moment > end && (is_over || moment > end + LAST_WORDS) {
                 break;
@@ -318,7 +142,7 @@ impl Driver {
         self.pump();
     }
 
-    /// Every job is over, and nothing tells of one any more.
+    /// Whether every job has ended, and no message or delivery is left.
     fn is_done(&mut self) -> bool {
         if self.jobs.len() < self.plan.jobs.len() || !self.running.is_empty() {
             return false;
@@ -332,7 +156,7 @@ impl Driver {
             && !self.agenda.values().any(|event| matches!(event, Event::Deliver(_) | Event::Work(_)))
     }
 
-    /// When something happens next; nothing, if it never does.
+    /// When the next event happens, if any.
     async fn next_moment(&mut self) -> Option<OffsetDateTime> {
         self.settle().await;
         self.poll().await;
@@ -344,7 +168,7 @@ impl Driver {
         [own, task, message].into_iter().flatten().min()
     }
 
-    /// Everything that is due by now.
+    /// Does everything that is due by now.
     async fn happen(&mut self) {
         self.pump();
         while let Some(entry) = self.agenda.first_entry() {
@@ -376,7 +200,8 @@ impl Driver {
                 Event::Limit(limit) => self.set_limit(&limit),
             }
             self.pump();
-            // Who was answered goes on before the next thing happens, or their order would not be the seed's.
+            // Processes that got an answer continue before the next event. Otherwise their order would not be the
+            // seed's.
             self.settle().await;
         }
     }
@@ -387,22 +212,4 @@ impl Driver {
         }
         self.diary.note(self.now(), [], format!("capacity: {limit:?}"));
     }
-}
-
-/// One class for all labels, on Spot first or not at all, of which so many runners may live, or are kept ready.
-fn classes(plan: &Plan, warm: Option<u32>) -> String {
-    let mut classes = world::runner_classes();
-    let labels: Vec<_> = (0..LABELS).map(label).chain([COMMON_LABEL.to_owned()]).collect();
-    classes[0]["labels"] = json!(labels);
-    if let Some(count) = warm {
-        classes[0]["labels"] = json!([COMMON_LABEL]);
-        classes[0]["warm"] = json!([{ "count": count, "for": crate::github::ORGANIZATION }]);
-    }
-    if let Some(limit) = plan.max_runners {
-        classes[0]["max_runners"] = json!(limit);
-    }
-    if plan.spot_first {
-        classes[0]["capacity"] = json!(["spot", "on-demand"]);
-    }
-    classes.to_string()
 }

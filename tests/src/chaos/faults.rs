@@ -1,4 +1,4 @@
-//! What goes wrong with one call, and how likely that is.
+//! The faults of calls, and their odds.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use crate::aws::answers as aws;
 use crate::github::answers as github;
 use crate::wire::Answer;
 
-/// What goes wrong with one call.
+/// A fault of one call.
 pub(super) enum Mishap {
-    /// It is answered with this, and nothing is done.
+    /// It gets this answer, and nothing is done.
     Refuse(Answer),
-    /// The connection closes, and nothing is done.
+    /// The connection is closed, and nothing is done.
     Drop,
-    /// It is done, but nothing is heard.
+    /// It is done, but the answer is lost.
     LoseAnswer,
-    /// It is done, but this is heard.
+    /// It is done, but gets this answer.
     Misreport(Answer),
-    /// It takes this much longer, one way and back.
+    /// It takes longer, by this much there and back.
     Slow(Duration, Duration),
-    /// The caller gives up waiting, and it is done only after that.
+    /// It is done only after the caller gave up waiting.
     Late,
 }
 
-/// What is to go wrong with a call of this operation, with a name to count it by.
+/// Chooses a fault for a call of this operation, with a name by which it is counted.
 pub(super) fn choose(operation: &str, chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
     match operation {
         "RunTask" => run_task(chance),
@@ -51,7 +51,7 @@ fn draw(choices: &[Choice], chance: &mut Chance, now: OffsetDateTime) -> (&'stat
 }
 
 fn slow(chance: &mut Chance) -> Mishap {
-    // Both callers give up after six seconds.
+    // Callers give up after six seconds.
     let (there, back) = (chance.below(2_500), chance.below(2_500));
     Mishap::Slow(Duration::from_millis(there), Duration::from_millis(back))
 }

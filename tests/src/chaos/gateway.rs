@@ -1,5 +1,4 @@
-//! A process's own way out: every call that it makes to GitHub and AWS comes through ports of its own, so that whoever
-//! stands there knows whose call it is.
+//! A process's own ports to GitHub and AWS, by which its calls are told from those of other processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,10 @@ use worker::Worker;
 use crate::wire::{self, Endpoint, Service};
 use crate::world::World;
 
-/// As production has it.
+/// The SDK's attempts in production.
 const ATTEMPTS: u32 = 3;
 
-/// Where a process's calls end.
+/// The ports of a process.
 pub struct Gateway {
     api: Endpoint,
     aws: Endpoint,
@@ -27,7 +26,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the way to a world's services, each behind what `guard` puts in front of it.
+    /// Opens ports to a world's services, each wrapped by `guard`.
     pub async fn open(world: &World, guard: impl Fn(Arc<dyn Service>) -> Arc<dyn Service>) -> Self {
         Self {
             api: wire::serve(guard(Arc::new(world.github.clone()))).await,
@@ -36,32 +35,32 @@ impl Gateway {
         }
     }
 
-    /// The AWS SDK repeats failed calls as it does in production, but without a pause.
+    /// Whether the AWS SDK retries failed calls as in production, but without pauses.
     #[must_use]
     pub fn with_retries(mut self, retries: bool) -> Self {
         self.retries = retries;
         self
     }
 
-    /// A worker that nothing is known to yet.
+    /// A new worker, with nothing cached.
     pub fn worker(&self, world: &World) -> Worker {
         let config = FleetConfig::from_environment(&self.environment(world)).expect("a complete environment");
         Worker::new(&self.sdk_config(world), config, world.clock.clone())
     }
 
-    /// A webhook that nothing is known to yet.
+    /// A new webhook, with nothing cached.
     pub fn webhook(&self, world: &World) -> Webhook {
         let config = WebhookConfig::from_environment(&self.environment(world)).expect("a complete environment");
         Webhook::new(&self.sdk_config(world), config, world.clock.clone())
     }
 
-    /// A cleaner that nothing is known to yet.
+    /// A new cleaner, with nothing cached.
     pub fn cleaner(&self, world: &World) -> Cleaner {
         let config = FleetConfig::from_environment(&self.environment(world)).expect("a complete environment");
         Cleaner::new(&self.sdk_config(world), config, world.clock.clone())
     }
 
-    /// Forgets what was called so far: bodies take most of the memory of a long run.
+    /// Forgets the calls so far: their bodies take most of a long run's memory.
     pub fn forget_calls(&self) {
         self.api.calls.clear();
         self.aws.calls.clear();
@@ -84,12 +83,12 @@ impl Gateway {
     }
 }
 
-/// The pauses between the SDK's attempts take no time, and its time-outs never come: both would be real time, in a world
-/// whose time is not.
+/// The SDK's pauses take no time and its time-outs never expire: both would pass in real time, in a world of simulated
+/// time.
 #[derive(Debug)]
 struct NoRealTime;
 
-/// No pause of the SDK is as long, and all of its time-outs are longer.
+/// Longer than all pauses of the SDK, and shorter than all of its time-outs.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl AsyncSleep for NoRealTime {

@@ -1,12 +1,13 @@
-//! What must hold, at every moment and in the end.
+//! What must hold at every moment.
 //!
-//! Exactly-once is about jobs, not about who runs them: GitHub gives a job to any idle runner that has its labels. Where
-//! jobs are alike, one may be run by another's runner, and its own may then find another's job, or none. So a job may
-//! rightly have two live tasks: one whose runner works on somebody else's job, and one that is still to take its own.
-//! What never may be is two that could both still take it.
+//! Exactly-once is about jobs, not about runners: GitHub gives a job to any idle runner with its labels, so runners can
+//! be swapped between jobs with the same labels. A job may therefore have two live tasks: one whose runner works on
+//! another job, and one that has not taken a job yet. It must never have two tasks whose runners could both still take
+//! it.
 //!
-//! A job may wait for as long as it was sent back to wait, and for what its faults cost: the visibility of a message
-//! whose worker died, the cleaner's next look. What never may be is that it waits and nobody is bound to look after it.
+//! A job may wait as long as its message was deferred, and as long as its faults cost: the visibility time-out of a
+//! message whose worker died, or the time until the cleaner's next pass. It must never wait while nothing is under way
+//! for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +15,10 @@ use std::time::Duration;
 use jitgate::job::{JobId, RunnerId};
 use time::OffsetDateTime;
 
-use super::driver::Driver;
 use crate::aws::ecs::Task;
-use crate::github::JobStatus;
 use crate::world::{JOB_QUEUE, World};
 
-/// What may lie between a moment at which something was to happen and when it did: all workers are busy, or few.
+/// How late a promise may be kept, since workers may be busy.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug)]
@@ -28,15 +27,15 @@ struct Launch {
     runner: Option<RunnerId>,
 }
 
-/// Collects what does not hold.
+/// Collects violations.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
     complaints: Vec<(Option<JobId>, String)>,
-    cancelled: Vec<JobId>,
-    /// Until when somebody is bound to look after a job that waits.
+    pub(super) cancelled: Vec<JobId>,
+    /// Until when something must happen to a waiting job.
     promises: BTreeMap<JobId, OffsetDateTime>,
     launches: BTreeMap<JobId, Vec<Launch>>,
-    /// Registrations that no launch could know of, and why.
+    /// Registrations that no launch could know of, with the reason.
     excused: BTreeMap<RunnerId, &'static str>,
     left_over: Vec<JobId>,
 }
@@ -50,7 +49,7 @@ impl Judge {
         &self.complaints
     }
 
-    /// Jobs of which the cleaner has removed a registration that no launch could know of.
+    /// Jobs with a registration that was left to the cleaner.
     pub(super) fn leftovers(&self) -> &[JobId] {
         &self.left_over
     }
@@ -59,29 +58,29 @@ impl Judge {
         self.cancelled.push(job);
     }
 
-    /// Something is under way for the job that will come to something by then: a delivery, a message that waits or is
-    /// being worked on, a task that starts, the cleaner's next look.
+    /// Something is under way for the job and leads to a result by then: a delivery, a waiting message, a batch, a
+    /// starting task, or the cleaner's next pass.
     pub(super) fn promise(&mut self, job: JobId, until: OffsetDateTime) {
         let promise = self.promises.entry(job).or_insert(until);
         *promise = (*promise).max(until);
     }
 
-    /// The job got its runner. Until then no time must have passed in which nobody was bound to look after it.
+    /// The job got its runner. Complains if that is later than promised.
     pub(super) fn taken(&mut self, job: JobId, at: OffsetDateTime) {
         if let Some(promised) = self.promises.remove(&job)
             && at > promised + PATIENCE
         {
             let late = (at - promised).whole_seconds();
-            self.complain(Some(job), format!("it got its runner {late} s after anybody was bound to look after it"));
+            self.complain(Some(job), format!("it got its runner {late} s later than promised"));
         }
     }
 
-    /// Should this registration be left over, this is why no launch could know of it.
+    /// Notes why no launch can know of this registration, in case it is left to the cleaner.
     pub(super) fn excuse(&mut self, runner: RunnerId, why: &'static str) {
         self.excused.insert(runner, why);
     }
 
-    /// A task was started: no other of the same job may be alive and able to take a job.
+    /// A task was started: no other task of the same job may be live with a runner that can still take a job.
     pub(super) fn started(&mut self, world: &World, job: JobId, task: &str, token: &str) {
         let may_take_it = |launch: &Launch| {
             world.aws.ecs.task(&launch.task).is_some_and(|task| task.is_wanted())
@@ -96,10 +95,9 @@ impl Judge {
         launches.push(Launch { task: task.to_owned(), runner });
     }
 
-    /// The cleaner has removed a registration: says what it was about it. One that some launch made, and that a later
-    /// one should have taken back, must not be left to the cleaner.
+    /// The cleaner removed a registration; returns why it was left. Complains if a later launch should have removed it.
     pub(super) fn cleaned(&mut self, world: &World, runner: RunnerId, job: Option<JobId>) -> &'static str {
-        let Some(job) = job else { return "it was kept ready, and one too many" };
+        let Some(job) = job else { return "it was a surplus warm runner" };
         let launch =
             self.launches.get(&job).and_then(|launches| launches.iter().find(|launch| launch.runner == Some(runner)));
         if let Some(launch) = launch {
@@ -116,7 +114,7 @@ impl Judge {
         }
         self.complain(
             Some(job),
-            format!("registration {runner} was left to the cleaner, and a launch could have known"),
+            format!("registration {runner} was left to the cleaner although a launch could have known of it"),
         );
         "no launch took it back"
     }
@@ -124,57 +122,4 @@ impl Judge {
 
 fn runner_of(task: &Task) -> Option<RunnerId> {
     task.tags.get("jitgate:runner-id")?.parse().ok().map(RunnerId)
-}
-
-/// Looks at what is left when all is done.
-pub(super) fn conclude(driver: &mut Driver) {
-    jobs_ran_once(driver);
-    nothing_waits(driver);
-    // Those that are kept ready.
-    let ready = driver.knobs.warm.map_or(0, |count| usize::try_from(count).expect("few"));
-    for task in driver.world.aws.ecs.live_tasks().into_iter().skip(ready) {
-        let job = driver.diary.job_of_task(&task.arn);
-        driver.judge.complain(job, format!("task {} lives on", task.id()));
-    }
-    for runner in driver.world.github.runners().into_iter().skip(ready) {
-        let job = driver.diary.job_of_runner(runner.id);
-        driver.judge.complain(job, format!("registration {} is left", runner.name));
-    }
-}
-
-fn jobs_ran_once(driver: &mut Driver) {
-    for id in driver.jobs.clone() {
-        let job = driver.world.github.job(id).expect("it was queued there");
-        let is_well = match job.times_taken {
-            0 => driver.judge.cancelled.contains(&id) && job.status == JobStatus::Completed,
-            1 => job.status == JobStatus::Completed && job.conclusion.as_deref() == Some("success"),
-            _ => false,
-        };
-        if let Some(started_at) = job.started_at {
-            let waited = (started_at - job.created_at).whole_seconds();
-            driver.report.longest_wait = driver.report.longest_wait.max(waited);
-            driver.report.waited += waited;
-        }
-        driver.report.lost += u64::from(!is_well && job.times_taken == 0);
-        driver.report.ran_twice += u64::from(job.times_taken > 1);
-        if !is_well {
-            let what = format!(
-                "it is {} ({}) and was taken {} times",
-                job.status.as_str(),
-                job.conclusion.as_deref().unwrap_or("no conclusion"),
-                job.times_taken
-            );
-            driver.judge.complain(Some(id), what);
-        }
-    }
-}
-
-fn nothing_waits(driver: &mut Driver) {
-    for reason in driver.world.dead_letters() {
-        driver.judge.complain(None, format!("dead letter: {reason}"));
-    }
-    let depth = driver.world.aws.sqs.depth(JOB_QUEUE);
-    if depth.total() > 0 {
-        driver.judge.complain(None, format!("messages are left: {depth:?}"));
-    }
 }

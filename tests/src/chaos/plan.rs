@@ -1,4 +1,4 @@
-//! What a seed decides before anything happens: which jobs come when, what they need, and what befalls them.
+//! What a seed decides before the run: which jobs come when, what they need, and what happens to them.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,61 +7,60 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-/// A job that comes as it is told, not as a seed has it.
+/// A job that a test plans itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
-    /// After the start.
+    /// The time since the start.
     pub at: Duration,
-    /// Number of the job's repository.
+    /// The number of the job's repository.
     pub repository: u32,
 }
 
-/// What a run is made of, besides its seed. Shares are between 0 and 1.
+/// The parameters of a run besides its seed. Shares are between 0 and 1.
 #[derive(Clone, Debug)]
 pub struct Knobs {
     /// How many jobs.
     pub jobs: usize,
-    /// Processes that run the worker; absent for whatever the seed says, 1 to 5.
+    /// How many worker processes there are; absent for 1 to 5 by the seed.
     pub workers: Option<usize>,
-    /// The jobs come within this time; absent for whatever the seed says, from a burst to a trickle.
+    /// The time within which the jobs come; absent for a burst, a trickle or anything between, by the seed.
     pub within: Option<Duration>,
-    /// When the jobs come, if nothing of it is left to the seed; they are all alike then.
+    /// When the jobs come, if the seed does not decide it. They then all have the same labels.
     pub arrivals: Vec<Arrival>,
-    /// How many runners the class keeps ready; the jobs must all be alike then.
+    /// How many warm runners the class keeps. All jobs must then have the same labels.
     pub warm: Option<u32>,
-    /// The account's quota for Fargate On-Demand, in vCPUs of which a job needs one; absent for none.
+    /// The account's quota for Fargate On-Demand in vCPUs, one per job; absent for no quota.
     pub vcpus: Option<u32>,
-    /// How long a job works, in seconds.
+    /// How long a job takes, in seconds.
     pub work: RangeInclusive<u64>,
     /// The share of jobs that belong to a second organisation.
     pub elsewhere: f64,
-    /// The share of jobs that have their labels in common with many others, so that any of their runners may take them.
+    /// The share of jobs that have the same labels, so that each of their runners can take any of them.
     pub alike: f64,
-    /// The share of jobs of which GitHub tells twice, under another delivery id.
+    /// The share of jobs that GitHub announces twice, with two delivery ids.
     pub told_twice: f64,
-    /// The share of messages that SQS delivers twice; those of a batch are out of order as well. A message that is
-    /// deferred is sent anew, so a copy of it goes on as a message of its own: to keep them from multiplying beyond
-    /// what any real SQS does, a job gets four of them at most.
+    /// The share of messages that SQS delivers twice, and out of order. Deferring a copy makes it a message of its own,
+    /// so a job gets at most four copies, which keeps them from multiplying.
     pub repeats: f64,
     /// The share of invocations whose process dies.
     pub crashes: f64,
-    /// The share of calls to GitHub and AWS with which something goes wrong.
+    /// The share of calls to GitHub and AWS that meet a fault.
     pub faults: f64,
-    /// The share of jobs that somebody cancels while they wait.
+    /// The share of jobs that are cancelled while they wait.
     pub cancelled: f64,
-    /// The share of tasks that come to nothing before they take a job: they fail to start, or Spot takes them back.
+    /// The share of tasks that die before they take a job: they fail to start, or AWS reclaims Spot capacity.
     pub deaths: f64,
-    /// Whether the cleaner has its passes and hears of tasks that stop.
+    /// Whether the cleaner runs, by schedule and for stopped tasks.
     pub cleaner: bool,
-    /// Whether capacity is short at times, lists lag, and GitHub's `busy` and deletions do.
+    /// Whether capacity is short at times, and lists, `busy` and deletions lag.
     pub weather: bool,
 }
 
-/// How many of a job's messages SQS delivers twice, or takes without our hearing of it, at most.
+/// The most copies of a job's messages, from SQS's repeats and from lost answers of `SendMessage`.
 pub(super) const MOST_COPIES: u32 = 4;
 
 impl Knobs {
-    /// Everything goes wrong, as often as it must be borne.
+    /// All faults, as often as jitgate must cope with.
     pub fn storm(jobs: usize) -> Self {
         Self {
             jobs,
@@ -84,7 +83,7 @@ impl Knobs {
         }
     }
 
-    /// Nothing goes wrong.
+    /// No faults.
     pub fn calm(jobs: usize) -> Self {
         Self {
             jobs,
@@ -108,11 +107,11 @@ impl Knobs {
     }
 }
 
-/// Chance, as a seed has it.
+/// Random numbers from a seed.
 pub(super) struct Chance(StdRng);
 
 impl Chance {
-    /// Streams of one seed know nothing of each other: a draw more in one changes nothing in another.
+    /// A stream of a seed. Streams are independent: a further draw from one does not change the others.
     pub(super) fn new(seed: u64, stream: &str) -> Self {
         let mut mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for byte in stream.bytes() {
@@ -143,17 +142,17 @@ impl Chance {
     }
 }
 
-/// One job to come.
+/// A planned job.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedJob {
-    /// After the start.
+    /// The time since the start.
     pub(super) at: Duration,
     pub(super) owner: &'static str,
     pub(super) repository: String,
     pub(super) labels: Vec<String>,
-    /// GitHub tells of it again, this long after the first delivery.
+    /// How long after the first delivery GitHub announces it again.
     pub(super) told_again_after: Option<Duration>,
-    /// Somebody cancels it, if it still waits this long after it came.
+    /// It is cancelled if it still waits after this time.
     pub(super) cancelled_after: Option<Duration>,
 }
 
@@ -170,7 +169,7 @@ impl PlannedJob {
     }
 }
 
-/// For a while no more than so many tasks are to be had.
+/// A time in which ECS has capacity for only so many tasks.
 #[derive(Clone, Debug)]
 pub(super) struct Shortage {
     pub(super) at: Duration,
@@ -178,34 +177,34 @@ pub(super) struct Shortage {
     pub(super) tasks: u32,
 }
 
-/// Everything that is decided beforehand.
+/// Everything that the seed decides before the run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) jobs: Vec<PlannedJob>,
     pub(super) workers: usize,
     pub(super) shortages: Vec<Shortage>,
-    /// The most tasks of each kind of capacity at any time; absent for no limit.
+    /// The most tasks of On-Demand and of Spot; absent for no limit.
     pub(super) most_tasks: Option<u32>,
-    /// The most runners of the class; absent for no limit.
+    /// The class's limit of runners; absent for none.
     pub(super) max_runners: Option<u32>,
     pub(super) repository_scope: bool,
     pub(super) spot_first: bool,
-    /// Whether the workers' SDK repeats what fails, as it does in production.
+    /// Whether the workers' SDK retries, as in production.
     pub(super) sdk_retries: bool,
-    /// How much ECS's lists lag at most.
+    /// By how much ECS's lists lag at most.
     pub(super) appear: Duration,
 }
 
-/// The second organisation, besides the one that is always there.
+/// The second organisation, besides the default one.
 pub(super) const OTHER_OWNER: &str = "other-org";
 
-/// All labels of the one runner class.
+/// The labels of the runner class.
 pub(super) const LABELS: usize = 14;
 
-/// How many of them a job with labels of its own has. No such set contains another, so a runner never fits two jobs.
+/// How many labels a job with labels of its own has. No such set contains another, so a runner never fits two jobs.
 const OWN_LABELS: u32 = 6;
 
-/// The label of all jobs that are alike; none of [`LABELS`], or a runner with it could take one of them.
+/// The common label of jobs without labels of their own. It is not among [`LABELS`]: their runners fit no other job.
 pub(super) const COMMON_LABEL: &str = "common";
 
 pub(super) fn label(number: usize) -> String {
@@ -272,7 +271,7 @@ impl Plan {
         let at = Duration::from_millis(chance.below(latest));
         let owner = if chance.happens(knobs.elsewhere) { OTHER_OWNER } else { crate::github::ORGANIZATION };
         let told_again_after = chance.happens(knobs.told_twice).then(|| {
-            // Mostly at once, as GitHub does by accident; sometimes when all is over.
+            // Mostly at once, as GitHub does by accident; sometimes after the job has ended.
             let latest = if chance.happens(0.5) { 5 } else { 900 };
             chance.seconds(0, latest)
         });

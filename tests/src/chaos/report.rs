@@ -1,4 +1,4 @@
-//! What a run came to, in numbers.
+//! The counts of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 /// Counts of one run, or of many.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Seeds that were run.
+    /// Seeds run.
     pub seeds: u64,
     /// Jobs that came.
     pub jobs: u64,
-    /// Jobs that somebody cancelled before they had a runner.
+    /// Jobs cancelled before they had a runner.
     pub cancelled: u64,
     /// Jobs that neither ran nor were cancelled.
     pub lost: u64,
@@ -24,9 +24,9 @@ pub struct Report {
     pub repeats: u64,
     /// Invocations of the worker and of the webhook.
     pub invocations: u64,
-    /// How many of them died.
+    /// How many invocations died.
     pub crashes: u64,
-    /// Calls with which something went wrong, by what it was.
+    /// Faults of calls, by name.
     pub faults: BTreeMap<&'static str, u64>,
     /// Calls by operation.
     pub calls: BTreeMap<String, u64>,
@@ -34,17 +34,17 @@ pub struct Report {
     pub tasks: u64,
     /// How many of them for a job's second or later launch.
     pub relaunches: u64,
-    /// Launches that ECS refused, other than those of which it had a task already.
+    /// Launches that ECS refused, other than conflicts with an existing task.
     pub turned_away: u64,
-    /// Tasks that were to fail before they took a job.
+    /// Tasks that were chosen to die before they took a job.
     pub deaths: u64,
-    /// Messages that were sent anew, to wait.
+    /// Messages that were deferred.
     pub deferrals: u64,
-    /// Messages that came again because an invocation failed or died.
+    /// Messages that returned because an invocation failed or died.
     pub returns: u64,
-    /// Registrations that the cleaner removed, by what it was about them.
+    /// Registrations that the cleaner removed, by why they were left.
     pub cleaned: BTreeMap<&'static str, u64>,
-    /// The most runners that were online without a job at any moment.
+    /// The most runners that were online without a job at the same time.
     pub most_idle: usize,
     /// The longest that a job waited for its runner, in seconds.
     pub longest_wait: i64,
@@ -53,7 +53,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Something went wrong as the seed wanted it.
+    /// Counts a fault.
     pub(super) fn fault(&mut self, name: &'static str) {
         *self.faults.entry(name).or_default() += 1;
     }

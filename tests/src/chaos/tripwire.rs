@@ -8,19 +8,19 @@ use tokio::sync::Notify;
 
 use crate::wire::{Answer, Faults, Request, Service, befall, lock};
 
-/// On which side of a call a process dies.
+/// The side of a call on which a process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The call is not made.
+    /// Before the call, which is not made.
     Before,
-    /// It is made and done, but nobody hears of it.
+    /// After the call, whose answer is lost.
     After,
 }
 
-/// Counts the calls of one process, and has it killed at one of them.
+/// Counts the calls of one process, and trips at one of them.
 #[derive(Default)]
 pub struct Tripwire {
-    /// What goes wrong besides.
+    /// Further faults of the calls.
     pub faults: Faults,
     death: Option<(usize, Side)>,
     calls: Mutex<Vec<String>>,
@@ -29,32 +29,32 @@ pub struct Tripwire {
 }
 
 impl Tripwire {
-    /// Only counts.
+    /// A tripwire that only counts.
     pub fn harmless() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Trips at this call, counted from 1.
+    /// A tripwire that trips at this call, counted from 1.
     pub fn at(call: usize, side: Side) -> Arc<Self> {
         Arc::new(Self { death: Some((call, side)), ..Self::default() })
     }
 
-    /// Stretched before a service.
+    /// Wraps a service.
     pub fn before(self: &Arc<Self>, service: Arc<dyn Service>) -> Arc<dyn Service> {
         Arc::new(Guarded { tripwire: Arc::clone(self), service })
     }
 
-    /// Comes about when the process has to die: whoever drives it drops it then.
+    /// Resolves when the process must die: its driver then drops it.
     pub async fn tripped(&self) {
         self.tripped.notified().await;
     }
 
-    /// What was called so far.
+    /// The operations called so far.
     pub fn calls(&self) -> Vec<String> {
         lock(&self.calls).clone()
     }
 
-    /// The trace that the process's calls carry from now on, as Lambda hands it to a function's SDK.
+    /// Sets the trace that the process's calls carry, which Lambda passes to a function's SDK.
     pub fn set_trace(&self, trace: &str) {
         *lock(&self.trace) = trace.parse().ok();
     }

@@ -1,4 +1,4 @@
-//! Where all calls wait until the driver lets them through: it alone decides in which order things happen.
+//! Where all calls wait until the driver lets them through, so that it alone decides their order.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::{self, Answer, Request, Service, lock};
 
-/// Which kind of function a process runs.
+/// The function of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     Webhook,
@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Cleaner,
 }
 
-/// One process: a slot, and which life of it.
+/// One process: a slot, and the number of restarts in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Process {
     pub(super) kind: Kind,
@@ -34,18 +34,18 @@ impl std::fmt::Display for Process {
     }
 }
 
-/// A call that has come to the turnstile.
+/// A call that waits at the turnstile.
 pub(super) struct Held {
     pub(super) process: Process,
     pub(super) operation: String,
     pub(super) request: Request,
-    /// Does the work.
+    /// The service that does the work.
     pub(super) service: Arc<dyn Service>,
-    /// Takes the answer; nothing, and the connection is closed.
+    /// Takes the answer; if it is dropped, the connection is closed.
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
-/// Calls that have come since the driver last looked.
+/// Calls that arrived since the driver last took them.
 #[derive(Clone, Default)]
 pub(super) struct Arrivals(Arc<Mutex<Vec<Held>>>);
 
@@ -54,7 +54,7 @@ impl Arrivals {
         lock(&self.0).len()
     }
 
-    /// All of them, in an order that does not depend on which socket was read first.
+    /// Takes all of them, in an order that does not depend on which socket was read first.
     pub(super) fn take(&self) -> Vec<Held> {
         let mut held = std::mem::take(&mut *lock(&self.0));
         held.sort_by(|a, b| {
@@ -65,7 +65,7 @@ impl Arrivals {
     }
 }
 
-/// Stands before a service on a port that only one process knows.
+/// Wraps a service on the port of one process.
 pub(super) struct Turnstile {
     pub(super) process: Process,
     pub(super) service: Arc<dyn Service>,

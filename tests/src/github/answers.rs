@@ -1,4 +1,4 @@
-//! GitHub's answers when something is wrong: for the stand-in itself, and ready-made for scripted faults.
+//! GitHub's error answers, for the stand-in itself and for scripted faults.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::wire::{self, Answer};
 const DOCUMENTATION: &str = "https://docs.github.com/rest";
 const ABOUT_LIMITS: &str = "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api";
 
-/// An answer that ends the work on a request; boxed, since answers are large.
+/// A result whose error is the answer to send; boxed, since answers are large.
 pub(super) type Refused<T> = Result<T, Box<Answer>>;
 
-/// Any error, in the shape of all of GitHub's errors.
+/// An error in GitHub's common shape.
 pub fn error(status: u16, message: &str) -> Answer {
     wire::json(status, &json!({ "message": message, "documentation_url": DOCUMENTATION, "status": status.to_string() }))
 }
@@ -39,7 +39,7 @@ pub fn suspended() -> Answer {
     error(403, "This installation has been suspended")
 }
 
-/// 404: there is no such thing, or the token must not know of it.
+/// 404: there is no such thing, or the token may not see it.
 pub fn not_found() -> Answer {
     error(404, "Not Found")
 }
@@ -62,7 +62,7 @@ pub fn still_running(name: &str) -> Answer {
     error(422, &format!("Bad request - Runner \"{name}\" is still running a job"))
 }
 
-/// 403: the secondary limit, with the seconds to wait, which GitHub does not always say.
+/// 403: the secondary limit; GitHub does not always say how long to wait.
 pub fn secondary_limit(retry_after: Option<Duration>) -> Answer {
     secondary_limit_as(403, retry_after)
 }
@@ -99,7 +99,7 @@ pub fn server_error() -> Answer {
     error(500, "Server Error")
 }
 
-/// 502, in HTML, as GitHub's front end answers when what is behind it does not.
+/// 502 in HTML, as GitHub's front end answers when its backend does not.
 pub fn bad_gateway() -> Answer {
     http::Response::builder()
         .status(502)
@@ -131,7 +131,7 @@ pub(super) fn set(answer: &mut Answer, name: &'static str, value: impl std::fmt:
     answer.headers_mut().insert(name, value);
 }
 
-/// Never less than 1: GitHub's `retry-after` has no fractions.
+/// At least 1: GitHub's `retry-after` has no fractions.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }

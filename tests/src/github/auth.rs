@@ -14,13 +14,14 @@ use time::OffsetDateTime;
 use super::answers::{self, Refused, refuse};
 use super::objects;
 use super::route::{Owner, Paging};
-use super::state::{AccountKind, Installation, Scope, State, Token, next};
+use super::scope::Scope;
+use super::state::{AccountKind, Installation, State, Token, next};
 use crate::wire::{self, Answer, Request};
 
-/// How long an installation token is good for. Source: GitHub's "Generating an installation access token".
+/// How long an installation token is valid. Source: GitHub's "Generating an installation access token".
 const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
-/// The latest `exp` of an App's JWT. Source: GitHub's "Generating a JSON Web Token (JWT) for a GitHub App".
+/// The longest time until `exp` of an App's JWT. Source: GitHub's "Generating a JSON Web Token (JWT) for a GitHub App".
 const LONGEST_JWT_LIFE: i64 = 600;
 
 /// Whose token it is.
@@ -31,7 +32,7 @@ pub(super) enum Identity {
 }
 
 impl Identity {
-    /// Limits are counted by this.
+    /// The key by which limits are counted.
     pub(super) fn key(&self) -> String {
         match self {
             Self::App => "app".to_owned(),
@@ -41,7 +42,7 @@ impl Identity {
     }
 }
 
-/// What a call needs of a token.
+/// What a call requires of a token.
 #[derive(Clone, Copy)]
 pub(super) enum Permission {
     /// The runners of an organisation or a repository.
@@ -53,7 +54,7 @@ pub(super) enum Permission {
 }
 
 impl Permission {
-    /// GitHub's name for it, which depends on the level.
+    /// GitHub's name for it, which depends on the scope.
     fn name(self, scope: &Scope) -> &'static str {
         match (self, scope) {
             (Self::Runners, Scope::Repository(..)) => "administration",
@@ -64,7 +65,7 @@ impl Permission {
         }
     }
 
-    /// The classic token's scopes, any of which will do.
+    /// The classic token's scopes; any of them suffices.
     fn token_scopes(self, scope: &Scope) -> &'static [&'static str] {
         match (self, scope) {
             (_, Scope::Enterprise(_)) => &["manage_runners:enterprise", "admin:enterprise"],
@@ -75,7 +76,7 @@ impl Permission {
     }
 }
 
-/// Whether a call only looks or also changes things.
+/// Whether a call reads or also writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Read,
@@ -117,7 +118,7 @@ impl State {
             exp: i64,
         }
         let mut validation = Validation::new(Algorithm::RS256);
-        // Times are judged below, by our own clock.
+        // Times are checked below, against the world's clock.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         let Ok(decoded) = jsonwebtoken::decode::<Claims>(jwt, &self.app.public_key, &validation) else {
@@ -145,7 +146,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether this identity may do this there; 404 hides what it must not know of.
+    /// Whether this identity may do this there; 404 hides what it may not see.
     pub(super) fn authorize(
         &self,
         identity: &Identity,
@@ -197,7 +198,7 @@ impl State {
                     && installation.repositories.as_ref().is_none_or(|names| names.contains(name))
                     && token.repositories.as_ref().is_none_or(|names| names.contains(name))
             }
-            // No App can be granted this, so it is not hidden but refused.
+            // No App can be granted this, so GitHub refuses it and does not hide it.
             Scope::Enterprise(_) => return refuse(answers::forbidden()),
         };
         if !seen {
@@ -226,7 +227,7 @@ impl State {
         let paging = Paging::of(request);
         let all = self.installations.values().map(|installation| {
             let mut object = objects::installation(&self.app, installation);
-            // GitHub's description has it for a single installation only.
+            // GitHub's description has this field only for a single installation.
             object.as_object_mut().expect("an installation is an object").remove("client_id");
             object
         });
@@ -266,7 +267,8 @@ impl State {
 
     /// The user of every personal access token here is a member of every organisation.
     pub(super) fn list_organizations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
-        /// Any of them will do. Source: GitHub's "List organizations for the authenticated user", and what scopes imply.
+        /// Any of them suffices. Source: GitHub's "List organizations for the authenticated user", and what scopes
+        /// imply.
         const SCOPES: [&str; 4] = ["user", "read:org", "write:org", "admin:org"];
         let Identity::Personal(_, scopes) = identity else { return refuse(answers::forbidden()) };
         if !SCOPES.iter().any(|scope| scopes.contains(*scope)) {
@@ -365,7 +367,7 @@ impl State {
         Ok(wire::json(201, &body))
     }
 
-    /// Which repositories a new token is for; absent for all of the installation's.
+    /// The repositories of a new token; absent for all of the installation's.
     fn narrowed_repositories(
         &self,
         installation: &Installation,
@@ -396,7 +398,7 @@ impl State {
     }
 }
 
-/// Some calls are for the App itself.
+/// Refuses any identity but the App itself.
 pub(super) fn require_app(identity: &Identity) -> Refused<()> {
     match identity {
         Identity::App => Ok(()),

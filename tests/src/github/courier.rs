@@ -1,17 +1,20 @@
-//! Sends what hooks have to say to a webhook URL, as GitHub does: signed, with ten seconds of patience, once.
+//! Sends deliveries to a webhook URL as GitHub does: signed, once, with a time-out of ten seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jitgate::job::JobId;
 use reqwest::header::HOST;
+use time::OffsetDateTime;
 
-use super::{Delivery, GitHub, Outcome};
+use super::GitHub;
+use super::hooks::{Delivery, Outcome};
 use crate::payloads::sign;
 
 /// How long GitHub waits for an answer. Source: GitHub's "Best practices for using webhooks".
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Carries deliveries.
+/// Sends deliveries.
 pub struct Courier {
     github: GitHub,
     http: reqwest::Client,
@@ -21,14 +24,14 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// To this URL, with this `Host` header if it is not the URL's own, signed with this secret.
+    /// A courier to this URL, with a `Host` header if it differs from the URL's, that signs with this secret.
     pub fn new(github: GitHub, url: String, host: Option<String>, secret: String) -> Self {
         let http =
             reqwest::Client::builder().no_proxy().timeout(PATIENCE).user_agent("GitHub-Hookshot/stand-in").build();
         Self { github, http: http.expect("a client without special demands"), url, host, secret }
     }
 
-    /// Sends whatever comes up, for ever. Deliveries do not wait for each other.
+    /// Sends deliveries as they come, for ever and concurrently.
     pub async fn run(self: Arc<Self>) {
         loop {
             for delivery in self.github.take_deliveries() {
@@ -39,7 +42,7 @@ impl Courier {
         }
     }
 
-    /// Sends one delivery and writes into the log how that went.
+    /// Sends one delivery and records the outcome in the log.
     pub async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let Delivery { guid, event, body, .. } = delivery;
         let outcome = self.post(event, guid, body.to_vec(), None).await;
@@ -47,7 +50,7 @@ impl Courier {
         outcome
     }
 
-    /// Sends anything, signed unless a signature is given; the log does not hear of it.
+    /// Sends any body, signed unless a signature is given; does not record it in the log.
     pub async fn post(&self, event: &str, guid: &str, body: Vec<u8>, signature: Option<String>) -> Outcome {
         let signature = signature.unwrap_or_else(|| sign(&self.secret, &body));
         let mut request = self
@@ -71,5 +74,49 @@ impl Courier {
             Err(error) if error.is_timeout() => Outcome::timed_out(),
             Err(_) => Outcome::unreachable(),
         }
+    }
+}
+
+impl GitHub {
+    /// The deliveries to send. Each is returned once; the caller sends it and reports the outcome.
+    pub fn take_deliveries(&self) -> Vec<Delivery> {
+        self.state().0.take_unsent()
+    }
+
+    /// Waits until there may be deliveries to send.
+    pub async fn deliveries_wait(&self) {
+        self.0.unsent.notified().await;
+    }
+
+    /// Records the outcome of a delivery in the log.
+    pub fn delivered(&self, id: u64, outcome: Outcome) {
+        let (mut state, now) = self.state();
+        state.record_outcome(id, outcome, now);
+    }
+
+    /// GitHub forgets the latest unsent delivery of a job: it is in no log and is never sent. False if there was none.
+    pub fn forget_delivery(&self, job: JobId) -> bool {
+        let (mut state, _) = self.state();
+        state.withdraw_unsent(job).is_some_and(|id| state.deliveries.remove(&id).is_some())
+    }
+
+    /// The latest unsent delivery of a job failed to reach its receiver at this time. False if there was none.
+    pub fn lose_delivery(&self, job: JobId, at: OffsetDateTime) -> bool {
+        let (mut state, _) = self.state();
+        let lost = state.withdraw_unsent(job);
+        if let Some(id) = lost {
+            state.record_outcome(id, Outcome::unreachable(), at);
+        }
+        lost.is_some()
+    }
+
+    /// The outcome of a delivery, if it was sent.
+    pub fn outcome(&self, id: u64) -> Option<Outcome> {
+        self.state().0.outcome(id)
+    }
+
+    /// Id and GUID of the last delivery for this job.
+    pub fn last_delivery_of(&self, job: JobId) -> Option<(u64, String)> {
+        self.state().0.last_delivery_of(job)
     }
 }

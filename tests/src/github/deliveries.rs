@@ -1,4 +1,4 @@
-//! Hooks, what they send, and the log that GitHub keeps of it.
+//! What hooks send, and GitHub's log of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,95 +8,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, Refused, refuse};
+use super::hooks::{Delivery, DeliveryRecord, Hook, HookTarget, Outcome};
 use super::objects;
 use super::route::{Paging, query, url};
-use super::state::{AccountKind, Job, Scope, State, next};
+use super::scope::Scope;
+use super::state::{AccountKind, Job, State, next};
 use crate::payloads::WorkflowJobEvent;
 use crate::wire::{self, Answer, Request};
 
-/// How long GitHub remembers a delivery. Source: GitHub's "Handling failed webhook deliveries".
+/// How long GitHub keeps a delivery in the log. Source: GitHub's "Handling failed webhook deliveries".
 const LOG_KEPT: Duration = Duration::from_hours(72);
-
-/// Whose hook it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HookTarget {
-    /// The App's own, which hears of all its installations.
-    App,
-    /// An organisation's or a repository's.
-    Scope(Scope),
-}
-
-/// A hook that sends `workflow_job`.
-#[derive(Clone, Debug)]
-pub(super) struct Hook {
-    pub(super) id: u64,
-    pub(super) target: HookTarget,
-    pub(super) url: String,
-    pub(super) created_at: OffsetDateTime,
-}
-
-/// A delivery to be sent: whoever takes it must say how it went.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// GitHub's id of this attempt.
-    pub id: u64,
-    /// `X-GitHub-Delivery`: a redelivery keeps it.
-    pub guid: String,
-    /// `X-GitHub-Event`
-    pub event: String,
-    /// `X-GitHub-Hook-ID`
-    pub hook_id: u64,
-    /// The raw payload, not signed yet.
-    pub body: Arc<[u8]>,
-    /// Whether somebody asked for it to be sent again.
-    pub redelivery: bool,
-    /// The job it tells of.
-    pub job_id: Option<JobId>,
-}
-
-/// How sending a delivery went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The status that was answered; GitHub writes 502 where it could not connect and 504 where nothing came in time.
-    pub status: u16,
-    /// What was answered.
-    pub body: String,
-}
-
-impl Outcome {
-    /// The receiver could not be reached.
-    pub fn unreachable() -> Self {
-        Self { status: 502, body: String::new() }
-    }
-
-    /// The receiver took longer than GitHub's ten seconds.
-    pub fn timed_out() -> Self {
-        Self { status: 504, body: String::new() }
-    }
-
-    /// As the log's filter counts it.
-    pub fn succeeded(&self) -> bool {
-        (200..400).contains(&self.status)
-    }
-}
-
-/// What the log knows of a delivery.
-#[derive(Clone, Debug)]
-pub(super) struct DeliveryRecord {
-    id: u64,
-    guid: String,
-    hook: u64,
-    event: String,
-    action: Option<String>,
-    installation: Option<InstallationId>,
-    repository: Option<u64>,
-    job_id: Option<JobId>,
-    /// Absent where payloads are not kept.
-    payload: Option<Arc<[u8]>>,
-    redelivery: bool,
-    delivered_at: OffsetDateTime,
-    outcome: Option<Outcome>,
-}
 
 impl DeliveryRecord {
     fn object(&self) -> Value {
@@ -146,7 +67,7 @@ impl State {
         id
     }
 
-    /// All hooks that hear of this job's doings hear of this one.
+    /// Creates a delivery for each hook that covers the job.
     pub(super) fn deliver_job(&mut self, id: JobId, action: &str, now: OffsetDateTime) {
         let Some(job) = self.jobs.get(&id.0) else { return };
         let hooks: Vec<(u64, bool)> = self
@@ -230,13 +151,13 @@ impl State {
         }
     }
 
-    /// Deliveries to be sent; each is given out once.
+    /// The deliveries to send; each is returned once.
     pub(super) fn take_unsent(&mut self) -> Vec<Delivery> {
         let ids = std::mem::take(&mut self.unsent);
         ids.into_iter().filter_map(|id| self.deliveries.get(&id)).filter_map(delivery).collect()
     }
 
-    /// Takes back the delivery of a job that was made last, if nobody has taken it to send.
+    /// Withdraws the latest delivery of a job if it is still unsent.
     pub(super) fn withdraw_unsent(&mut self, job: JobId) -> Option<u64> {
         let (id, _) = self.last_delivery_of(job)?;
         let waiting = self.unsent.iter().position(|unsent| *unsent == id)?;
@@ -261,7 +182,7 @@ impl State {
         self.deliveries.get(&id).and_then(|record| record.outcome.clone())
     }
 
-    /// The delivery of a job's action that was made last.
+    /// The latest delivery for a job.
     pub(super) fn last_delivery_of(&self, job: JobId) -> Option<(u64, String)> {
         let of_job = |record: &&DeliveryRecord| record.job_id == Some(job);
         self.deliveries.values().rev().find(of_job).map(|record| (record.id, record.guid.clone()))

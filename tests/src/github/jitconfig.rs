@@ -1,4 +1,4 @@
-//! The JIT configuration: base64 of a JSON of three files, themselves in base64.
+//! The JIT config: a JSON object of three files in base64, itself in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +7,10 @@ use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::state::{Runner, Scope};
+use super::scope::Scope;
+use super::state::Runner;
 
-/// The three files, by the names under which the runner writes them.
+/// The three files, by the names that the runner gives them.
 #[derive(Serialize, Deserialize)]
 struct Files {
     #[serde(rename = ".runner")]
@@ -20,21 +21,21 @@ struct Files {
     key: String,
 }
 
-/// What identifies the registration in a configuration.
+/// What identifies the registration in a JIT config.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) runner_id: u64,
     pub(super) client_id: String,
 }
 
-/// The configuration of one registration. Its key has the size of a real one and is good for nothing.
+/// The JIT config of a registration. Its key has the size of a real one but is not valid.
 pub(super) fn encode(runner: &Runner, work_folder: &str) -> String {
     let url = match &runner.scope {
         Scope::Organization(login) => format!("https://github.com/{login}"),
         Scope::Repository(owner, name) => format!("https://github.com/{owner}/{name}"),
         Scope::Enterprise(slug) => format!("https://github.com/enterprises/{slug}"),
     };
-    // The service's real URLs carry the scope's tenant: a long random name.
+    // The service's real URLs contain the scope's tenant, a long random name.
     let tenant = "k7Vq3mZp9RtY2wXc5BnD8fGh1JlS4aUe6oQiTzWxYvPrKdNb0M";
     let settings = json!({
         "AgentId": runner.id.0.to_string(),
@@ -74,7 +75,7 @@ pub(super) fn encode(runner: &Runner, work_folder: &str) -> String {
     STANDARD.encode(serde_json::to_string(&files).expect("three strings always become JSON"))
 }
 
-/// Reads a configuration as the runner does; `None` if it is not one.
+/// Reads a JIT config as the runner does; `None` if it is not one.
 pub(super) fn decode(encoded: &str) -> Option<Credentials> {
     let files: Files = serde_json::from_slice(&STANDARD.decode(encoded).ok()?).ok()?;
     let file = |content: &str| -> Option<Value> { serde_json::from_slice(&STANDARD.decode(content).ok()?).ok() };

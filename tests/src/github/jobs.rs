@@ -1,4 +1,4 @@
-//! Jobs and runs: how they come, end, expire, and are asked about.
+//! Jobs and runs: how they begin, end and expire, and the calls that read them.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,11 @@ use time::OffsetDateTime;
 use super::answers::{self, Refused, refuse};
 use super::objects;
 use super::route::{Paging, query};
-use super::state::{Due, Job, JobStatus, Run, Scope, State, next};
+use super::scope::Scope;
+use super::state::{Due, Job, JobStatus, Run, State, next};
 use crate::wire::{Answer, Request};
 
-/// A job to be queued.
+/// A job to queue.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
     pub(super) owner: String,
@@ -46,7 +47,7 @@ impl JobSpec {
         }
     }
 
-    /// Of another repository, which is made if there is none.
+    /// In another repository, which is created if it does not exist.
     #[must_use]
     pub fn in_repository(mut self, owner: &str, name: &str) -> Self {
         owner.clone_into(&mut self.owner);
@@ -61,49 +62,49 @@ impl JobSpec {
         self
     }
 
-    /// For runners of this group only, as `runs-on: {group: …}` says.
+    /// For runners of this group only, as with `runs-on: {group: …}`.
     #[must_use]
     pub fn in_group(mut self, group: u64) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// As one more job of a run.
+    /// As another job of an existing run.
     #[must_use]
     pub fn of_run(mut self, run: RunId) -> Self {
         self.run = Some(run);
         self
     }
 
-    /// With an id that the test knows beforehand.
+    /// With this id.
     #[must_use]
     pub fn with_id(mut self, id: JobId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Not queued at once: it waits for the approval of an environment.
+    /// Waiting for the approval of an environment, not queued yet.
     #[must_use]
     pub fn waiting(mut self) -> Self {
         self.waiting = true;
         self
     }
 
-    /// Queued in the past.
+    /// Queued at this time in the past.
     #[must_use]
     pub fn queued_at(mut self, moment: OffsetDateTime) -> Self {
         self.queued_at = Some(moment);
         self
     }
 
-    /// Of a pull request from that account's fork.
+    /// Part of a pull request from that account's fork.
     #[must_use]
     pub fn from_fork_of(mut self, owner: &str) -> Self {
         self.fork = Some(owner.to_owned());
         self
     }
 
-    /// Its deliveries look like this one of GitHub's examples.
+    /// With deliveries made from this one of GitHub's examples.
     #[must_use]
     pub fn like_example(mut self, number: usize) -> Self {
         self.example = Some(number);
@@ -152,7 +153,7 @@ impl State {
         JobId(id)
     }
 
-    /// A waiting job is approved, or a queued one is announced again.
+    /// Queues a waiting job after its approval, or announces a queued one again.
     pub(super) fn enqueue(&mut self, id: JobId, now: OffsetDateTime) {
         let Some(job) = self.jobs.get_mut(&id.0) else { return };
         if !matches!(job.status, JobStatus::Waiting | JobStatus::Queued) {
@@ -179,7 +180,7 @@ impl State {
         self.deliver_job(id, "completed", now);
     }
 
-    /// Somebody cancels the job; if a runner has it, that runner is done.
+    /// Cancels the job; a runner that works on it is done.
     pub(super) fn cancel_job(&mut self, id: JobId, now: OffsetDateTime) {
         let runner = self.jobs.get(&id.0).and_then(|job| job.runner_id);
         self.end_job(id, "cancelled", now);
@@ -190,7 +191,7 @@ impl State {
         }
     }
 
-    /// Lets everything happen that was due by now.
+    /// Does everything that is due by now.
     pub(super) fn settle(&mut self, now: OffsetDateTime) {
         while let Some(entry) = self.schedule.first_entry() {
             if entry.key().0 > now {
@@ -237,7 +238,7 @@ impl State {
         }
     }
 
-    /// A run is as far as the least advanced of its jobs, unless GitHub has lost count.
+    /// A run's status is that of its least advanced job, unless GitHub closed it too early.
     fn run_status(&self, run: &Run) -> (JobStatus, Option<&'static str>) {
         let jobs: Vec<&Job> = run.jobs.iter().filter_map(|id| self.jobs.get(id)).collect();
         let all_done = jobs.iter().all(|job| job.status == JobStatus::Completed);

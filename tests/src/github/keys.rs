@@ -1,4 +1,4 @@
-//! The App's key pair of the tests, made afresh in each process so that no key lies in the repository.
+//! The App's key pair for tests. Each process generates one, so no key is in the repository.
 
 use std::sync::OnceLock;
 
@@ -17,10 +17,10 @@ pub struct AppKey {
 }
 
 impl AppKey {
-    /// Makes a new pair.
+    /// Generates a pair.
     pub fn generate() -> Self {
-        // What PKCS #8 puts before the PKCS #1 key of a 2,048-bit pair: a sequence of the version, the algorithm and
-        // the head of an octet string. All of known length.
+        // PKCS #8 prefixes the PKCS #1 key of a 2,048-bit pair with the version, the algorithm and the head of an octet
+        // string, all of known length.
         const PKCS8_HEADER: usize = 26;
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("enough randomness for a key");
         let private: Pkcs8V1Der<'_> = pair.as_der().expect("a new key can be written");

@@ -1,4 +1,4 @@
-//! GitHub's objects as JSON: as complete as its description demands, no more.
+//! GitHub's objects as JSON, with the fields that its description requires.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,16 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::state::{Account, AccountKind, App, Installation, Job, JobStatus, Repository, Run, Runner, Scope};
+use super::scope::Scope;
+use super::state::{Account, AccountKind, App, Installation, Job, JobStatus, Repository, Run, Runner};
 
 const API: &str = "https://api.github.com";
 const WEB: &str = "https://github.com";
 
-/// Every commit here is this one.
+/// The commit of every run.
 const HEAD_SHA: &str = "3484a3fb816e0859fd6e1cea078d76385ff50625";
 
-/// GitHub's way of writing times: UTC, whole seconds.
+/// GitHub's format of times: UTC, whole seconds.
 pub(super) fn moment(at: OffsetDateTime) -> String {
     let at = at.replace_nanosecond(0).expect("zero is a nanosecond");
     at.format(&Rfc3339).expect("a year of four digits")
@@ -56,7 +57,7 @@ fn account(account: &Account) -> Value {
     Value::Object(fields)
 }
 
-/// An organisation, as lists of them have it.
+/// An organisation, as in lists.
 pub(super) fn organization(account: &Account) -> Value {
     let Account { id, login, .. } = account;
     let url = format!("{API}/orgs/{login}");
@@ -245,7 +246,7 @@ pub(super) fn runner(runner: &Runner, busy: bool) -> Value {
     json!({
         "id": runner.id,
         "name": runner.name,
-        // What the service calls the system of a registration that has never connected.
+        // GitHub's value for a registration that has never connected.
         "os": if runner.version.is_some() { "linux" } else { "unknown" },
         "status": if runner.online { "online" } else { "offline" },
         "busy": busy,

@@ -1,17 +1,17 @@
-//! Which call a request is.
+//! Maps requests to calls.
 
 use http::Method;
 use reqwest::Url;
 
-use super::deliveries::HookTarget;
-use super::state::Scope;
+use super::hooks::HookTarget;
+use super::scope::Scope;
 use crate::wire::Request;
 
-/// What the calls are called: faults are scripted and calls counted by these.
+/// The names of calls, by which faults are scripted and calls counted.
 pub mod operation {
     /// `POST /app/installations/{id}/access_tokens`
     pub const ACCESS_TOKEN: &str = "access-token";
-    /// `GET /orgs/{org}/installation` and the same of repositories and users.
+    /// `GET /orgs/{org}/installation`, and the same for repositories and users.
     pub const GET_INSTALLATION: &str = "get-installation";
     /// `GET /app/installations`
     pub const LIST_INSTALLATIONS: &str = "list-installations";
@@ -53,16 +53,16 @@ pub mod operation {
     pub const UNKNOWN: &str = "unknown";
 }
 
-/// A call, with what its path says.
+/// A call, with the parameters of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     App,
     Installations,
-    /// What the token's own installation covers.
+    /// The repositories of the token's own installation.
     InstallationRepositories,
-    /// Where the token's own user is a member.
+    /// The organisations of the token's own user.
     UserOrganizations,
-    /// The App's installation on an organisation, a repository or (as a scope without runners) a user.
+    /// The App's installation on an organisation, a repository or a user.
     InstallationOf(Owner),
     AccessToken(u64),
     GenerateJitconfig(Scope),
@@ -81,7 +81,7 @@ pub(super) enum Route {
     Redeliver(HookTarget, Option<u64>, u64),
 }
 
-/// On whose behalf an installation is looked up.
+/// Whose installation is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Organization(String),
@@ -92,7 +92,7 @@ pub(super) enum Owner {
 impl Route {
     pub(super) fn of(request: &Request) -> Option<Self> {
         let path = request.uri().path();
-        // GHES has everything under this.
+        // GHES has all paths below this prefix.
         let path = path.strip_prefix("/api/v3").unwrap_or(path).trim_matches('/');
         let segments: Vec<&str> = path.split('/').collect();
         let method = request.method();
@@ -200,7 +200,7 @@ impl Route {
     }
 }
 
-/// The whole URL of a request, as its caller wrote it.
+/// The full URL of a request, as its caller wrote it.
 pub(super) fn url(request: &Request) -> Url {
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let base = Url::parse(&format!("http://{}", host.unwrap_or("api.github.com")))
@@ -213,7 +213,7 @@ pub(super) fn query(request: &Request, name: &str) -> Option<String> {
     url(request).query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
-/// Which page of how many items is asked for: `per_page` is 30 unless given, and 100 at most.
+/// The requested page and its size: `per_page` is 30 by default and 100 at most.
 pub(super) struct Paging {
     pub(super) page: usize,
     pub(super) per_page: usize,
@@ -233,7 +233,7 @@ impl Paging {
         items.skip((self.page - 1).saturating_mul(self.per_page)).take(self.per_page).collect()
     }
 
-    /// The `Link` header, where there is more than one page.
+    /// The `Link` header, if there is more than one page.
     pub(super) fn link(&self, request: &Request, total: usize) -> Option<String> {
         let last = total.div_ceil(self.per_page).max(1);
         let to = |page: usize, rel: &str| {

@@ -1,4 +1,4 @@
-//! Registrations: how they come, what they look like, and how they go.
+//! Registrations: how they begin and end, and the calls that read them.
 
 use jitgate::job::{JobId, RunnerId};
 use serde::Deserialize;
@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, Refused, refuse};
+use super::behaviour::EndOfLife;
 use super::jitconfig;
 use super::objects;
 use super::route::{Paging, query};
-use super::state::{Due, EndOfLife, Group, JobStatus, Runner, Scope, State, next};
+use super::scope::Scope;
+use super::state::{Due, Group, JobStatus, Runner, State, next};
 use crate::wire::{self, Answer, Request};
 
 /// Source: GitHub's "Actions limits" and the description of `generate-jitconfig`.
@@ -18,10 +20,10 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_LABEL: usize = 256;
 const MOST_LABELS: usize = 100;
 
-/// The group that every scope has from the start.
+/// The default group of every scope.
 const DEFAULT_GROUP: u64 = 1;
 
-/// The runner's registration is gone.
+/// The registration is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -63,7 +65,7 @@ impl State {
         if self.names.contains_key(&(scope.clone(), name.to_lowercase())) {
             return refuse(answers::name_in_use(&name));
         }
-        // Counting is for the rare scope that could be full.
+        // Counts only in the rare scope that could be full.
         if self.runners.len() >= MOST_RUNNERS_IN_GROUP
             && self.runners_of(scope).filter(|runner| runner.group_id == group).count() >= MOST_RUNNERS_IN_GROUP
         {
@@ -111,7 +113,7 @@ impl State {
         id
     }
 
-    /// Which job a runner was made for, as far as its name says: the first of its numbers that is a job's.
+    /// The job for which a runner was launched, by its name: the first number in it that is a job's id.
     fn job_in_name(&self, name: &str) -> Option<JobId> {
         name.split('-').filter_map(|part| part.parse().ok()).find(|id| self.jobs.contains_key(id)).map(JobId)
     }
@@ -146,7 +148,7 @@ impl State {
         objects::runner(runner, self.says_busy(runner, now))
     }
 
-    /// What `busy` says, which is not always the truth.
+    /// The value of `busy`, which can be wrong.
     fn says_busy(&self, runner: &Runner, now: OffsetDateTime) -> bool {
         runner.job.is_some()
             && !runner.seems_idle
@@ -174,7 +176,7 @@ impl State {
         Ok(answers::empty(204))
     }
 
-    /// Removes a registration; a job that it still has is lost.
+    /// Removes a registration; if it has a job, the job is lost.
     pub(super) fn remove_runner(&mut self, id: RunnerId, event: &'static str, now: OffsetDateTime) {
         let Some(runner) = self.runners.remove(&id.0) else { return };
         self.names.remove(&(runner.scope.clone(), runner.name.to_lowercase()));
@@ -215,7 +217,7 @@ impl State {
         })))
     }
 
-    /// A runner with this configuration opens a session.
+    /// A runner with this registration opens a session.
     pub(super) fn connect(&mut self, id: RunnerId, now: OffsetDateTime) -> Result<(), Gone> {
         let version = self.behaviour.runner_version.clone();
         let runner = self.runners.get_mut(&id.0).ok_or(Gone)?;
@@ -227,7 +229,7 @@ impl State {
         Ok(())
     }
 
-    /// A runner's session ends, its registration stays. If it had a job, GitHub notices in a while.
+    /// A runner's session ends, and its registration stays. If it had a job, GitHub notices after a while.
     pub(super) fn disconnect(&mut self, id: RunnerId, now: OffsetDateTime) {
         let Some(runner) = self.runners.get_mut(&id.0) else { return };
         runner.online = false;
@@ -238,7 +240,7 @@ impl State {
         self.note(now, job, "offline", detail);
     }
 
-    /// The oldest queued job that this runner may take becomes its own.
+    /// The runner takes the oldest queued job that it may take.
     pub(super) fn take_job(&mut self, id: RunnerId, now: OffsetDateTime) -> Result<Option<JobId>, Gone> {
         let runner = self.runners.get(&id.0).ok_or(Gone)?;
         if !runner.online || runner.job.is_some() || runner.has_taken {
@@ -277,7 +279,7 @@ impl State {
             Scope::Enterprise(_) => true,
         };
         let has = |label: &String| runner.labels.iter().any(|own| own.eq_ignore_ascii_case(label));
-        // Only an organisation's and an enterprise's groups are given to some repositories and not to others.
+        // Only groups of organisations and enterprises can be restricted to some repositories.
         let group_allows = || {
             self.group(&runner.scope, runner.group_id).is_some_and(|group| {
                 group.repositories.is_none_or(|names| names.contains(&job.repository.to_lowercase()))
@@ -289,7 +291,7 @@ impl State {
             && group_allows()
     }
 
-    /// The job's runner is done with it and says how it went.
+    /// The runner finishes its job and reports the conclusion.
     pub(super) fn finish_job(&mut self, id: RunnerId, conclusion: &str, now: OffsetDateTime) {
         let Some(runner) = self.runners.get_mut(&id.0) else { return };
         let Some(job) = runner.job.take() else { return };
@@ -297,7 +299,7 @@ impl State {
         self.free_runner(id, now);
     }
 
-    /// The runner's job is over: its registration goes, soon.
+    /// The runner's job is over: its registration is removed soon.
     pub(super) fn free_runner(&mut self, id: RunnerId, now: OffsetDateTime) {
         let lag = self.behaviour.deregistration_lag;
         let Some(runner) = self.runners.get_mut(&id.0) else { return };

@@ -1,55 +1,16 @@
-//! What GitHub knows: accounts, repositories, installations, runners, jobs, hooks. No rule lives here.
+//! GitHub's data: accounts, repositories, installations, runners, jobs, hooks. It contains no rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jitgate::job::{InstallationId, JobId, OwnerId, RunId, RunnerId};
 use jsonwebtoken::DecodingKey;
 use time::OffsetDateTime;
 
-use super::deliveries::{DeliveryRecord, Hook};
-use super::limits::{Limits, Meter};
-
-/// The level at which runners are registered.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// An organisation.
-    Organization(String),
-    /// A repository: owner and name.
-    Repository(String, String),
-    /// An enterprise.
-    Enterprise(String),
-}
-
-impl Scope {
-    /// An organisation, by its login.
-    pub fn org(login: &str) -> Self {
-        Self::Organization(login.to_lowercase())
-    }
-
-    /// A repository, by its owner's login and its name.
-    pub fn repo(owner: &str, name: &str) -> Self {
-        Self::Repository(owner.to_lowercase(), name.to_lowercase())
-    }
-
-    /// An enterprise, by its slug.
-    pub fn enterprise(slug: &str) -> Self {
-        Self::Enterprise(slug.to_lowercase())
-    }
-}
-
-/// As in GitHub's URLs.
-impl fmt::Display for Scope {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Organization(login) => write!(formatter, "orgs/{login}"),
-            Self::Repository(owner, name) => write!(formatter, "repos/{owner}/{name}"),
-            Self::Enterprise(slug) => write!(formatter, "enterprises/{slug}"),
-        }
-    }
-}
+use super::behaviour::Behaviour;
+use super::hooks::{DeliveryRecord, Hook};
+use super::meter::{Limits, Meter};
+use super::scope::Scope;
 
 /// A GitHub App, as GitHub knows it.
 pub(super) struct App {
@@ -58,7 +19,7 @@ pub(super) struct App {
     pub(super) public_key: DecodingKey,
 }
 
-/// Whether an account is an organisation; only they have runners of their own.
+/// Whether an account is an organisation or a user; only organisations have runners of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccountKind {
     Organization,
@@ -91,7 +52,7 @@ pub(super) struct Installation {
     pub(super) id: InstallationId,
     pub(super) account: Account,
     pub(super) permissions: BTreeMap<String, String>,
-    /// Lower-case names of the repositories it was given; absent for all.
+    /// Lower-case names of its repositories; absent for all.
     pub(super) repositories: Option<BTreeSet<String>>,
     pub(super) suspended_at: Option<OffsetDateTime>,
     pub(super) created_at: OffsetDateTime,
@@ -106,10 +67,10 @@ pub(super) struct Token {
     pub(super) expires_at: OffsetDateTime,
 }
 
-/// A registration. All here are ephemeral: good for one job.
+/// A registration. All of them are ephemeral: valid for one job.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// GitHub's id of it.
+    /// GitHub's id.
     pub id: RunnerId,
     /// Its name, unique within the scope.
     pub name: String,
@@ -133,12 +94,12 @@ pub struct Runner {
     pub taken_at: Option<OffsetDateTime>,
     /// When its job ended.
     pub ended_at: Option<OffsetDateTime>,
-    /// GitHub is mistaken about it: it says idle while there is a job.
+    /// Whether GitHub wrongly reports it as not busy while it has a job.
     pub seems_idle: bool,
     pub(super) client_id: String,
 }
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// Waits for the approval of an environment.
@@ -147,12 +108,12 @@ pub enum JobStatus {
     Queued,
     /// A runner has it.
     InProgress,
-    /// It has ended, one way or another.
+    /// It has ended.
     Completed,
 }
 
 impl JobStatus {
-    /// GitHub's word for it.
+    /// GitHub's name for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -166,7 +127,7 @@ impl JobStatus {
 /// A workflow job.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// GitHub's id of it.
+    /// GitHub's id.
     pub id: JobId,
     /// Its run.
     pub run_id: RunId,
@@ -174,13 +135,13 @@ pub struct Job {
     pub owner: String,
     /// Name of the repository.
     pub repository: String,
-    /// What the workflow calls it.
+    /// Its name in the workflow.
     pub name: String,
     /// The labels of `runs-on`.
     pub labels: Vec<String>,
-    /// The group of `runs-on`, which no delivery tells.
+    /// The group of `runs-on`, which deliveries do not contain.
     pub group: Option<u64>,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
     /// How it ended.
     pub conclusion: Option<String>,
@@ -196,9 +157,9 @@ pub struct Job {
     pub runner_name: Option<String>,
     /// That runner's group: id and name.
     pub runner_group: Option<(u64, String)>,
-    /// How often a runner took it: more than once would be a lie of this stand-in.
+    /// How often a runner took it. More than once is a fault of the stand-in.
     pub times_taken: u32,
-    /// Which of GitHub's examples its deliveries look like.
+    /// The number of GitHub's example from which its deliveries are made.
     pub(super) example: Option<usize>,
 }
 
@@ -208,11 +169,11 @@ pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) repository: Repository,
     pub(super) created_at: OffsetDateTime,
-    /// GitHub calls the run completed although it has jobs that are not.
+    /// Whether GitHub calls the run completed although a job of it is not.
     pub(super) closed: bool,
-    /// What set it off.
+    /// The event that started it.
     pub(super) event: String,
-    /// The fork that its code comes from; absent for its own repository.
+    /// The fork from which its code comes; absent for its own repository.
     pub(super) fork: Option<Repository>,
     pub(super) jobs: BTreeSet<u64>,
 }
@@ -226,85 +187,25 @@ pub(super) struct Group {
     pub(super) repositories: Option<BTreeSet<String>>,
 }
 
-/// When a version of the runner stops being served.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EndOfLife {
-    /// From then on it cannot be registered.
-    pub registration: Option<OffsetDateTime>,
-    /// From then on it gets no jobs.
-    pub runtime: Option<OffsetDateTime>,
-}
-
-/// In which ways this GitHub is slow or odd. The defaults are a GitHub that is neither.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each switches one oddity on, independently of the others")]
-pub struct Behaviour {
-    /// How long after a job's start `busy` still says no. Users saw 25 to 60 s.
-    pub busy_lag: Duration,
-    /// Whether a deletion is refused by what `busy` says instead of by what is true.
-    pub deletion_trusts_busy: bool,
-    /// How long after its job's end a runner's deletion is still refused. Users saw tens of seconds.
-    pub deletion_refused_after_job: Duration,
-    /// How long after its job's end a registration stays.
-    pub deregistration_lag: Duration,
-    /// After how long GitHub fails the job of a runner that has vanished.
-    pub lost_job_after: Duration,
-    /// After how long GitHub removes an ephemeral runner that never had a job. About a day.
-    pub unused_runner_after: Duration,
-    /// After how long a queued job is given up. Source: GitHub's "Actions limits".
-    pub queued_job_after: Duration,
-    /// Whether the same App JWT seen twice within a second is answered 404, as users saw it.
-    pub identical_jwt_fails: bool,
-    /// Whether GitHub says when versions of the runner end; GHES and some plans don't.
-    pub deprecations_offered: bool,
-    /// What it says.
-    pub end_of_life: BTreeMap<String, EndOfLife>,
-    /// The version that runner stand-ins connect with.
-    pub runner_version: String,
-    /// Whether the payloads of successful deliveries are kept; they are most of the memory of a long run.
-    pub keep_payloads: bool,
-}
-
-const DAY: Duration = Duration::from_hours(24);
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            busy_lag: Duration::ZERO,
-            deletion_trusts_busy: false,
-            deletion_refused_after_job: Duration::ZERO,
-            deregistration_lag: Duration::ZERO,
-            lost_job_after: Duration::from_mins(10),
-            unused_runner_after: DAY,
-            queued_job_after: DAY,
-            identical_jwt_fails: false,
-            deprecations_offered: true,
-            end_of_life: BTreeMap::new(),
-            runner_version: "2.336.0".to_owned(),
-            keep_payloads: true,
-        }
-    }
-}
-
-/// Something that will happen by itself.
+/// Something that happens later by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Due {
-    /// The registration goes, its job having ended.
+    /// The registration is removed, since its job has ended.
     Deregister(RunnerId),
-    /// The registration goes, unless a runner has used it.
+    /// The registration is removed, unless a runner has used it.
     ExpireUnused(RunnerId),
     /// The job fails, unless its runner has come back.
     LoseJob(JobId),
-    /// The job is given up, unless a runner has taken it.
+    /// The job is cancelled, unless a runner has taken it.
     ExpireQueued(JobId),
 }
 
-/// One thing that happened.
+/// An event in the timeline.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// When.
     pub at: OffsetDateTime,
-    /// To which job, where that can be told.
+    /// The job, if it is known.
     pub job_id: Option<JobId>,
     /// What: `queued`, `delivered`, `registered`, `task_started`, `online`, `in_progress`, `completed`,
     /// `deregistered`, `offline`, `deleted`, `redelivered`.
@@ -313,8 +214,7 @@ pub struct Event {
     pub detail: String,
 }
 
-/// The last numbers given out. Each kind of thing counts on its own, from numbers that cannot be mistaken for those
-/// of another kind.
+/// The last numbers used. Each kind of thing has its own range, so that ids of different kinds differ.
 pub(super) struct Counters {
     pub(super) account: u64,
     pub(super) repository: u64,
@@ -349,13 +249,13 @@ impl Default for Counters {
     }
 }
 
-/// Counts on and gives the number.
+/// Increments the counter and returns it.
 pub(super) fn next(counter: &mut u64) -> u64 {
     *counter += 1;
     *counter
 }
 
-/// All of it.
+/// All of GitHub's data.
 pub(super) struct State {
     pub(super) app: App,
     pub(super) counters: Counters,
@@ -370,7 +270,7 @@ pub(super) struct State {
     pub(super) tokens: HashMap<String, Arc<Token>>,
     /// Scopes of personal access tokens, by token.
     pub(super) personal_tokens: HashMap<String, Arc<BTreeSet<String>>>,
-    /// The last JWT that was used, and in which second.
+    /// The last JWT used, and the second in which it was used.
     pub(super) last_jwt: Option<(String, i64)>,
     pub(super) groups: BTreeMap<Scope, BTreeMap<u64, Group>>,
     pub(super) runners: BTreeMap<u64, Runner>,
@@ -381,7 +281,7 @@ pub(super) struct State {
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) deliveries: BTreeMap<u64, DeliveryRecord>,
-    /// Deliveries that nobody has taken to send.
+    /// Deliveries to send.
     pub(super) unsent: Vec<u64>,
     pub(super) schedule: BTreeMap<(OffsetDateTime, u64), Due>,
     pub(super) timeline: Vec<Event>,
@@ -415,14 +315,14 @@ impl State {
         }
     }
 
-    /// The account of that login, made if there is none.
+    /// The account with that login, created if there is none.
     pub(super) fn account(&mut self, login: &str, kind: AccountKind) -> Account {
         let counter = &mut self.counters.account;
         let new = || Account { id: OwnerId(next(counter)), login: login.to_owned(), kind };
         self.accounts.entry(login.to_lowercase()).or_insert_with(new).clone()
     }
 
-    /// The repository of that name, made if there is none, as is its owner: an organisation if not known otherwise.
+    /// The repository with that name, created if there is none. A new owner is an organisation.
     pub(super) fn repository(&mut self, owner: &str, name: &str) -> Repository {
         let owner = self.account(owner, AccountKind::Organization);
         let counter = &mut self.counters.repository;

@@ -1,4 +1,4 @@
-//! The events in which an HTTP request reaches a function, by what stands in front of it.
+//! The events in which an HTTP request reaches a function, depending on what stands in front of it.
 //!
 //! Sources: Lambda's developer guide, "Invoking Lambda function URLs" (payload 2.0); API Gateway's developer guide,
 //! payload formats 1.0 and 2.0.
@@ -30,7 +30,7 @@ impl Front {
     pub const ALL: [Self; 3] = [Self::FunctionUrl, Self::HttpApi, Self::RestApi];
 }
 
-/// A request, on its way to a function.
+/// A request to a function.
 #[derive(Clone, Debug)]
 pub struct HttpEvent {
     method: String,
@@ -41,7 +41,7 @@ pub struct HttpEvent {
 }
 
 impl HttpEvent {
-    /// A POST to `/` with this body, and the headers that every client sends.
+    /// A POST to `/` with this body and the headers that every client sends.
     pub fn post(body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         Self {
@@ -71,14 +71,14 @@ impl HttpEvent {
         self
     }
 
-    /// One more header, in the client's own spelling; the same name twice makes two values.
+    /// One more header, in the client's spelling; the same name twice makes two values.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The body comes base64-encoded, as whatever the front takes for binary. A body that is no text always does.
+    /// Encodes the body in base64, as a front does with what it considers binary. A body that is not text always is.
     #[must_use]
     pub fn base64(mut self) -> Self {
         self.base64 = true;
@@ -98,7 +98,7 @@ impl HttpEvent {
         }
     }
 
-    /// Names in lower case, several values of one name joined by commas, no body where there is none.
+    /// Names in lower case, several values of one name joined by commas, no `body` member if there is none.
     fn payload_2(&self, body: &str, encoded: bool, account: &str, domain: &str) -> Value {
         let id = "qsvaydmlxwrkcn3ztfjhgp4dbu6eo5ia";
         let now = OffsetDateTime::now_utc();
@@ -149,7 +149,7 @@ impl HttpEvent {
         event
     }
 
-    /// Names as the client wrote them, the last value of each, and all values apart; null where there is nothing.
+    /// Names as the client wrote them, the last value of each, and all values in lists; null for what is missing.
     fn payload_1(&self, body: &str, encoded: bool) -> Value {
         let id = "wt6mne2s9k";
         let now = OffsetDateTime::now_utc();
@@ -215,19 +215,19 @@ impl HttpEvent {
     }
 }
 
-/// What a function answered to an [`HttpEvent`], read as the front reads it.
+/// A function's answer to an [`HttpEvent`], read as the front reads it.
 #[derive(Clone, Debug)]
 pub struct HttpAnswer {
     /// Its status.
     pub status: u16,
-    /// Its headers, whichever way the function wrote them.
+    /// Its headers, in whichever of the two forms the function wrote them.
     pub headers: HeaderMap,
     /// Its body.
     pub body: Vec<u8>,
 }
 
 impl HttpAnswer {
-    /// Reads an answer; the error says what a front would make a 502 of.
+    /// Reads an answer; an error if a front would answer 502.
     pub fn read(answer: &Value) -> Result<Self, String> {
         let status = answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());
         let status = status.ok_or_else(|| format!("no statusCode in {answer}"))?;
@@ -255,13 +255,13 @@ impl HttpAnswer {
         Ok(Self { status, headers, body })
     }
 
-    /// The body as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// The event with which EventBridge Scheduler invokes a function if its schedule says nothing else.
+/// The event with which EventBridge Scheduler invokes a function by default.
 pub fn scheduled(at: OffsetDateTime) -> Value {
     let time = at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z"));
     json!({

@@ -1,7 +1,7 @@
-//! What a function's processes write, complete at any moment.
+//! The output of a function's processes, complete at any moment.
 //!
-//! Files, not pipes: once the function has answered, all that it wrote before is there, and nothing has to keep
-//! reading lest the process get stuck.
+//! Files, not pipes: once the function has answered, everything that it wrote before can be read, and the process does
+//! not block if nobody reads.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -11,25 +11,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::lock;
 
-/// Which of its outputs a process wrote to.
+/// Where a process wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Where Lambda takes logs from, too.
+    /// Standard output: the functions' logs and metrics.
     Out,
-    /// Panics, for one.
+    /// Standard error: panics, for example.
     Error,
 }
 
 /// A line that a process wrote.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// To which output.
+    /// Where.
     pub stream: Stream,
-    /// What, without the line's end.
+    /// The line without its end.
     pub text: String,
 }
 
-/// One output of all of a function's processes.
+/// One stream of all of a function's processes.
 #[derive(Debug)]
 pub(super) struct Output {
     stream: Stream,
@@ -43,7 +43,7 @@ impl Output {
         Self { stream, end, start: Mutex::new(start) }
     }
 
-    /// For the next process.
+    /// The handle for the next process.
     pub(super) fn stdio(&self) -> Stdio {
         Stdio::from(self.end.try_clone().expect("another handle for an open file"))
     }
@@ -58,7 +58,7 @@ impl Output {
     }
 }
 
-/// Two handles for a file that is gone from its directory already: one that appends, one that reads.
+/// Two handles for a file that is already unlinked: one appends, one reads.
 fn nameless_file() -> io::Result<(File, File)> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A child process: when it ends, and its end on demand.
+//! A child process: notices its end, and kills it on demand.
 
 use std::fmt;
 use std::process::{Child, Stdio};
@@ -12,12 +12,12 @@ use super::output::{Line, Output, Stream};
 use super::program::Program;
 use crate::wire::lock;
 
-/// How often a process is looked at for its end.
+/// How often the process's end is polled.
 const LOOK: Duration = Duration::from_millis(2);
 
 type Handle = Arc<Mutex<Child>>;
 
-/// One process after the other, at most one at a time. Dropping it kills the last one.
+/// A sequence of processes, one at a time. Dropping it kills the last one.
 pub(super) struct Process {
     current: Arc<Mutex<Option<Handle>>>,
     /// How the current process ended, once it has.
@@ -34,7 +34,7 @@ impl Killer {
     /// Sends SIGKILL.
     pub fn kill(&self) {
         if let Some(child) = lock(&self.0).as_ref() {
-            // An error means that it has ended already.
+            // An error means that it has already ended.
             let _ = lock(child).kill();
         }
     }
@@ -74,7 +74,7 @@ impl Process {
         lock(&self.current).as_ref().is_some_and(|child| matches!(lock(child).try_wait(), Ok(None)))
     }
 
-    /// Waits for the end of the current process and answers how it ended.
+    /// Waits for the end of the current process and returns its status.
     pub(super) async fn ended(&self) -> String {
         let end = lock(&self.end).clone();
         let mut end = end.expect("a process is started before anyone waits for it");
@@ -112,7 +112,7 @@ impl Drop for Process {
     }
 }
 
-/// Looks instead of waiting, which would keep the lock, and a process could not be killed.
+/// Polls: a blocking wait would hold the lock, and the process could not be killed.
 fn reap(child: &Mutex<Child>) -> String {
     loop {
         let status = lock(child).try_wait();

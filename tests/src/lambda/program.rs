@@ -1,4 +1,4 @@
-//! The functions' and other programs' binaries: where they are, and how they get there.
+//! The binaries of the functions and of other programs: builds and finds them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,22 +17,22 @@ impl Program {
     /// One of the workspace's functions, built by cargo in this test's own profile, once per process.
     ///
     /// # Panics
-    /// If it cannot be built; cargo has said why by then.
+    /// If it cannot be built; cargo has then printed why.
     pub fn function(name: &str) -> Self {
         Self::built("--bin", name)
     }
 
-    /// One of the workspace's examples, likewise.
+    /// One of the workspace's examples, built in the same way.
     ///
     /// # Panics
-    /// If it cannot be built; cargo has said why by then.
+    /// If it cannot be built; cargo has then printed why.
     pub fn example(name: &str) -> Self {
         Self::built("--example", name)
     }
 
     fn built(kind: &'static str, name: &str) -> Self {
         static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-        // A test that failed to build does not keep others from trying.
+        // A failed build in one test does not stop others from trying.
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
         let path = built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| build(kind, name)).clone();
         Self { path, arguments: Vec::new(), name: name.to_owned() }
@@ -49,7 +49,7 @@ impl Program {
         &self.name
     }
 
-    /// A process of it, still to be started.
+    /// A command that starts it.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments);
@@ -57,7 +57,7 @@ impl Program {
     }
 }
 
-/// Cargo knows best whether there is anything to do; it takes a moment if there isn't.
+/// Runs cargo each time: it decides whether there is anything to build.
 fn build(kind: &str, name: &str) -> PathBuf {
     let directory = profile_directory();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
@@ -68,7 +68,7 @@ fn build(kind: &str, name: &str) -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        // Of the whole workspace, lest cargo choose fewer features and build all dependencies once more.
+        // For the whole workspace: otherwise cargo would choose fewer features and rebuild all dependencies.
         .args(["build", "--quiet", "--workspace", kind, name, "--profile", profile])
         .arg("--manifest-path")
         .arg(manifest)
@@ -84,7 +84,7 @@ fn build(kind: &str, name: &str) -> PathBuf {
     if kind == "--example" { directory.join("examples").join(name) } else { directory.join(name) }
 }
 
-/// `target/debug`: tests run from `deps` in it, other programs from itself.
+/// `target/debug`. Tests run from its folder `deps`, other programs from `target/debug` itself.
 fn profile_directory() -> PathBuf {
     let mut directory = std::env::current_exe().expect("a running program has a path");
     directory.pop();

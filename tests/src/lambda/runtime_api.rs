@@ -1,4 +1,4 @@
-//! The Runtime API: hands out invocations one by one and takes what became of them.
+//! The Runtime API: hands out invocations one at a time and takes their outcomes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::wire::{self, Answer, Request, Service, lock};
 
 const VERSION: &str = "/2018-06-01/runtime/";
 
-/// What became of an invocation.
+/// The outcome of an invocation.
 #[derive(Debug)]
 pub(super) enum Reply {
     Answer(Value),
@@ -56,7 +56,7 @@ impl RuntimeApi {
         }
     }
 
-    /// Puts an invocation in line and answers its id.
+    /// Queues an invocation and returns its id.
     pub(super) fn offer(
         &self,
         event: String,
@@ -95,7 +95,7 @@ impl RuntimeApi {
         }
     }
 
-    /// A new process is about to start: whatever the one before still asks for gets no answer.
+    /// Call before a new process starts: requests of the previous one get no answer any more.
     pub(super) fn expect_process(&self) {
         self.process.fetch_add(1, Ordering::SeqCst);
         self.asked.store(false, Ordering::SeqCst);
@@ -107,7 +107,7 @@ impl RuntimeApi {
         let process = self.process.load(Ordering::SeqCst);
         loop {
             let more = self.more.notified();
-            // A connection outlives its dead process for a moment, and must not swallow the next one's invocation.
+            // A connection outlives its dead process for a moment and must not take the next one's invocation.
             if process == self.process.load(Ordering::SeqCst) {
                 let invocation = lock(&self.waiting).pop_front();
                 if let Some(invocation) = invocation {
@@ -136,13 +136,13 @@ impl RuntimeApi {
         let Some(sender) = lock(&self.running).remove(id) else {
             return error(400, "InvalidRequestID", "Invalid request ID");
         };
-        // Nobody listens any more if the caller gave up meanwhile.
+        // The receiver is gone if the caller gave up in the meantime.
         let _ = sender.send(reply);
         accepted()
     }
 }
 
-/// What of the Runtime API a request is for.
+/// A request to the Runtime API.
 enum Call<'a> {
     Next,
     Response(&'a str),

@@ -12,7 +12,7 @@ use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
 use crate::wire::Fault;
 
-/// The function; as a test of its own it does nothing.
+/// The function under test; run as an ordinary test it does nothing.
 #[tokio::test]
 #[ignore = "it is the function that the other tests run as a child process"]
 async fn bootstrap() {
@@ -48,7 +48,7 @@ async fn bootstrap() {
     lambda_runtime::run(function).await.unwrap();
 }
 
-/// Sends every message to the queue that it came from, with a client as the functions have it.
+/// Sends every message back to its queue, with the functions' own client.
 async fn send_again(records: &[Value]) -> Result<Value, lambda_runtime::Error> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = aws_sdk_sqs::Client::new(&config);

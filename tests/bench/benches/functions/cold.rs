@@ -1,4 +1,4 @@
-//! What a new process costs.
+//! The cost of a new process.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use jitgate_tests::world::World;
 
 use crate::deployment::{Programs, deliver, delivery, event, queue, source, unlimited};
 
-/// What one upstream call takes in the run that counts them: far more than everything else together.
+/// The delay of an upstream call in the run that counts calls: far longer than everything else together.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
 
-/// Secret, token, JIT config and `RunTask` each need the one before; two more may come on top.
+/// Secret, token, JIT config and `RunTask` depend on each other; two more are permitted.
 const MOST_ROUND_TRIPS: f64 = 4.0 + 2.0;
 
-/// From the start of the process to the first answer, beside the floor.
+/// The time from the start of the process to its first answer, compared with the floor.
 pub(crate) async fn webhook(programs: &Programs, runs: usize) -> Vec<Figure> {
     let world = unlimited().await;
     let webhook = programs.start("webhook", &world).await;
@@ -44,8 +44,8 @@ async fn first_answer(function: &Function, world: &World) -> f64 {
     begun.elapsed().as_secs_f64() * 1000.0
 }
 
-/// How many upstream calls of a new worker wait for one another: what a batch takes with slow calls, less what it takes
-/// with instant ones, in calls.
+/// How many upstream calls of a new worker are sequential: the time of a batch with slow calls, minus the time with
+/// instant ones, divided by the delay.
 pub(crate) async fn worker(programs: &Programs, runs: usize) -> Vec<Figure> {
     let world = unlimited().await;
     let (worker, source) = (programs.start("worker", &world).await, source(&world, 1));

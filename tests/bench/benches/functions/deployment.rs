@@ -1,4 +1,4 @@
-//! What is measured, and what surrounds it.
+//! The measured programs and their surroundings.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) const NAMES: [&str; 4] = ["webhook", "worker", "cleaner", "floor"];
 /// Bytes of a delivery's body. GitHub's have 7 to 30 KB.
 const PAYLOAD: usize = 12 * 1024;
 
-/// Where the programs are.
+/// The folder of the programs.
 pub(crate) struct Programs(PathBuf);
 
 impl Programs {
@@ -31,7 +31,7 @@ impl Programs {
         self.0.join(name)
     }
 
-    /// Starts one of them in a world's environment, and waits until it asks for work.
+    /// Starts a program in a world's environment, and waits until it asks for work.
     pub(crate) async fn start(&self, name: &str, world: &World) -> Function {
         let program = Program::other(name, self.path(name), &[]);
         let mut environment = world.variables();
@@ -53,7 +53,7 @@ pub(crate) async fn unlimited() -> World {
     world
 }
 
-/// A delivery of a queued job, in the event of a Function URL. GitHub's own example, filled up to [`PAYLOAD`].
+/// A delivery of a queued job as a Function URL's event: GitHub's own example, padded to [`PAYLOAD`].
 pub(crate) fn delivery(world: &World) -> Delivery {
     let event = world.github.event(world.github.queue_job(JobSpec::labels(["fargate"])), "queued");
     let event = event.with("/repository/description", json!(""));
@@ -62,7 +62,7 @@ pub(crate) fn delivery(world: &World) -> Delivery {
     Delivery::signed("workflow_job", body)
 }
 
-/// The same, signed by somebody who does not know the secret.
+/// The same delivery with a forged signature.
 pub(crate) fn forgery(world: &World) -> Delivery {
     let genuine = delivery(world);
     let signature = sign("another secret", &genuine.body);
@@ -79,7 +79,7 @@ pub(crate) async fn deliver(webhook: &Function, event: &Value, status: u16) {
     assert_eq!(HttpAnswer::read(&answer).expect("an answer that a front can read").status, status);
 }
 
-/// Puts the messages of so many queued jobs on the queue, as the webhook makes them.
+/// Puts the webhook's messages of this many queued jobs on the queue.
 pub(crate) async fn queue(world: &World, jobs: usize) {
     let deliveries = (0..jobs).map(|_| world.queue_and_deliver());
     stream::iter(deliveries).buffer_unordered(16).collect::<Vec<_>>().await;

@@ -1,5 +1,5 @@
-//! Measures the release binaries of the functions as Lambda would run them: as processes behind a Runtime API, with
-//! stand-ins for AWS and GitHub that answer at once, or after a delay that takes no processor.
+//! Measures the functions' release binaries as Lambda runs them: as processes behind a Runtime API. The stand-ins for
+//! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
 //! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER]`.
 
@@ -18,15 +18,15 @@ use jitgate_bench::figures::{Figure, replaced, table};
 
 use deployment::Programs;
 
-/// How the command was called.
+/// The parsed command line.
 struct Options {
-    /// Writes the table into the documentation.
+    /// Whether to write the tables into the documentation.
     write: bool,
-    /// A tenth of the runs, for a look in between.
+    /// Whether to make only a tenth of the runs, for a quick look.
     quick: bool,
-    /// Where the binaries are; built first where nobody says.
+    /// The folder of the binaries; absent to build them first.
     functions: Option<PathBuf>,
-    /// Only the parts whose names hold this.
+    /// Measures only the parts whose names contain this.
     only: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Options {
                 "--write" => options.write = true,
                 "--quick" => options.quick = true,
                 "--functions" => options.functions = arguments.next().map(PathBuf::from),
-                // What cargo tells every benchmark.
+                // Cargo passes this to every benchmark.
                 "--bench" => {}
                 other => options.only = Some(other.to_owned()),
             }
@@ -52,14 +52,14 @@ impl Options {
     }
 }
 
-// On one thread: the other core is the functions'.
+// On one thread, which leaves the other core to the functions.
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures, and what is going on")]
 async fn main() {
     let options = Options::of_process();
     let programs = Programs::in_folder(&options.functions.clone().unwrap_or_else(build));
     let mut figures: Vec<Figure> = Vec::new();
-    // Told as soon as they are known: what comes later can fail.
+    // Printed at once, since a later part can fail.
     let mut add = |new: Vec<Figure>| {
         for figure in &new {
             println!("{}", figure.line());
@@ -107,11 +107,11 @@ async fn main() {
     }
 }
 
-/// Builds what is measured as it is shipped, and answers where it lies.
+/// Builds the programs as they are shipped, and returns their folder.
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        // Of the whole workspace, lest cargo choose fewer features for some programs than for others.
+        // For the whole workspace: otherwise cargo would choose fewer features for some programs.
         .args(["build", "--release", "--workspace", "--features", "jitgate-bench/floor"])
         .args(deployment::NAMES.iter().flat_map(|name| ["--bin", *name]))
         .current_dir(repository())
@@ -129,7 +129,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Writes the tables of costs into the document, and that of the figures if it is complete.
+/// Writes the tables of costs into the document, and the table of figures if it is complete.
 fn write(figures: &[Figure], is_complete: bool) {
     let path = repository().join("docs/PERFORMANCE.md");
     let mut text = std::fs::read_to_string(&path).expect("the document that the tables are written into");
@@ -142,7 +142,7 @@ fn write(figures: &[Figure], is_complete: bool) {
     std::fs::write(&path, text).expect("a document that can be written");
 }
 
-/// Which kind of machine this is: no name, which is nobody's business.
+/// The kind of machine, without its name.
 fn machine() -> String {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let of = |name: &str| {

@@ -1,4 +1,4 @@
-//! The most memory that a function ever has.
+//! The peak memory of the functions.
 
 use jitgate::clock::Clock;
 use jitgate_bench::figures::{Figure, Samples, Target, Unit};
@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::deployment::{Programs, deliver, delivery, event, queue, source, unlimited};
 
-/// Long enough for whatever grows to have grown.
+/// Enough deliveries for all caches to reach their size.
 const DELIVERIES: usize = 500;
 const BATCHES: usize = 50;
 
-/// The peak of each function, after what makes it largest.
+/// The peak memory of each function after its largest work.
 pub(crate) async fn peaks(programs: &Programs, runs: usize) -> Vec<Figure> {
     let (mut webhook, mut worker, mut cleaner) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {

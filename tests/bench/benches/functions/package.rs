@@ -1,4 +1,4 @@
-//! How large what is deployed is.
+//! The size of what is deployed.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ pub(crate) fn sizes(programs: &Programs) -> Vec<Figure> {
         of("worker", "worker.binary", "worker.zip"),
         of("cleaner", "cleaner.binary", "cleaner.zip"),
     ];
-    // Left behind at worst: a folder for temporary files.
+    // An error only leaves a temporary folder behind.
     let _ = std::fs::remove_dir_all(&folder);
     figures.into_iter().flatten().collect()
 }

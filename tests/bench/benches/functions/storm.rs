@@ -15,22 +15,22 @@ use crate::deployment::{Programs, queue, source, unlimited};
 
 const JOBS: usize = 1000;
 
-/// As the template has them: the event source's batch size and maximum concurrency.
+/// The event source's batch size and maximum concurrency. Source: `template.yaml`.
 const BATCH: usize = 10;
 const WORKERS: usize = 5;
 
-/// What a call of GitHub and of ECS takes.
+/// The latency of a call to GitHub and to ECS.
 const GITHUB: Duration = Duration::from_millis(120);
 const ECS: Duration = Duration::from_millis(180);
 
-/// How often a process that found the queue empty looks again.
+/// How often a process polls an empty queue.
 const POLL: Duration = Duration::from_millis(20);
 
-/// GitHub's own limit.
+/// GitHub's secondary limit.
 const WINDOW: Duration = Duration::from_mins(1);
 const POINTS: u64 = 900;
 
-/// What became of a storm.
+/// The outcome of a storm.
 struct Storm {
     makespan: Duration,
     billed: Duration,
@@ -38,7 +38,7 @@ struct Storm {
     launches: Vec<OffsetDateTime>,
 }
 
-/// Without pacing, so that only the latency of the calls limits it.
+/// Without pacing, so that only the latency of calls limits the rate.
 pub(crate) async fn unpaced(programs: &Programs, runs: usize) -> Vec<Figure> {
     let (mut makespans, mut bills) = (Vec::new(), Vec::new());
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
@@ -78,7 +78,7 @@ pub(crate) async fn paced(programs: &Programs) -> Vec<Figure> {
     let github = world.github.clone();
     let mut launches = storm(programs, world).await.launches;
     launches.sort();
-    // A whole window may be spent at once in the beginning; what counts is what follows.
+    // The first window may be spent at once; the rate after it counts.
     let steady: Vec<_> = launches.iter().filter(|at| **at - launches[0] >= WINDOW).collect();
     let took = **steady.last().expect("a storm that lasts") - launches[0] - WINDOW;
     #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
@@ -114,7 +114,7 @@ async fn storm(programs: &Programs, world: World) -> Storm {
     world.aws.faults().choose(delay(&["RunTask"], ECS));
     let workers = join_all((0..WORKERS).map(|_| programs.start("worker", &world))).await;
     for worker in &workers {
-        // So that each is started by its first batch.
+        // Each process is started by its first batch.
         worker.kill().await;
     }
     let begun = Instant::now();
@@ -126,8 +126,8 @@ async fn storm(programs: &Programs, world: World) -> Storm {
     Storm { makespan, billed: billed.into_iter().sum(), launches }
 }
 
-/// Works until no message is left, and answers what is billed: each invocation, the start of the process included,
-/// in whole milliseconds.
+/// Works until no message is left, and returns the billed time: each invocation, with the start of its process, in
+/// whole milliseconds.
 async fn work_off(worker: &Function, world: &World) -> Duration {
     let source = source(world, BATCH);
     let mut billed = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! What one more delivery, and one more job, costs a process that is there already.
+//! The cost of a further delivery and of a further job in a warm process.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::deployment::{Programs, deliver, delivery, event, forgery, source, unlimited};
 
-/// Deliveries of one measurement.
+/// Deliveries per measurement.
 const DELIVERIES: usize = 100;
 
-/// Long enough for a function that has answered to have asked for more work and to wait.
+/// Long enough for a function to ask for more work after its answer, and to wait.
 const SETTLED: Duration = Duration::from_millis(3);
 
-/// Processor time of an accepted delivery, beside the floor.
+/// The processor time of an accepted delivery, compared with the floor.
 pub(crate) async fn deliveries(programs: &Programs, runs: usize) -> Vec<Figure> {
     let world = unlimited().await;
     let webhook = programs.start("webhook", &world).await;
@@ -38,7 +38,7 @@ pub(crate) async fn deliveries(programs: &Programs, runs: usize) -> Vec<Figure> 
     ]
 }
 
-/// Processor time of refusing a forged delivery, beside that of accepting a genuine one; and the calls it costs.
+/// The processor time of refusing a forged delivery, compared with accepting a genuine one, and its calls.
 pub(crate) async fn forgeries(programs: &Programs, runs: usize) -> Vec<Figure> {
     let world = unlimited().await;
     let webhook = programs.start("webhook", &world).await;
@@ -56,7 +56,7 @@ pub(crate) async fn forgeries(programs: &Programs, runs: usize) -> Vec<Figure> {
     }
     let refused = Samples::new(refused);
     let ratio = refused.over(&Samples::new(accepted));
-    // Both versions of the secret, once in five seconds; a hundred forgeries take less.
+    // Both versions of the secret are read at most once in five seconds; a hundred forgeries take less.
     let bound = Target::AtMost(2.0);
     vec![
         Figure::new("webhook.forged", "webhook: CPU of refusing a forged delivery", Unit::CpuMicroseconds, refused),
@@ -88,7 +88,7 @@ async fn settled(function: &Function) -> Duration {
     function.cpu_time().expect("Linux tells")
 }
 
-/// Upstream calls of a job in warm processes.
+/// The upstream calls of a job in warm processes.
 pub(crate) async fn calls(programs: &Programs, runs: usize) -> Vec<Figure> {
     let world = unlimited().await;
     let (webhook, worker) = (programs.start("webhook", &world).await, programs.start("worker", &world).await);

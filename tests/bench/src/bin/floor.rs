@@ -1,5 +1,5 @@
-//! The least that a webhook function in Rust can do: verify the signature of a delivery, and send one message. Our
-//! webhook is measured against it, with the SDK set up alike. It is never deployed.
+//! The least that a webhook in Rust can do: verify the signature of a delivery, and send one message. The webhook is
+//! measured against it, with the same SDK setup. It is never deployed.
 
 use std::collections::HashMap;
 

@@ -1,26 +1,25 @@
-//! What tells others of a task's changes: a channel for runner stand-ins, events for EventBridge.
+//! A task's changes: for runner stand-ins over a channel, and as EventBridge's events.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::state::State;
 use super::task::{StopCode, Task};
 use crate::aws::{ACCOUNT, REGION, moment};
 
-/// A task whose container runs now.
+/// A task whose container was started.
 #[derive(Clone, Debug)]
 pub struct Started {
     /// Its ARN.
     pub task: String,
-    /// What started it, in the caller's words.
+    /// Its `startedBy`.
     pub started_by: Option<String>,
-    /// What the request's overrides put into the container's environment: `ACTIONS_RUNNER_INPUT_JITCONFIG`.
+    /// The container's environment from the request's overrides, such as `ACTIONS_RUNNER_INPUT_JITCONFIG`.
     pub environment: BTreeMap<String, String>,
 }
 
-/// What happened to a task, as its container sees it.
+/// What happened to a task's container.
 #[derive(Clone, Debug)]
 pub enum TaskChange {
     /// Its container was started.
@@ -32,39 +31,22 @@ pub enum TaskChange {
         /// Why.
         code: StopCode,
     },
-    /// Its container is gone, whether it ended by itself, was killed, or never ran.
+    /// Its container ended by itself, was killed, or never ran.
     Stopped {
         /// The task's ARN.
         task: String,
     },
 }
 
-/// One change of a task that EventBridge is to hear of.
+/// A change of a task, for EventBridge.
 #[derive(Debug)]
 pub(super) struct StateChange {
-    at: i64,
-    task: Task,
-}
-
-impl State {
-    /// Notes the task as it is now.
-    pub(super) fn record(&mut self, index: usize) {
-        self.tasks[index].version += 1;
-        self.history.push(StateChange { at: self.now, task: self.tasks[index].clone() });
-    }
-
-    pub(super) fn tell(&mut self, change: &TaskChange) {
-        self.listeners.retain(|listener| listener.send(change.clone()).is_ok());
-    }
-
-    pub(super) fn take_events(&mut self) -> Vec<Value> {
-        let changes = std::mem::take(&mut self.history);
-        changes.iter().map(StateChange::to_event).collect()
-    }
+    pub(super) at: i64,
+    pub(super) task: Task,
 }
 
 impl StateChange {
-    fn to_event(&self) -> Value {
+    pub(super) fn to_event(&self) -> Value {
         let Self { at, task } = self;
         let mut detail = task.to_json(|at| Value::from(rfc3339(at)), false);
         let members = detail.as_object_mut().expect("a task is a JSON object");

@@ -1,4 +1,4 @@
-//! Client tokens: what makes starting a task twice impossible.
+//! Client tokens, which prevent starting a task twice.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -6,13 +6,13 @@ use std::hash::{DefaultHasher, Hasher};
 use super::task::Task;
 use super::{STOPPED_VISIBLE, in_millis};
 
-/// How long a token is remembered at most. Source: "Ensuring idempotency".
+/// The longest time for which ECS remembers a token. Source: "Ensuring idempotency".
 const LONGEST_LIFE: i64 = 24 * 60 * 60 * 1000;
 
 /// Longest token, in characters.
 const LONGEST: usize = 64;
 
-/// What a token was used for.
+/// The use of a token.
 #[derive(Debug)]
 struct Use {
     fingerprint: u64,
@@ -20,10 +20,10 @@ struct Use {
     tasks: Vec<usize>,
 }
 
-/// What a token says about a request.
+/// What a token means for a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Never used, or forgotten by now.
+    /// It was never used, or is forgotten.
     Fresh,
     /// The same request started these tasks before.
     Repeat(Vec<usize>),
@@ -31,7 +31,7 @@ pub(super) enum Verdict {
     Conflict(Vec<usize>),
 }
 
-/// All tokens, by cluster: the same one may be used in another.
+/// All tokens, by cluster: clusters have separate tokens.
 #[derive(Debug, Default)]
 pub(super) struct Tokens(HashMap<(String, String), Use>);
 
@@ -55,7 +55,7 @@ impl Tokens {
 }
 
 impl Use {
-    /// The lesser of 24 hours and the life of its last task plus one hour.
+    /// A token lasts for 24 hours, or until an hour after its last task if that is less.
     fn ends_at(&self, tasks: &[Task]) -> i64 {
         let last_stop = self.tasks.iter().map(|index| tasks[*index].stopped_at.unwrap_or(i64::MAX)).max();
         let by_task = last_stop.unwrap_or(i64::MAX).saturating_add(in_millis(STOPPED_VISIBLE));
@@ -63,12 +63,12 @@ impl Use {
     }
 }
 
-/// Visible ASCII.
+/// Whether a token consists of visible ASCII characters and is short enough.
 pub(super) fn is_valid(token: &str) -> bool {
     (1..=LONGEST).contains(&token.len()) && token.bytes().all(|byte| (33..=126).contains(&byte))
 }
 
-/// Stands for the parameters of a request: the SDK writes the same parameters as the same bytes.
+/// Identifies the parameters of a request: the SDK writes the same parameters as the same bytes.
 pub(super) fn fingerprint(body: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(body);

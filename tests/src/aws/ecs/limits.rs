@@ -1,39 +1,39 @@
-//! How much may run at once, and how often an operation may be called.
+//! Limits of capacity and rate limits.
 
 use std::collections::HashMap;
 
 use super::task::Provider;
 use crate::aws::answers;
 
-/// How much may run at once on one kind of capacity.
+/// How much may run at once on On-Demand or on Spot.
 #[derive(Clone, Debug, Default)]
 pub struct Limit {
-    /// Most tasks; absent for no limit.
+    /// The most tasks; absent for no limit.
     pub tasks: Option<u32>,
-    /// Most vCPUs of all tasks, in CPU units of which 1,024 are one; absent for no limit. A new account has 6 vCPUs
+    /// The most CPU units of all tasks, 1,024 of which are one vCPU; absent for no limit. A new account has 6 vCPUs of
     /// On-Demand.
     pub cpu_units: Option<u32>,
-    /// AWS itself has no machine left, whatever the quotas say.
+    /// Whether AWS itself has no capacity left, whatever the quotas are.
     pub exhausted: bool,
 }
 
 impl Limit {
-    /// No machine is to be had.
+    /// No capacity.
     pub fn exhausted() -> Self {
         Self { exhausted: true, ..Self::default() }
     }
 
-    /// At most so many tasks.
+    /// At most this many tasks.
     pub fn tasks(tasks: u32) -> Self {
         Self { tasks: Some(tasks), ..Self::default() }
     }
 
-    /// At most so many vCPUs.
+    /// At most this many vCPUs.
     pub fn vcpus(vcpus: u32) -> Self {
         Self { cpu_units: Some(vcpus * 1024), ..Self::default() }
     }
 
-    /// Why a task of this size cannot be placed beside what is in use.
+    /// Why a task of this size cannot be placed, given what is in use.
     pub(super) fn refusal(&self, used: Used, cpu_units: u32) -> Option<&'static str> {
         if self.exhausted {
             Some(answers::CAPACITY_UNAVAILABLE)
@@ -47,22 +47,22 @@ impl Limit {
     }
 }
 
-/// What is in use of one kind of capacity.
+/// What is in use of On-Demand or of Spot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Used {
     pub(super) tasks: u32,
     pub(super) cpu_units: u32,
 }
 
-/// One of each thing for On-Demand and Spot.
+/// A value for On-Demand and one for Spot.
 pub(super) type PerProvider<T> = [T; Provider::COUNT];
 
 /// A token bucket, as AWS counts API calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// How many calls may come at once.
+    /// How many calls the bucket holds.
     pub burst: u32,
-    /// How many calls a second the bucket regains.
+    /// How many calls per second the bucket regains.
     pub per_second: u32,
 }
 

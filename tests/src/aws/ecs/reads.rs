@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::PAGE;
 use super::refusal::{Refusal, invalid_parameter};
-use super::run_task::{Tag, checked_tags};
 use super::state::State;
+use super::tags::{Tag, checked_tags};
 use super::task::{id_of, tags_json, task_arn};
 use crate::aws::answers;
 use crate::wire::Answer;
@@ -57,12 +57,12 @@ pub(super) struct ListTagsForResource {
 }
 
 impl State {
-    /// Whether calls still know a task.
+    /// Whether ECS still remembers a task.
     pub(super) fn is_remembered(&self, index: usize) -> bool {
         self.wanted.contains(&index) || self.ended.contains(&index)
     }
 
-    /// Whether a list or a description shows a task already, and still.
+    /// Whether lists and descriptions show a task: it has appeared and is still remembered.
     fn is_visible(&self, index: usize) -> bool {
         self.tasks[index].visible_at <= self.now && self.is_remembered(index)
     }
@@ -80,7 +80,7 @@ impl State {
         let set = match input.desired_status.as_deref().unwrap_or("RUNNING") {
             "RUNNING" => &self.wanted,
             "STOPPED" => &self.ended,
-            // ECS takes this, and never finds anything.
+            // ECS accepts this and never finds anything.
             "PENDING" => return Ok(answers::ok(&json!({ "taskArns": [] }))),
             _ => return Err(invalid_parameter("desiredStatus must be RUNNING, PENDING or STOPPED.")),
         };
@@ -172,7 +172,7 @@ impl State {
     }
 }
 
-/// How answers write moments: seconds since the epoch, with a fraction.
+/// A moment as in answers: seconds since the epoch, with a fraction.
 pub(super) fn seconds(millis: i64) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century fit 53 bits")]
     let seconds = millis as f64 / 1000.0;

@@ -1,4 +1,4 @@
-//! Why a call is refused, before it becomes an answer.
+//! Why a call is refused.
 
 use crate::aws::answers;
 use crate::wire::Answer;
@@ -28,7 +28,7 @@ impl Refusal {
     }
 }
 
-/// By far the most frequent.
+/// The most frequent refusal.
 pub(super) fn invalid_parameter(message: impl Into<String>) -> Refusal {
     Refusal::new("InvalidParameterException", message)
 }

@@ -1,6 +1,6 @@
-//! `RunTask` and `StopTask`: what they refuse, and what they set off.
+//! `RunTask` and `StopTask`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
@@ -12,20 +12,16 @@ use super::in_millis;
 use super::reads::seconds;
 use super::refusal::{Refusal, invalid_parameter};
 use super::state::State;
+use super::tags::{Tag, check_tags};
 use super::task::{Provider, Resources, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
 use crate::aws::answers;
 use crate::wire::Answer;
 
-/// Most characters of the overrides, JSON punctuation included.
+/// The most characters of the overrides, JSON punctuation included.
 const LONGEST_OVERRIDES: usize = 8192;
 
-/// Longest `startedBy`. Today's reference says 128; endpoints of old refused more than 36, so this does, too.
+/// The longest `startedBy`. Today's reference says 128; older endpoints refused more than 36, so this one does too.
 const LONGEST_STARTED_BY: usize = 36;
-
-/// Most tags of a task, longest key, longest value.
-const MOST_TAGS: usize = 50;
-const LONGEST_KEY: usize = 128;
-const LONGEST_VALUE: usize = 256;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,13 +48,6 @@ struct StrategyItem {
     weight: u32,
     #[serde(default)]
     base: u32,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Tag {
-    key: String,
-    #[serde(default)]
-    value: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,7 +124,7 @@ impl State {
             );
         }
         self.check_network(input)?;
-        // Writing them out again takes longer than all the rest, so only where the whole request is that long.
+        // Serialising them again takes longer than all the rest, so only if the whole request is that long.
         if body.len() > LONGEST_OVERRIDES {
             check_length(input.overrides.as_ref())?;
         }
@@ -236,7 +225,7 @@ fn started(tasks: impl Iterator<Item = Value>, failures: &[Value]) -> Answer {
     answers::ok(&json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": failures }))
 }
 
-/// One task goes where the strategy's base is, else where most weight is. ECS never falls back from one to the other.
+/// A single task goes to the provider with the base, else to the one with most weight. ECS never falls back to another.
 fn choose(input: &RunTask) -> Result<Provider, Refusal> {
     if let Some(launch_type) = &input.launch_type {
         return match launch_type.as_str() {
@@ -265,7 +254,7 @@ fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
     }
 }
 
-/// Answers what the task will have.
+/// Returns the resources of the task.
 fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<Resources, Refusal> {
     let own = Resources { cpu_units: definition.cpu_units, memory: definition.memory, disk: 20 };
     let Some(overrides) = overrides else { return Ok(own) };
@@ -296,7 +285,7 @@ fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Re
     Ok(Resources { cpu_units, memory, disk })
 }
 
-/// Source: ECS's "Task size", written out apart from what is tested with it.
+/// Source: ECS's "Task size"; on purpose not shared with the code under test.
 fn has_fargate(cpu_units: u32, memory: u32) -> bool {
     let gib = memory / 1024;
     match cpu_units {
@@ -322,32 +311,7 @@ fn complete_overrides(overrides: Option<&Value>, definition: &TaskDefinition) ->
     overrides
 }
 
-fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
-    let generally_allowed = |text: &str| {
-        text.chars().all(|letter| letter.is_alphanumeric() || letter.is_whitespace() || "_.:/=+-@".contains(letter))
-    };
-    let fits = |tag: &Tag| {
-        (1..=LONGEST_KEY).contains(&tag.key.chars().count())
-            && tag.value.chars().count() <= LONGEST_VALUE
-            && generally_allowed(&tag.key)
-            && generally_allowed(&tag.value)
-            && !tag.key.to_lowercase().starts_with("aws:")
-    };
-    let keys: HashSet<_> = tags.iter().map(|tag| &tag.key).collect();
-    if tags.len() <= MOST_TAGS && keys.len() == tags.len() && tags.iter().all(fits) {
-        Ok(())
-    } else {
-        Err(invalid_parameter("Tags can not have invalid characters, be too long, too many, or twice the same."))
-    }
-}
-
-/// Tags for a task that exists, as `TagResource` takes them.
-pub(super) fn checked_tags(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> {
-    check_tags(&tags)?;
-    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
-}
-
-/// 32 hexadecimal digits that are in no order, as the real ones.
+/// 32 hexadecimal digits without an order, like real ids.
 fn task_id(number: usize) -> String {
     let number = number as u64;
     format!("{:016x}{:016x}", number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15), number)

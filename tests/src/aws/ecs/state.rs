@@ -1,8 +1,9 @@
-//! All that the stand-in knows, and how a task moves from one status to the next.
+//! The stand-in's data, and how a task moves from one status to the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::events::{Started, StateChange, TaskChange};
@@ -11,10 +12,10 @@ use super::limits::{Limit, PerProvider, Rates, Used};
 use super::task::{Status, StopCode, Task, TaskDefinition, id_of};
 use super::{Pace, STOPPED_VISIBLE, in_millis};
 
-/// What a container killed by SIGKILL ends with.
+/// The exit code of a container killed by SIGKILL.
 const KILLED: i32 = 137;
 
-/// What happens to a task when its moment comes.
+/// What happens to a task later.
 #[derive(Clone, Copy, Debug)]
 enum Due {
     Start(usize),
@@ -34,18 +35,18 @@ pub(super) struct State {
     pub(super) bad_starts: VecDeque<String>,
     pub(super) tokens: Tokens,
     pub(super) tasks: Vec<Task>,
-    /// Tasks that are to run.
+    /// Tasks that run or are about to.
     pub(super) wanted: BTreeSet<usize>,
-    /// Tasks that are to stop or have stopped, as long as they are visible.
+    /// Tasks that are stopping or stopped, as long as they are visible.
     pub(super) ended: BTreeSet<usize>,
     pub(super) listeners: Vec<UnboundedSender<TaskChange>>,
     pub(super) history: Vec<StateChange>,
     definitions: HashMap<String, Vec<Arc<TaskDefinition>>>,
     by_id: HashMap<String, usize>,
     by_starter: HashMap<String, Vec<usize>>,
-    /// By moment, then in the order in which they were set.
+    /// By moment, then in the order of insertion.
     due: BTreeMap<(i64, u64), Due>,
-    /// Stopped tasks, by when they are no longer visible.
+    /// Stopped tasks, and from when on they are no longer visible.
     to_forget: VecDeque<(i64, usize)>,
     dues_set: u64,
 }
@@ -97,7 +98,7 @@ impl State {
         index
     }
 
-    /// Lets everything happen that is due, each thing at its own moment.
+    /// Does everything that is due, each thing at its own moment.
     pub(super) fn settle(&mut self, now: i64) {
         while let Some(entry) = self.due.first_entry() {
             let (at, _) = *entry.key();
@@ -169,7 +170,7 @@ impl State {
         }
     }
 
-    /// Tells a task to stop; a repeat changes nothing, not even the reason.
+    /// Tells a task to stop; a repeat changes nothing, and keeps the reason.
     pub(super) fn begin_stop(&mut self, task: &str, code: StopCode, reason: &str) {
         let Some(index) = self.find(task) else { return };
         if !self.tasks[index].is_wanted() {
@@ -186,7 +187,7 @@ impl State {
         self.set_due(in_millis(self.pace.stop), Due::FinishStop(index));
     }
 
-    /// The first cause stays: a runner that ends because it was told to has still been stopped by a user.
+    /// The first cause stays: a runner that exits because it was told to was still stopped by a user.
     fn mark_stopping(&mut self, index: usize, code: StopCode, reason: &str) {
         let task = &mut self.tasks[index];
         if !task.is_wanted() {
@@ -195,7 +196,7 @@ impl State {
         task.stop_code = Some(code);
         task.stopped_reason = Some(reason.to_owned());
         task.stopping_at = Some(self.now);
-        // Documented of `StopTask`. That other stops keep the tags is not, so nothing may rely on it.
+        // Documented for `StopTask`. Whether other stops keep the tags is not, so no test may rely on it.
         task.tags.clear();
         self.wanted.remove(&index);
         self.ended.insert(index);
@@ -223,5 +224,20 @@ impl State {
     fn set_due(&mut self, delay: i64, due: Due) {
         self.dues_set += 1;
         self.due.insert((self.now.saturating_add(delay), self.dues_set), due);
+    }
+
+    /// Records the task as it is now.
+    pub(super) fn record(&mut self, index: usize) {
+        self.tasks[index].version += 1;
+        self.history.push(StateChange { at: self.now, task: self.tasks[index].clone() });
+    }
+
+    pub(super) fn tell(&mut self, change: &TaskChange) {
+        self.listeners.retain(|listener| listener.send(change.clone()).is_ok());
+    }
+
+    pub(super) fn take_events(&mut self) -> Vec<Value> {
+        let changes = std::mem::take(&mut self.history);
+        changes.iter().map(StateChange::to_event).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Tasks and their definitions, and how ECS writes them as JSON.
+//! Tasks and task definitions, and their JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::aws::{ACCOUNT, REGION};
 
-/// What is run: one container on Fargate.
+/// A task definition with one container on Fargate.
 #[derive(Clone, Debug)]
 pub struct TaskDefinition {
-    /// The name that all revisions share.
+    /// The family's name.
     pub family: String,
     /// The container's name.
     pub container: String,
@@ -18,7 +18,7 @@ pub struct TaskDefinition {
     pub cpu_units: u32,
     /// Memory in MiB.
     pub memory: u32,
-    /// Which revision of the family; set when it is added.
+    /// The revision; set when the definition is added.
     pub revision: u32,
 }
 
@@ -34,7 +34,7 @@ impl TaskDefinition {
     }
 }
 
-/// What a task has: the task definition's, or what the request put in its place.
+/// A task's resources: the task definition's, unless the request overrides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
     /// CPU units, of which 1,024 are one vCPU.
@@ -45,7 +45,7 @@ pub struct Resources {
     pub disk: u32,
 }
 
-/// What kind of capacity a task runs on.
+/// The capacity provider of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// `FARGATE`
@@ -76,16 +76,16 @@ impl Provider {
     }
 }
 
-/// How far a task has come. ECS knows more steps; these are the ones that matter to a runner.
+/// A task's status. ECS has more; these are the ones that matter to a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Gets its network and its image.
+    /// Its network and its image are being set up.
     Provisioning,
     /// Its container runs.
     Running,
-    /// Has been told to stop.
+    /// It was told to stop.
     Stopping,
-    /// Is over.
+    /// It has stopped.
     Stopped,
 }
 
@@ -103,7 +103,7 @@ impl Status {
 /// Why a task stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCode {
-    /// The image, the network or a secret could not be had.
+    /// The image, the network or a secret was not available.
     TaskFailedToStart,
     /// The container ended by itself.
     EssentialContainerExited,
@@ -111,14 +111,14 @@ pub enum StopCode {
     UserInitiated,
     /// A service scaled in; never for tasks of `RunTask`.
     ServiceSchedulerInitiated,
-    /// Spot capacity was taken back.
+    /// AWS reclaimed Spot capacity.
     SpotInterruption,
     /// The host was retired.
     TerminationNotice,
 }
 
 impl StopCode {
-    /// As on the wire.
+    /// ECS's name for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TaskFailedToStart => "TaskFailedToStart",
@@ -138,35 +138,35 @@ pub struct Task {
     pub arn: String,
     /// The name of its cluster.
     pub cluster: String,
-    /// What it runs.
+    /// Its task definition.
     pub definition: Arc<TaskDefinition>,
-    /// What it runs on.
+    /// Its capacity provider.
     pub provider: Provider,
-    /// What it has.
+    /// Its resources.
     pub resources: Resources,
     /// Its subnets and security groups, as the request gave them.
     pub network: Arc<Value>,
-    /// What started it, in the caller's words.
+    /// Its `startedBy`.
     pub started_by: Option<String>,
     /// Its tags; a stop deletes them.
     pub tags: BTreeMap<String, String>,
     /// The request's overrides.
     pub overrides: Arc<Value>,
-    /// How far it has come.
+    /// Its status.
     pub status: Status,
-    /// Why it was stopped, once that is so.
+    /// Why it stops or stopped.
     pub stop_code: Option<StopCode>,
     /// The same in words.
     pub stopped_reason: Option<String>,
-    /// What its container ended with, if it ever ran.
+    /// Its container's exit code, if the container ran and ended.
     pub exit_code: Option<i32>,
-    /// When `RunTask` made it.
+    /// When `RunTask` created it.
     pub created_at: i64,
     /// When it began to run.
     pub started_at: Option<i64>,
     /// When it was told to stop.
     pub stopping_at: Option<i64>,
-    /// When it was over.
+    /// When it had stopped.
     pub stopped_at: Option<i64>,
     pub(super) by_strategy: bool,
     pub(super) visible_at: i64,
@@ -175,17 +175,17 @@ pub struct Task {
 }
 
 impl Task {
-    /// The part of the ARN that is its own.
+    /// Its id, the last part of the ARN.
     pub fn id(&self) -> &str {
         id_of(&self.arn)
     }
 
-    /// Whether it runs or is about to, and nobody has told it to stop.
+    /// Whether it runs or is about to run, and was not told to stop.
     pub fn is_wanted(&self) -> bool {
         self.stop_code.is_none()
     }
 
-    /// What its container's environment gets from the request's overrides.
+    /// Its container's environment from the request's overrides.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let containers = self.overrides["containerOverrides"].as_array();
         let container =
@@ -199,7 +199,7 @@ impl Task {
         if self.is_wanted() { "RUNNING" } else { "STOPPED" }
     }
 
-    /// As the call that made it answered, whatever has become of it since; `tags` are that call's.
+    /// The task as the call that created it answered, whatever happened since; `tags` are that call's.
     pub(super) fn as_answered_first(&self, tags: BTreeMap<String, String>) -> Self {
         let mut first = self.clone();
         first.tags = tags;
@@ -210,7 +210,7 @@ impl Task {
         first
     }
 
-    /// The task as answers and events have it, which differ in how they write moments and in tags.
+    /// The task as JSON. Answers and events differ in the format of moments and in tags.
     pub(super) fn to_json(&self, moment: impl Fn(i64) -> Value, tags: bool) -> Value {
         let id = self.id();
         let mut container = json!({
@@ -283,7 +283,7 @@ pub(super) fn task_arn(cluster: &str, id: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{id}")
 }
 
-/// The last part of an ARN, or what stands for the thing by itself.
+/// The id at the end of an ARN; anything else is an id already.
 pub(super) fn id_of(arn_or_id: &str) -> &str {
     arn_or_id.rsplit('/').next().unwrap_or(arn_or_id)
 }

@@ -1,4 +1,4 @@
-//! The stand-in through the real client.
+//! The stand-in, called with the real client.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
@@ -74,7 +74,7 @@ async fn refusal(request: RunTaskFluentBuilder) -> RunTaskError {
 }
 
 #[tokio::test]
-async fn a_task_goes_its_way_and_everybody_hears_of_it() {
+async fn a_task_starts_and_ends_and_its_changes_are_announced() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { start: Some(MINUTE), ..Pace::default() });
     let mut changes = world.aws.ecs.changes();
@@ -277,7 +277,7 @@ async fn a_task_may_never_run_and_spot_may_go() {
 }
 
 #[tokio::test]
-async fn lists_lag_have_pages_and_find_by_starter() {
+async fn lists_lag_come_in_pages_and_filter_by_starter() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { appear: MINUTE, ..Pace::default() });
     for number in 0..101 {
@@ -319,7 +319,7 @@ async fn tags_can_be_added_read_and_removed_while_a_task_runs() {
 }
 
 #[tokio::test]
-async fn what_a_manual_start_waits_for_is_the_test() {
+async fn a_manual_start_waits_for_the_test() {
     let world = World::new().await;
     world.aws.ecs.set_pace(Pace { start: None, ..Pace::default() });
     let task = arn(&world.run("a").send().await.unwrap());

@@ -1,7 +1,7 @@
-//! The event source mapping: what stands between a queue and a function in Lambda.
+//! Lambda's event source mapping between a queue and a function.
 //!
-//! It receives messages, hands them to the function as one event, and deletes what the function did not report as
-//! failed. Source: Lambda's developer guide, "Using Lambda with Amazon SQS", with its conditions for the success and
+//! It receives messages, passes them to the function as one event, and deletes those that the function did not report
+//! as failed. Source: Lambda's developer guide, "Using Lambda with Amazon SQS", with its conditions for the success and
 //! the failure of a batch.
 
 use std::collections::{HashSet, VecDeque};
@@ -18,7 +18,7 @@ use super::{Sqs, queue_arn};
 use crate::aws::{REGION, millis};
 use crate::wire::lock;
 
-/// After about this many invocations in one chain of messages Lambda takes it for an endless loop. Source: Lambda's
+/// After about this many invocations in one chain of messages, Lambda assumes an endless loop. Source: Lambda's
 /// developer guide, "Use Lambda recursive loop detection".
 const LONGEST_CHAIN: u32 = 16;
 
@@ -31,32 +31,32 @@ pub struct EventSource {
     disorder: Mutex<Disorder>,
 }
 
-/// What at-least-once delivery in no particular order may come to.
+/// The disorder of at-least-once delivery.
 struct Disorder {
     random: StdRng,
     shuffle: bool,
-    /// The share of messages that come twice.
+    /// The share of messages that are delivered twice.
     duplicates: f64,
-    /// Deliveries to be repeated, whatever became of the first one.
+    /// Messages to deliver again, whatever became of their first delivery.
     ghosts: VecDeque<Message>,
 }
 
-/// Messages on their way to the function.
+/// Messages for the function.
 #[derive(Clone, Debug)]
 pub struct Batch {
     messages: Vec<Message>,
     event: Value,
-    /// How many invocations led to this one.
+    /// How many invocations of the function precede this one in the chain.
     chain: u32,
 }
 
 impl Batch {
-    /// The event, as Lambda gives it to the function.
+    /// The event that Lambda passes to the function.
     pub fn event(&self) -> &Value {
         &self.event
     }
 
-    /// What the invocation's trace id must be for a loop to be noticed: messages sent by the function carry it on.
+    /// The invocation's trace id. The function's messages carry it on, so that Lambda can notice a loop.
     pub fn trace(&self) -> String {
         format!(
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage={LINEAGE}:{}",
@@ -69,18 +69,18 @@ impl Batch {
         self.messages.len()
     }
 
-    /// Never: a batch has at least one message.
+    /// Never true: a batch has at least one message.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Ids of the messages that were deleted.
+    /// Ids of the deleted messages.
     pub deleted: Vec<String>,
-    /// Ids of the messages that will come again when their visibility ends.
+    /// Ids of the messages that return when their visibility time-out ends.
     pub returned: Vec<String>,
 }
 
@@ -92,22 +92,22 @@ impl EventSource {
         Self { sqs, queue: queue.to_owned(), batch_size: 10, loops_allowed: false, disorder: Mutex::new(disorder) }
     }
 
-    /// Sets the size of batches, 10 at most: more would need a batching window, which this has not.
+    /// Sets the size of batches, 10 at most: more would need a batching window, which this does not have.
     #[must_use]
     pub fn batches_of(mut self, size: usize) -> Self {
         self.batch_size = size.clamp(1, 10);
         self
     }
 
-    /// The function may send messages to its own queue for ever (`RecursiveLoop: Allow`). Otherwise a message that is
-    /// the result of 16 invocations goes to the dead-letter queue.
+    /// Lets the function send messages to its own queue without end (`RecursiveLoop: Allow`). Otherwise a message that
+    /// results from 16 invocations goes to the dead-letter queue.
     #[must_use]
     pub fn allow_loops(mut self) -> Self {
         self.loops_allowed = true;
         self
     }
 
-    /// Delivers in another order than the queue's, and this share of the messages twice, as the seed has it.
+    /// Delivers out of order, and this share of the messages twice, both by the seed.
     #[must_use]
     pub fn disorderly(self, seed: u64, duplicates: f64) -> Self {
         {
@@ -119,8 +119,8 @@ impl EventSource {
         self
     }
 
-    /// Receives what is visible, up to a batch. A batch that is dropped comes again, as if the function's process
-    /// had died over it.
+    /// Receives visible messages, up to a batch. A batch that is dropped returns, as if the function's process had
+    /// died.
     pub fn take(&self) -> Option<Batch> {
         let mut messages = self.receive();
         self.disturb(&mut messages);
@@ -133,12 +133,12 @@ impl EventSource {
         Some(Batch { messages, event: json!({ "Records": records }), chain: chain.unwrap_or(0) })
     }
 
-    /// Delivers a message of the batch, by its place in it, once more with the next batch, whatever becomes of this one.
+    /// Delivers a message of the batch, by its index, again with the next batch, whatever becomes of this one.
     pub fn repeat(&self, batch: &Batch, number: usize) {
         lock(&self.disorder).ghosts.extend(batch.messages.get(number).cloned());
     }
 
-    /// Deletes what succeeded, by what the function answered; an error stands for an invocation that failed.
+    /// Deletes the messages that succeeded by the function's answer; an error means that the invocation failed.
     pub fn settle<E>(&self, batch: &Batch, answer: &Result<Value, E>) -> Outcome {
         let ids: HashSet<&str> = batch.messages.iter().map(|message| message.id.as_str()).collect();
         let failed = answer.as_ref().ok().and_then(|answer| failures(answer, &ids));
@@ -154,7 +154,7 @@ impl EventSource {
         outcome
     }
 
-    /// Takes a batch, gives it to the function and settles it; `None` if nothing was visible.
+    /// Takes a batch, passes it to the function and settles it; `None` if no message was visible.
     pub async fn poll<F, E>(&self, function: F) -> Option<Outcome>
     where
         F: AsyncFnOnce(Value) -> Result<Value, E>,
@@ -164,7 +164,7 @@ impl EventSource {
         Some(self.settle(&batch, &answer))
     }
 
-    /// Polls until nothing is visible, and answers how many batches that took.
+    /// Polls until no message is visible, and returns how many batches that took.
     pub async fn drain<F, E>(&self, mut function: F) -> usize
     where
         F: AsyncFnMut(Value) -> Result<Value, E>,
@@ -221,18 +221,18 @@ impl fmt::Debug for EventSource {
     }
 }
 
-/// What stands for the function in a trace.
+/// The function's part of a trace.
 const LINEAGE: &str = "a87bd80c";
 
-/// How many invocations of the function a trace tells of.
+/// How many invocations of the function are in a trace.
 fn chain(trace: &str) -> Option<u32> {
     let lineage = trace.split(';').find_map(|part| part.strip_prefix("Lineage="))?;
     lineage.split('|').find_map(|hop| hop.strip_prefix(LINEAGE)?.strip_prefix(':'))?.parse().ok()
 }
 
-/// The ids that the function reported; `None` if the answer makes the whole batch fail. The batch succeeds if
-/// nothing is answered, or no list, or an empty one. It fails if an entry's `itemIdentifier` is missing, null, empty
-/// or no message's of the batch.
+/// The ids that the function reported; `None` if the answer makes the whole batch fail. The batch succeeds if there is
+/// no answer, no list, or an empty list. It fails if an entry's `itemIdentifier` is missing, null, empty or not a
+/// message of the batch.
 fn failures<'a>(answer: &'a Value, ids: &HashSet<&str>) -> Option<HashSet<&'a str>> {
     let listed = match answer {
         Value::Null => return Some(HashSet::new()),

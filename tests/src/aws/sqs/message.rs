@@ -1,4 +1,4 @@
-//! Messages, their attributes, and the digests by which clients check both.
+//! Messages, their attributes, and the digests of both.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Attribute {
-    /// `String`, `Number` or `Binary`, with whatever the sender put behind a dot.
+    /// `String`, `Number` or `Binary`, with an optional suffix after a dot.
     pub data_type: String,
     /// The value of a string or a number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,16 +20,16 @@ pub struct Attribute {
     pub binary_value: Option<String>,
 }
 
-/// A message as it is now. Moments are in milliseconds since the Unix epoch.
+/// A message. Moments are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Its id, which a redrive leaves as it is.
+    /// Its id, which a redrive keeps.
     pub id: String,
     /// Its body.
     pub body: String,
-    /// What the sender put on it.
+    /// Its attributes.
     pub attributes: BTreeMap<String, Attribute>,
-    /// The tenant of fair queues.
+    /// Its message group, the tenant of a fair queue.
     pub group: Option<String>,
     /// When it was sent.
     pub sent_at: i64,
@@ -37,11 +37,11 @@ pub struct Message {
     pub first_received_at: Option<i64>,
     /// How often it was received from this queue.
     pub receive_count: u32,
-    /// From when on it can be received.
+    /// When it becomes visible.
     pub visible_at: i64,
-    /// On a dead-letter queue: the ARN of the queue it comes from.
+    /// On a dead-letter queue: the ARN of its source queue.
     pub dead_letter_source: Option<String>,
-    /// The trace of its sender, `AWSTraceHeader`.
+    /// Its sender's trace, `AWSTraceHeader`.
     pub trace: Option<String>,
     /// When it was received for the last time.
     pub(super) last_received_at: i64,
@@ -66,12 +66,12 @@ impl Message {
         }
     }
 
-    /// Every receive makes another handle; only the latest one works.
+    /// The receipt handle. Every receive makes a new one; only the latest works.
     pub(super) fn handle(&self) -> String {
         hex::encode(format!("{} {}", self.number, self.receive_count))
     }
 
-    /// The attributes that SQS itself keeps, as it names and writes them.
+    /// The system attributes, with SQS's names and formats.
     pub(super) fn system_attributes(&self) -> Map<String, Value> {
         let mut all = Map::new();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), Value::from(value));
@@ -93,7 +93,7 @@ impl Message {
         all
     }
 
-    /// The record that Lambda makes of it.
+    /// The message as a record in Lambda's event.
     pub(super) fn to_record(&self, queue_arn: &str, region: &str) -> Value {
         let attributes: Map<String, Value> =
             self.attributes.iter().map(|(name, attribute)| (name.clone(), attribute.to_record())).collect();
@@ -115,7 +115,7 @@ impl Message {
     }
 }
 
-/// Reads what [`Message::handle`] wrote: the message's number and which receive it was.
+/// Reads a handle of [`Message::handle`]: the message's number and the number of the receive.
 pub(super) fn read_handle(handle: &str) -> Option<(u64, u32)> {
     let text = String::from_utf8(hex::decode(handle).ok()?).ok()?;
     let (number, receive) = text.split_once(' ')?;
@@ -144,9 +144,9 @@ pub(super) fn md5_of_body(body: &str) -> String {
     hex::encode(Md5::digest(body))
 }
 
-/// Over all attributes by name: length and bytes of the name, of the type and of the value, with one byte between
-/// the last two that is 1 for text and 2 for binary. Source: SQS developer guide, "Calculating the MD5 message digest
-/// for message attributes".
+/// Digests all attributes in the order of their names: length and bytes of the name, of the type and of the value, with
+/// a byte between the last two that is 1 for text and 2 for binary. Source: SQS developer guide, "Calculating the MD5
+/// message digest for message attributes".
 pub(super) fn md5_of_attributes(attributes: &BTreeMap<String, Attribute>) -> Option<String> {
     use base64::Engine as _;
 

@@ -1,4 +1,4 @@
-//! The calls, as they come over the wire.
+//! The calls of the JSON protocol.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::{LARGEST_MESSAGE, LONGEST_DELAY, LONGEST_VISIBILITY, Sender, State, q
 use crate::aws::answers::{self, sqs_error};
 use crate::wire::Answer;
 
-/// Most entries of a batch, and most messages of one receive.
+/// The most entries of a batch, and the most messages of one receive.
 const BATCH: usize = 10;
 
-/// Most attributes of a message, and longest group id.
+/// The most attributes of a message, and the longest group id.
 const MOST_ATTRIBUTES: usize = 10;
 const LONGEST_GROUP: usize = 128;
 
@@ -66,7 +66,7 @@ struct Batch {
     entries: Vec<Value>,
 }
 
-/// Why SQS refuses, in parts, because a batch reports it in another form than a call.
+/// Why SQS refuses, in parts: a batch reports it in a different form than a call.
 #[derive(Debug)]
 pub(super) struct Refusal {
     shape: &'static str,
@@ -87,7 +87,7 @@ impl Refusal {
         }
     }
 
-    /// SQS has no shape for this code: only the query protocol's header and `__type` carry it.
+    /// SQS has no shape for this code; only `__type` and the query protocol's header carry it.
     fn value(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterValue", message)
     }
@@ -151,7 +151,7 @@ impl State {
         Ok(answer)
     }
 
-    /// Receives, and lets go to the dead-letter queue what has been received too often.
+    /// Receives messages, and moves those received too often to the dead-letter queue.
     pub(super) fn take(&mut self, name: &str, most: usize, visibility: Option<Duration>, now: i64) -> Vec<Message> {
         let queue = self.queue(name);
         let (received, dead) = queue.receive(most, visibility, now);
@@ -161,7 +161,7 @@ impl State {
         received
     }
 
-    /// Puts a message that has left a queue on its dead-letter queue, if it has one.
+    /// Moves a message to the queue's dead-letter queue, if it has one.
     pub(super) fn bury(&mut self, name: &str, mut message: Message, now: i64) {
         let target = self.queue(name).settings.redrive.as_ref().map(|(target, _)| target.clone());
         if let Some(target) = target.and_then(|target| self.queues.get_mut(&target)) {
@@ -361,7 +361,7 @@ fn check_attribute(name: &str, attribute: &Attribute) -> Result<(), Refusal> {
     }
 }
 
-/// The characters of XML 1.0, to which SQS keeps in its JSON protocol, too.
+/// Whether all characters are valid in XML 1.0, which SQS requires in its JSON protocol too.
 fn is_allowed(letter: char) -> bool {
     matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }

@@ -1,4 +1,4 @@
-//! One queue: what is on it, and when it can be received.
+//! One queue and its messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::{Depth, LONGEST_VISIBILITY, QueueSettings};
 /// Why a message's visibility cannot be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CannotHide {
-    /// It is gone, can be received, or has been received since.
+    /// It is gone, visible, or was received again since.
     NotInFlight,
-    /// Twelve hours after its receive it must be visible again.
+    /// It must be visible again twelve hours after its receive.
     TooLong,
 }
 
@@ -19,7 +19,7 @@ pub(super) enum CannotHide {
 pub(super) struct Queue {
     pub(super) settings: QueueSettings,
     messages: BTreeMap<u64, Message>,
-    /// Every message, by when it becomes visible, then in the order of sending.
+    /// All messages, by when they become visible, then in the order of sending.
     by_visibility: BTreeSet<(i64, u64)>,
 }
 
@@ -61,8 +61,8 @@ impl Queue {
         self.messages.insert(message.number, message);
     }
 
-    /// Receives up to `most` messages. The second part of the answer are those that have been received too often:
-    /// they have left this queue for the dead-letter queue.
+    /// Receives up to `most` messages. The second list contains those that were received too often: they have left this
+    /// queue, for the dead-letter queue.
     pub(super) fn receive(
         &mut self,
         most: usize,
@@ -91,12 +91,12 @@ impl Queue {
                 received.push(message.clone());
             }
         }
-        // Only now, so that a visibility of zero does not make one call receive the same message again.
+        // Not before all are received: with a visibility of zero, one call could receive the same message twice.
         self.by_visibility.extend(received.iter().map(|message| (message.visible_at, message.number)));
         (received, dead)
     }
 
-    /// Deletes a message if this is its latest receive; SQS says nothing if it is not.
+    /// Deletes a message if this is its latest receive; otherwise SQS reports no error either.
     pub(super) fn delete(&mut self, number: u64, receive: u32) {
         if let Some(message) = self.messages.get(&number)
             && message.receive_count == receive
@@ -106,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// Makes a received message visible after this long from now.
+    /// Makes a received message visible after this time.
     pub(super) fn hide(&mut self, number: u64, receive: u32, time: Duration, now: i64) -> Result<(), CannotHide> {
         let message = self.messages.get_mut(&number).ok_or(CannotHide::NotInFlight)?;
         if message.receive_count != receive || message.visible_at <= now {

@@ -1,4 +1,4 @@
-//! The stand-in through the real client.
+//! The stand-in, called with the real client.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
@@ -178,7 +178,7 @@ async fn a_queue_that_is_not_there_has_the_code_of_the_query_protocol() {
 }
 
 #[tokio::test]
-async fn nobody_receives_what_is_older_than_the_retention() {
+async fn messages_older_than_the_retention_are_not_received() {
     let world = World::new().await;
     world.send("old").await;
     world.advance(Duration::from_hours(96) + SECOND);

@@ -9,11 +9,11 @@ const USAGE: &str = "usage: standin --listen 127.0.0.1:PORT --webhook-url URL [-
                      --webhook-secret-env VARIABLE --app-id ID --app-public-key FILE --aws-endpoint URL \
                      --cluster NAME --job-seconds SECONDS";
 
-/// What to do, and where.
+/// The parsed command line.
 pub(crate) struct Args {
     pub(crate) listen: SocketAddr,
     pub(crate) webhook_url: String,
-    /// An emulator tells functions apart by the `Host` header.
+    /// The `Host` header, by which an emulator tells functions apart.
     pub(crate) webhook_host: Option<String>,
     pub(crate) webhook_secret: String,
     pub(crate) app_id: u64,

@@ -1,4 +1,4 @@
-//! What the demo asks of the stand-in, beside GitHub's own API: `/_standin/…`.
+//! The demo's control API of the stand-in, beside GitHub's own: `/_standin/…`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,27 +37,27 @@ struct NewJob {
     name: String,
     #[serde(default)]
     example: usize,
-    /// How long it has been queued already.
+    /// How long ago it was queued.
     #[serde(default)]
     minutes_ago: u32,
     #[serde(default)]
     told: Told,
     #[serde(default)]
     fate: Option<Fate>,
-    /// It is cancelled as soon as `queued` has been delivered, and nobody is told.
+    /// It is cancelled as soon as `queued` is delivered, without another delivery.
     #[serde(default)]
     cancelled: bool,
 }
 
-/// What becomes of the delivery of `queued`.
+/// The fate of the delivery of `queued`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Told {
     #[default]
     AtOnce,
-    /// It did not arrive when the job was queued, and stands in the hook's log as failed.
+    /// It failed when the job was queued, and is in the hook's log as failed.
     InVain,
-    /// GitHub forgot to make it.
+    /// GitHub never made it.
     Never,
 }
 
@@ -65,7 +65,7 @@ fn build() -> String {
     "build".to_owned()
 }
 
-/// Somebody cancels a job, and hooks hear of it.
+/// A user cancels a job, and hooks get a delivery.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cancellation {
@@ -87,7 +87,7 @@ enum Status {
     /// Its runner has never connected.
     #[default]
     New,
-    /// It was there, and is not any more.
+    /// It was online and is not any more.
     Offline,
     Online,
 }
@@ -148,7 +148,7 @@ impl Standin {
         wire::json(201, &json!({ "job_id": job, "delivery": delivery }))
     }
 
-    /// Does not await: what is said of the delivery holds before the courier could take it.
+    /// Does not await: the delivery's fate is decided before the courier can take it.
     fn create_job(&self, job: &NewJob) -> JobId {
         let queued_at = self.github.clock().now() - Duration::from_mins(job.minutes_ago.into());
         let example = WorkflowJobEvent::example(job.example);
@@ -170,7 +170,7 @@ impl Standin {
         id
     }
 
-    /// The courier sends it, and gives up in time.
+    /// The courier sends it and has its own time-out.
     async fn outcome(&self, delivery: u64) -> Outcome {
         loop {
             if let Some(outcome) = self.github.outcome(delivery) {

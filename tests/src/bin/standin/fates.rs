@@ -1,4 +1,4 @@
-//! What is to go wrong with the task that is started for a job.
+//! The fate of the task that is started for a job.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jitgate::job::JobId;
 use serde::Deserialize;
 
-/// What becomes of a job's next task.
+/// What happens to a job's next task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fate {
     /// Its image cannot be pulled: it stops before its runner connects.
     NeverStarts,
-    /// Its image takes longer to pull than anybody watches.
+    /// Its image takes longer to pull than the demo lasts.
     Slow,
-    /// It goes on although its runner has done its job.
+    /// It keeps running although its runner has done its job.
     Hangs,
 }
 
-/// Each is met once; clones are the same.
+/// Fates by job, each used once; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Fates(Arc<Mutex<HashMap<JobId, Fate>>>);
 
 impl Fates {
-    /// For the job's next task.
+    /// Sets the fate of the job's next task.
     pub(crate) fn decide(&self, job: JobId, fate: Fate) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job, fate);
     }
 
-    /// What a task meets now.
+    /// Takes the fate of a task.
     pub(crate) fn meet(&self, job: JobId) -> Option<Fate> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job)
     }

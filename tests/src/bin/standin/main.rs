@@ -1,5 +1,5 @@
-//! GitHub and its runners as one process, for the local stack: serves the API, sends signed deliveries, and runs a
-//! runner stand-in for every task that appears in the cluster.
+//! GitHub and its runners in one process, for the local stack: serves the API, sends signed deliveries, and runs a
+//! runner stand-in for every task in the cluster.
 
 mod args;
 mod control;

@@ -1,4 +1,4 @@
-//! Watches the cluster and lives the runners' lives: what Fargate would do with the runner image.
+//! Watches the cluster and runs a runner stand-in per task, as Fargate would run the image.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use tokio::task::JoinHandle;
 
 use crate::fates::{Fate, Fates};
 
-/// How often the cluster is looked at.
+/// How often the cluster is polled.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// How often a runner asks for a job, and looks whether its own is done.
+/// How often a runner asks for a job, and checks whether its job is done.
 const STEP: Duration = Duration::from_millis(100);
 
 /// The most ARNs that `DescribeTasks` takes.
 const MOST_DESCRIBED: usize = 100;
 
-/// A task for which a runner lives or has lived.
+/// A task that has or had a runner.
 struct Living {
     kill: Option<oneshot::Sender<()>>,
     life: JoinHandle<()>,
 }
 
-/// Starts a runner for each new task, and kills those whose task was stopped.
+/// Starts a runner for each new task, and kills the runners of stopped tasks.
 pub(crate) struct Watcher {
     github: GitHub,
     fates: Fates,
@@ -60,7 +60,7 @@ impl Watcher {
         Self { github, fates, ecs: Client::from_conf(config), cluster, job_time, living: HashMap::new() }
     }
 
-    /// For ever: a look that fails is followed by another.
+    /// Polls for ever; a failed poll is followed by another.
     pub(crate) async fn run(mut self) {
         loop {
             if let Err(problem) = self.look().await {
@@ -77,7 +77,8 @@ impl Watcher {
             if stopped && let Some(kill) = living.kill.take() {
                 let _ = kill.send(());
             }
-            // A life that is over is kept as long as its task shows, so that the task gets no second one.
+            // A runner that has ended stays in the list as long as ECS shows its task, so that the task gets no second
+            // one.
             !stopped || !living.life.is_finished()
         });
         let new: Vec<String> = arns.into_iter().filter(|arn| !self.living.contains_key(arn)).collect();
@@ -107,7 +108,7 @@ impl Watcher {
         Ok(arns)
     }
 
-    /// Gives the task a runner, once it runs.
+    /// Runs a runner for the task, once the task runs.
     fn begin(&mut self, task: &Task) {
         let Some(arn) = task.task_arn() else { return };
         if task.last_status() != Some("RUNNING") {
@@ -126,7 +127,7 @@ impl Watcher {
         let (ecs, cluster, arn) = (self.ecs.clone(), self.cluster.clone(), arn.to_owned());
         let task = arn.clone();
         let life = tokio::spawn(async move {
-            // A sender that was dropped is no kill.
+            // A dropped sender is not a kill.
             let killed = async {
                 if killed.await.is_err() {
                     std::future::pending::<()>().await;
@@ -144,7 +145,7 @@ impl Watcher {
             } else {
                 tracing::warn!("task {task}: no runner starts");
             }
-            // Its container has exited, which an emulator cannot see.
+            // The container has exited, which the emulator cannot see.
             let stop = ecs.stop_task().cluster(cluster).task(&task).reason(reason);
             if let Err(error) = stop.send().await {
                 tracing::warn!("failed to stop task {task}: {}", DisplayErrorContext(error));
@@ -153,7 +154,7 @@ impl Watcher {
         self.living.insert(arn, Living { kill: Some(kill), life });
     }
 
-    /// The job that the task was started for, as far as `startedBy` says.
+    /// The job for which the task was started, by its `startedBy`.
     fn job_of(&self, task: &Task) -> Option<JobId> {
         let parts = task.started_by()?.split('-').filter_map(|part| part.parse().ok().map(JobId));
         parts.into_iter().find(|id| self.github.job(*id).is_some())

@@ -1,4 +1,4 @@
-//! Calls, there and back.
+//! Calls to services, and their answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use jitgate::job::{Message, RunnerId};
 use serde_json::Value;
 
-use super::{Call, Death, Driver, Event};
+use super::Driver;
+use super::parts::{Call, Death, Event};
 use crate::chaos::faults;
 use crate::chaos::faults::Mishap;
 use crate::chaos::turnstile::{Held, Kind, Process};
@@ -126,7 +127,7 @@ impl Driver {
         }
     }
 
-    /// As Lambda gives it to the function, and its SDK on to SQS.
+    /// The trace of the process's batch, which the SDK passes on to SQS.
     fn trace(&self, process: Process) -> Option<http::HeaderValue> {
         let batch = self.invocation(process)?.batch.as_ref()?;
         batch.trace().parse().ok()
@@ -134,7 +135,7 @@ impl Driver {
 
     pub(super) fn answer(&mut self, number: u64) {
         let Some(call) = self.calls.get_mut(&number) else { return };
-        // An answer that is not there is one that is not heard, since the call's sender is dropped.
+        // Without an answer the reply's sender is dropped, and the caller gets none.
         if let (Some(reply), answer) = (call.reply.take(), call.answer.take()) {
             self.stirred = true;
             let is_worked = answer.is_some() || call.mishap.is_none();
@@ -147,7 +148,7 @@ impl Driver {
         }
     }
 
-    /// What a call has brought about.
+    /// Records the effects of a call.
     fn witness(&mut self, number: u64, answer: &Answer, start: Duration) {
         let call = &self.calls[&number];
         let now = self.now();
@@ -160,10 +161,12 @@ impl Driver {
                     self.diary.note(now, [job], format!("registered {}", body["runner"]["name"]));
                     let is_late = matches!(call.mishap, Some((_, Mishap::Late)));
                     if is_late {
-                        self.judge.excuse(RunnerId(runner), "GitHub made it after we had given up waiting");
+                        self.judge.excuse(RunnerId(runner), "GitHub made it after the caller gave up waiting");
                     } else if call.is_twin {
-                        self.judge
-                            .excuse(RunnerId(runner), "its maker died, and a repeat of its message was done with");
+                        self.judge.excuse(
+                            RunnerId(runner),
+                            "the worker that made it died, and a copy of its message succeeded",
+                        );
                     }
                 }
             }
@@ -193,7 +196,7 @@ impl Driver {
                 let id = call.request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).map(RunnerId);
                 let task = self.runners.iter().find(|(_, at_work)| Some(at_work.runner.id()) == id);
                 if let Some((task, _)) = task {
-                    // It finds out when it next asks for a job.
+                    // The runner notices when it next asks for a job.
                     let event = Event::Step(task.clone());
                     self.after(Duration::from_secs(5), event);
                 }

@@ -1,21 +1,22 @@
-//! Jobs, and what GitHub tells of them.
+//! Jobs and their deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jitgate::job::JobId;
 
-use super::{CLEANER_MENDS, Driver, Ended, Event, Parcel, Slot};
+use super::parts::{Ended, Event, Parcel, Slot};
+use super::{CLEANER_MENDS, Driver};
 use crate::chaos::turnstile::{Kind, Process};
 use crate::github::{JobSpec, JobStatus, Outcome};
 use crate::lambda::http_event::Front;
 use crate::payloads::sign;
 use crate::world::{self, WEBHOOK_SECRET};
 
-/// How long a delivery is on its way, and its message after it.
+/// The longest time for a delivery to arrive and for its message to reach a worker.
 const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
 
-/// Tries of one delivery, the first included, as the cleaner has it.
+/// The most tries of one delivery, the first included, by the cleaner's limit.
 const MOST_TRIES: usize = 6;
 
 impl Driver {
@@ -46,13 +47,13 @@ impl Driver {
         }
     }
 
-    /// What GitHub has to tell is on its way.
+    /// Sends GitHub's new deliveries, with a delay.
     pub(super) fn collect_deliveries(&mut self) {
         for delivery in self.world.github.take_deliveries() {
             let Some(job) = delivery.job_id else { continue };
             let action = action_of(&delivery.body);
             if action == "in_progress" {
-                // Nobody acts on it.
+                // jitgate ignores it.
                 self.world.github.delivered(delivery.id, Outcome { status: 200, body: String::new() });
                 continue;
             }
@@ -91,7 +92,7 @@ impl Driver {
         let tries = self.tries.entry(parcel.guid.clone()).or_default();
         *tries += 1;
         self.report.redelivered += u64::from(*tries > 1);
-        // The cleaner has it delivered six times at most.
+        // The cleaner asks for at most six tries.
         invocation.spared = *tries + 2 >= MOST_TRIES;
         if invocation.spared {
             invocation.death = None;
@@ -101,7 +102,7 @@ impl Driver {
         self.webhooks[slot].invocation = Some(invocation);
     }
 
-    /// Something comes of what is under way for a job within this time.
+    /// Promises that something happens to a waiting job within this time.
     pub(super) fn promise(&mut self, job: JobId, within: Duration) {
         self.judge.promise(job, self.now() + within);
     }

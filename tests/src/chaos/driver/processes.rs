@@ -11,7 +11,8 @@ use futures::StreamExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use jitgate::job::{JobId, Message};
 
-use super::{Death, Driver, Ended, Event, Finished, Invocation, Slot};
+use super::Driver;
+use super::parts::{Death, Ended, Event, Finished, Invocation, Slot};
 use crate::aws::sqs::mapping::Batch;
 use crate::chaos::gateway::Gateway;
 use crate::chaos::plan::MOST_COPIES;
@@ -19,14 +20,14 @@ use crate::chaos::turnstile::{Kind, Process, Turnstile};
 use crate::wire::Service;
 use crate::world::{self, MOST_RECEIVES, VISIBILITY};
 
-/// So many looks in a row that find nothing new mean that everybody waits for the driver. What goes over a socket takes
-/// two to ten of them.
+/// After this many polls in a row that find nothing new, all processes wait for the driver. A call over a socket takes
+/// two to ten polls.
 const QUIET_LOOKS: usize = 20;
 
-/// How long the worker's invocations may take, as the template has it.
+/// The worker's time-out. Source: `template.yaml`.
 const WORKER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The same of the cleaner.
+/// The cleaner's time-out. Source: `template.yaml`.
 const CLEANER_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Driver {
@@ -35,7 +36,7 @@ impl Driver {
         let guard = |service: Arc<dyn Service>| -> Arc<dyn Service> {
             Arc::new(Turnstile { process, service, arrivals: arrivals.clone() })
         };
-        // The worker has to do without at times: what the SDK's repeats heal would otherwise hardly ever be seen.
+        // Some runs have workers without the SDK's retries, which otherwise hide most faults from the worker.
         let retries = process.kind != Kind::Worker || self.plan.sdk_retries;
         Gateway::open(&self.world, guard).await.with_retries(retries)
     }
@@ -114,7 +115,7 @@ impl Driver {
         let function = Arc::clone(&self.cleaners[slot].function);
         let until = self.now() + CLEANER_TIMEOUT;
         let work = async move {
-            // It says whether all could be done, and has logged what could not.
+            // An error only says that something failed, and is logged.
             let _ = function.handle_until(&event, Some(until)).await;
             Ended::Cleaned
         };
@@ -124,7 +125,7 @@ impl Driver {
         self.after(CLEANER_TIMEOUT, Event::Expire(process, number));
     }
 
-    /// Free workers take what is visible.
+    /// Free workers take visible messages.
     pub(super) async fn poll(&mut self) {
         loop {
             let mut free: Vec<_> = (0..self.plan.workers)
@@ -191,7 +192,7 @@ impl Driver {
         self.after(WORKER_TIMEOUT, Event::Expire(process, number));
     }
 
-    /// Whether one more copy of a job's message may come into the world; if so, it will.
+    /// Whether a job's message may be copied once more; if so, counts the copy.
     pub(super) fn may_copy(&mut self, job: JobId) -> bool {
         let copies = self.copies.entry(job).or_default();
         let may = *copies < MOST_COPIES && !self.is_quiet;
@@ -199,7 +200,7 @@ impl Driver {
         may
     }
 
-    /// Lets everybody go on until all wait for the driver.
+    /// Lets all processes continue until they wait for the driver.
     pub(super) async fn settle(&mut self) {
         while self.stirred {
             self.stirred = false;
@@ -239,7 +240,7 @@ impl Driver {
     async fn finish(&mut self, process: Process, ended: Ended) {
         let Some(invocation) = self.invocation(process) else { return };
         if invocation.death.is_some() {
-            self.kill(process, "died when all was done").await;
+            self.kill(process, "died after its work was done").await;
             return;
         }
         let Some(invocation) = self.take_invocation(process) else { return };
@@ -258,12 +259,12 @@ impl Driver {
                 }
                 self.webhooks[process.slot].gateway.forget_calls();
             }
-            // What it could not do the next pass does; the template has none repeated.
+            // The next pass does what this one could not; the template has no retries.
             Ended::Cleaned => self.cleaners[process.slot].gateway.forget_calls(),
         }
     }
 
-    /// The process is gone, with all it knew. What it had sent may still arrive.
+    /// Kills a process, with everything cached in it. Calls that it sent may still arrive.
     pub(super) async fn kill(&mut self, process: Process, how: &str) {
         let Some(invocation) = self.take_invocation(process) else { return };
         invocation.task.abort();

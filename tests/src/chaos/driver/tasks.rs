@@ -6,7 +6,8 @@ use std::time::Duration;
 use cleaner::Event as CleanerEvent;
 use serde_json::json;
 
-use super::{AtWork, CLEANER_MENDS, Driver, Event};
+use super::parts::{AtWork, Event};
+use super::{CLEANER_MENDS, Driver};
 use crate::aws::ecs::{Pace, StopCode, TaskChange};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 
@@ -23,7 +24,7 @@ impl Driver {
         start
     }
 
-    /// A task that was just started may be one of those that come to nothing.
+    /// Decides whether a new task dies before it takes a job.
     pub(super) fn curse(&mut self, task: &str, start: Duration) {
         if self.is_quiet || !self.deaths.happens(self.knobs.deaths) {
             return;
@@ -34,7 +35,7 @@ impl Driver {
         self.after(delay, Event::Reclaim(task.to_owned()));
     }
 
-    /// Lets follow what has happened to tasks and jobs.
+    /// Reacts to changes of tasks and to new deliveries.
     pub(super) fn pump(&mut self) {
         self.world.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
@@ -43,7 +44,7 @@ impl Driver {
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
                 TaskChange::Stopped { task } => {
                     self.end_runner(&task, true);
-                    // EventBridge loses one now and then.
+                    // EventBridge loses some events.
                     if self.knobs.cleaner && !self.mishaps.happens(self.knobs.faults / 10.0) {
                         let delay = self.chance.seconds(1, 5);
                         let event = self.stop_event(&task);
@@ -55,7 +56,7 @@ impl Driver {
         self.collect_deliveries();
     }
 
-    /// As much of what EventBridge tells as the cleaner reads.
+    /// The part of EventBridge's event that the cleaner reads.
     fn stop_event(&self, task: &str) -> CleanerEvent {
         let stopped = self.world.aws.ecs.task(task).expect("a task that has just stopped");
         CleanerEvent::from(json!({
@@ -119,9 +120,10 @@ impl Driver {
                     self.diary.note(self.world.clock.now(), own.into_iter().chain([job]), format!("{job} {text}"));
                     self.after(work, Event::Step(task.to_owned()));
                     self.judge.taken(job, self.now());
-                    if let Some(robbed) = own.filter(|own| *own != job) {
-                        // Its own runner comes, or the launch that finds it running launches the other one again.
-                        self.promise(robbed, CLEANER_MENDS);
+                    if let Some(waiting) = own.filter(|own| *own != job) {
+                        // The other job's runner comes, or the launch that finds the other job running launches this
+                        // one again.
+                        self.promise(waiting, CLEANER_MENDS);
                     }
                     self.progress = self.now();
                 }
@@ -135,7 +137,7 @@ impl Driver {
         }
     }
 
-    /// Idle runners look for a job, in no particular order.
+    /// Idle runners ask for a job, in random order.
     pub(super) fn offer(&mut self) {
         let mut idle: Vec<_> = self.idle.iter().cloned().collect();
         self.chance.shuffle(&mut idle);

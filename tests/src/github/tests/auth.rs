@@ -1,4 +1,4 @@
-//! Who may see and do what.
+//! Identities and permissions.
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn an_app_proves_itself_with_a_fresh_jwt_of_ten_minutes_at_most() {
 }
 
 #[tokio::test]
-async fn the_same_jwt_twice_in_a_second_fails_where_it_is_told_to() {
+async fn the_same_jwt_twice_in_a_second_fails_if_configured() {
     let bench = Bench::new().await;
     let jwt = bench.jwt();
     assert_eq!(bench.get("/app", &jwt).await.status(), 200);

@@ -1,4 +1,4 @@
-//! How deliveries travel.
+//! Sending deliveries.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use crate::github::courier::Courier;
 use crate::payloads::sign;
 use crate::wire::{self, Fault};
 
-/// A webhook that takes whatever is signed with the right secret.
+/// A webhook that accepts every correctly signed delivery.
 struct Webhook(Mutex<Vec<Request>>);
 
 impl Service for Webhook {
@@ -54,7 +54,7 @@ async fn a_courier_signs_sends_and_reports() {
 }
 
 #[tokio::test]
-async fn a_courier_that_runs_sends_whatever_comes_up() {
+async fn a_running_courier_sends_deliveries_as_they_come() {
     let bench = Bench::new().await;
     let there = serve(Arc::new(Webhook(Mutex::default()))).await;
     let courier = Courier::new(bench.github.clone(), there.url(), None, "a secret".to_owned());

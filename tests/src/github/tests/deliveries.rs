@@ -1,6 +1,7 @@
-//! What hooks send, and the log of it.
+//! Deliveries and their log.
 
 use super::*;
+use crate::payloads::WorkflowJobEvent;
 
 #[tokio::test]
 async fn the_apps_hook_sends_logs_and_sends_again() {

@@ -1,4 +1,4 @@
-//! What GitHub's description has to say about it.
+//! The stand-in against GitHub's description.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The stand-in's own tests: it must not lie.
+//! The stand-in's own tests: it must behave like GitHub.
 
 mod auth;
 mod courier;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use jitgate::job::RunnerId;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Response, StatusCode};
 use time::macros::datetime;
@@ -21,7 +22,7 @@ use crate::wire::{Endpoint, serve};
 
 const START: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
-/// A GitHub on a port, and a client that need not be well-behaved.
+/// A GitHub on a port, and a client that may break the rules.
 struct Bench {
     github: GitHub,
     clock: Clock,
@@ -90,7 +91,7 @@ impl Bench {
     }
 }
 
-/// Tests may ask anything, but the stand-in may answer only what GitHub would.
+/// Tests may send anything, but every answer must agree with GitHub's description.
 impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {

@@ -113,7 +113,7 @@ async fn a_busy_runner_cannot_be_deleted_nor_one_whose_job_has_just_ended() {
 }
 
 #[tokio::test]
-async fn busy_lags_and_errs_as_told() {
+async fn busy_lags_and_errs_as_configured() {
     let bench = Bench::new().await;
     bench.github.behave(|behaviour| behaviour.busy_lag = Duration::from_secs(45));
     let token = bench.token().await;
@@ -134,7 +134,7 @@ async fn busy_lags_and_errs_as_told() {
 }
 
 #[tokio::test]
-async fn the_end_of_versions_is_told_where_it_is_offered() {
+async fn the_end_of_versions_is_answered_if_it_is_offered() {
     let bench = Bench::new().await;
     let token = bench.token().await;
     let path = "/orgs/octo-org/actions/runners/deprecations/2.329.0";

@@ -1,0 +1,66 @@
+//! How GitHub can be slow or odd.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+/// When GitHub stops serving a version of the runner.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EndOfLife {
+    /// From then on it cannot be registered.
+    pub registration: Option<OffsetDateTime>,
+    /// From then on it gets no jobs.
+    pub runtime: Option<OffsetDateTime>,
+}
+
+/// How this GitHub is slow or odd. By default it is neither.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one oddity on, independently of the others")]
+pub struct Behaviour {
+    /// How long after a job's start `busy` is still false. Users reported 25 to 60 s.
+    pub busy_lag: Duration,
+    /// Whether GitHub refuses a deletion by `busy` instead of by whether the runner has a job.
+    pub deletion_trusts_busy: bool,
+    /// How long after its job's end a runner's deletion is still refused. Users reported tens of seconds.
+    pub deletion_refused_after_job: Duration,
+    /// How long after its job's end a registration stays.
+    pub deregistration_lag: Duration,
+    /// How long after a runner vanished GitHub fails its job.
+    pub lost_job_after: Duration,
+    /// How long GitHub keeps an ephemeral runner that never had a job: about a day.
+    pub unused_runner_after: Duration,
+    /// How long a job may be queued before GitHub cancels it. Source: GitHub's "Actions limits".
+    pub queued_job_after: Duration,
+    /// Whether GitHub answers 404 to an App JWT that it sees twice within a second, as users reported.
+    pub identical_jwt_fails: bool,
+    /// Whether GitHub tells when versions of the runner end; GHES and some plans do not.
+    pub deprecations_offered: bool,
+    /// When each version ends.
+    pub end_of_life: BTreeMap<String, EndOfLife>,
+    /// The version of the runner stand-ins.
+    pub runner_version: String,
+    /// Whether to keep the payloads of successful deliveries, which take most of a long run's memory.
+    pub keep_payloads: bool,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            busy_lag: Duration::ZERO,
+            deletion_trusts_busy: false,
+            deletion_refused_after_job: Duration::ZERO,
+            deregistration_lag: Duration::ZERO,
+            lost_job_after: Duration::from_mins(10),
+            unused_runner_after: DAY,
+            queued_job_after: DAY,
+            identical_jwt_fails: false,
+            deprecations_offered: true,
+            end_of_life: BTreeMap::new(),
+            runner_version: "2.336.0".to_owned(),
+            keep_payloads: true,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Sets up what exists at this GitHub, how it behaves, and its rate limits.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jitgate::job::{InstallationId, OwnerId};
+
+use super::behaviour::Behaviour;
+use super::hooks::HookTarget;
+use super::meter::Limits;
+use super::scope::Scope;
+use super::state::{AccountKind, Group, Installation, next};
+use super::{GitHub, PERMISSIONS};
+
+impl GitHub {
+    /// Adds an organisation.
+    pub fn add_organization(&self, login: &str) -> OwnerId {
+        self.state().0.account(login, AccountKind::Organization).id
+    }
+
+    /// Adds a personal account. Only its repositories can have runners, not the account.
+    pub fn add_user(&self, login: &str) -> OwnerId {
+        self.state().0.account(login, AccountKind::User).id
+    }
+
+    /// Adds a repository, and its owner as an organisation if it does not exist.
+    pub fn add_repository(&self, owner: &str, name: &str) {
+        self.state().0.repository(owner, name);
+    }
+
+    /// Makes the repository public, and adds it if it does not exist.
+    pub fn publish(&self, owner: &str, name: &str) {
+        let mut state = self.state().0;
+        state.repository(owner, name);
+        if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
+            repository.is_public = true;
+        }
+    }
+
+    /// Installs the App on an account with all [`PERMISSIONS`]. Adds the account as an organisation if it does not
+    /// exist.
+    pub fn install_app(&self, login: &str) -> InstallationId {
+        let (mut state, now) = self.state();
+        let account = state.account(login, AccountKind::Organization);
+        let id = InstallationId(next(&mut state.counters.installation));
+        let permissions = PERMISSIONS.map(|(name, level)| (name.to_owned(), level.to_owned())).into();
+        let installation =
+            Installation { id, account, permissions, repositories: None, suspended_at: None, created_at: now };
+        state.installations.insert(id.0, installation);
+        id
+    }
+
+    /// Sets the installation's permissions; existing tokens keep theirs.
+    pub fn grant(&self, installation: InstallationId, permissions: &[(&str, &str)]) {
+        if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
+            let permissions = permissions.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned()));
+            installation.permissions = permissions.collect();
+        }
+    }
+
+    /// Restricts the installation to these repositories of its account.
+    pub fn select_repositories(&self, installation: InstallationId, names: &[&str]) {
+        if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
+            installation.repositories = Some(names.iter().map(|name| name.to_lowercase()).collect());
+        }
+    }
+
+    /// Suspends the installation.
+    pub fn suspend(&self, installation: InstallationId) {
+        let (mut state, now) = self.state();
+        if let Some(installation) = state.installations.get_mut(&installation.0) {
+            installation.suspended_at = Some(now);
+        }
+    }
+
+    /// Uninstalls the App there; a later [`install_app`](Self::install_app) gets a new id.
+    pub fn uninstall(&self, installation: InstallationId) {
+        self.state().0.installations.remove(&installation.0);
+    }
+
+    /// Revokes all installation tokens.
+    pub fn revoke_tokens(&self) {
+        self.state().0.tokens.clear();
+    }
+
+    /// Adds a classic personal access token with these scopes.
+    pub fn add_personal_token(&self, token: &str, scopes: &[&str]) {
+        let scopes: BTreeSet<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.state().0.personal_tokens.insert(token.to_owned(), Arc::new(scopes));
+    }
+
+    /// Deletes a runner group.
+    pub fn remove_runner_group(&self, scope: &Scope, id: u64) {
+        if let Some(groups) = self.state().0.groups.get_mut(scope) {
+            groups.remove(&id);
+        }
+    }
+
+    /// Adds a runner group, for all repositories or for some.
+    pub fn add_runner_group(&self, scope: &Scope, name: &str, repositories: Option<&[&str]>) -> u64 {
+        let (mut state, _) = self.state();
+        let id = next(&mut state.counters.group);
+        let repositories = repositories.map(|names| names.iter().map(|name| name.to_lowercase()).collect());
+        let group = Group { id, name: name.to_owned(), repositories };
+        state.groups.entry(scope.clone()).or_default().insert(id, group);
+        id
+    }
+
+    /// Adds a hook for `workflow_job`. Without a hook, nothing is sent or logged.
+    pub fn add_hook(&self, target: HookTarget, url: &str) -> u64 {
+        let (mut state, now) = self.state();
+        state.add_hook(target, url, now)
+    }
+
+    /// Changes how this GitHub is slow or odd.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.state().0.behaviour);
+    }
+
+    /// Changes the rate limits.
+    pub fn limit(&self, change: impl FnOnce(&mut Limits)) {
+        change(&mut self.state().0.limits);
+    }
+}

@@ -1,0 +1,227 @@
+//! A runner never comes online, or ends before its job starts: the job is launched again, a limited number of times.
+
+use std::time::Duration;
+
+use jitgate_tests::aws::ecs;
+use jitgate_tests::github::{self, JobStatus};
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::World;
+
+use crate::{BAD_IMAGE, MINUTE, PASS, logged, meanwhile};
+
+#[tokio::test]
+async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {
+    for code in [ecs::StopCode::TaskFailedToStart, ecs::StopCode::SpotInterruption] {
+        let mut world = World::new().await;
+        world.start_tasks_after(MINUTE);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        let task = world.aws.ecs.live_tasks().remove(0);
+        world.aws.ecs.stop(&task.arn, code, "bad luck");
+        world.heal().await.unwrap();
+        assert_eq!(world.waiting(), 1);
+        assert_eq!(world.api_calls("list-runners"), 0, "only this job is asked about");
+        world.work_until_quiet().await;
+        assert_eq!(world.aws.ecs.started_by(&format!("jit-{job}-2")).len(), 1, "the next attempt");
+        // The first attempt's registration is an orphan.
+        world.pass(PASS * 2);
+        world.clean().await.unwrap();
+        world.assert_done(&[job]);
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_crashes_before_its_job_is_replaced() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    let task = world.aws.ecs.live_tasks().remove(0);
+    world.aws.ecs.exit(&task.arn, 134);
+    world.heal().await.unwrap();
+    assert_eq!(world.waiting(), 1);
+    world.run_runners();
+    world.work_until_quiet().await;
+    assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_runner_that_never_connects_is_taken_back_and_its_job_launched_again() {
+    let mut world = World::new().await;
+    world.start_tasks_after(Duration::from_hours(9));
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    for _ in 0..4 {
+        world.clean().await.unwrap();
+        world.pass(PASS);
+    }
+    assert_eq!(world.live_tasks(), 1);
+    world.pass(MINUTE);
+    world.clean().await.unwrap();
+    assert_eq!((world.live_tasks(), world.github.runners().len()), (0, 0));
+    world.start_tasks_after(Duration::ZERO);
+    world.heal().await.unwrap();
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
+}
+
+#[tokio::test]
+async fn a_runner_that_connects_at_last_between_look_and_deletion_stays() {
+    let mut world = World::new().await;
+    world.start_tasks_after(Duration::from_hours(9));
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(MINUTE * 21);
+    let (github, runner) = (world.github.clone(), world.github.runners()[0].id);
+    meanwhile(&world.api.faults, "get-runner", move || github.connect(runner).unwrap());
+    world.clean().await.unwrap();
+    assert_eq!((world.live_tasks(), world.api_calls("delete-runner")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_job_whose_registration_vanished_before_its_runner_came_gets_another() {
+    let mut world = World::new().await;
+    world.start_tasks_after(Duration::from_hours(9));
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    assert!(world.github.delete_registration(world.github.runners()[0].id));
+    world.start_tasks_after(Duration::ZERO);
+    world.stand_still(MINUTE * 6);
+    world.clean().await.unwrap();
+    assert_eq!(world.waiting(), 1);
+    world.work_until_quiet().await;
+    world.clean().await.unwrap();
+    world.pass(PASS);
+    world.clean().await.unwrap();
+    world.assert_done(&[job]);
+}
+
+#[tokio::test]
+async fn an_ordinary_end_costs_no_call() {
+    let mut world = World::new().await;
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(PASS);
+    world.api.calls.clear();
+    world.aws.calls().clear();
+    world.heal().await.unwrap();
+    assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty());
+}
+
+#[tokio::test]
+async fn when_the_event_is_lost_the_schedule_heals() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(PASS);
+    world.clean().await.unwrap();
+    world.work_until_quiet().await;
+    world.pass(PASS * 2);
+    world.clean().await.unwrap();
+    world.assert_done(&[job]);
+}
+
+#[tokio::test]
+async fn event_and_schedule_together_and_two_cleaners_at_once_make_one_runner() {
+    let mut world = World::new().await;
+    world.start_tasks_after(MINUTE);
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    let task = world.aws.ecs.live_tasks().remove(0);
+    world.aws.ecs.stop(&task.arn, ecs::StopCode::TaskFailedToStart, BAD_IMAGE);
+    world.stand_still(MINUTE * 3);
+    let (event, one, other) = tokio::join!(world.heal(), world.clean(), world.clean());
+    assert!(event.is_ok() && one.is_ok() && other.is_ok());
+    assert_eq!(world.waiting(), 3);
+    for _ in 0..5 {
+        world.work().await;
+        world.clock.advance(Duration::from_secs(10));
+    }
+    assert_eq!(world.live_tasks(), 1);
+    let own = &world.aws.ecs.live_tasks()[0].tags["jitgate:runner-id"];
+    let of_second = world.github.runners().into_iter().filter(|runner| runner.name.contains(&format!("-{job}-2-")));
+    assert_eq!(of_second.map(|runner| runner.id.to_string()).collect::<Vec<_>>(), std::slice::from_ref(own));
+    world.work_until_quiet().await;
+    world.pass(PASS * 2);
+    let (one, other) = tokio::join!(world.clean(), world.clean());
+    assert!(one.is_ok() && other.is_ok());
+    world.assert_done(&[job]);
+}
+
+#[tokio::test]
+async fn a_question_that_github_fails_to_answer_is_asked_again_at_once() {
+    for operation in ["get-job", "get-run"] {
+        let mut world = World::new().await;
+        world.aws.ecs.fail_next_start(BAD_IMAGE);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        world.pass(MINUTE);
+        world.api.faults.script(operation, Fault::LoseAnswer);
+        world.api.faults.script(operation, Fault::Refuse(github::answers::bad_gateway()));
+        world.heal().await.unwrap();
+        world.work_until_quiet().await;
+        assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_no_longer_waits_is_not_launched_again() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.github.cancel_job(job);
+    world.pass(PASS);
+    world.heal().await.unwrap();
+    world.clean().await.unwrap();
+    assert_eq!(world.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_queued_job_of_a_run_that_has_ended_is_left() {
+    let mut world = World::new().await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(MINUTE);
+    world.github.close_run(world.github.job(job).unwrap().run_id);
+    world.heal().await.unwrap();
+    for _ in 0..12 {
+        world.pass(PASS);
+        world.clean().await.unwrap();
+    }
+    assert_eq!(world.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_job_whose_launches_all_fail_is_given_up_with_an_error() {
+    let mut world = World::new().await;
+    for _ in 0..20 {
+        world.aws.ecs.fail_next_start(BAD_IMAGE);
+    }
+    let job = world.queue_and_deliver().await;
+    for _ in 0..400 {
+        world.work().await;
+        world.pass(Duration::from_secs(5));
+        let (outcome, lines) = logged(world.heal()).await;
+        outcome.unwrap();
+        if !world.dead_letters().is_empty() {
+            let line = lines.lines().find(|line| line.contains("job given up")).expect("a log line");
+            assert!(
+                line.contains("\"ERROR\"") && line.contains(BAD_IMAGE) && line.contains(&job.to_string()),
+                "{line}"
+            );
+            break;
+        }
+    }
+    let reasons = world.dead_letters();
+    assert_eq!(reasons, [format!("8 launches came to nothing, the last one: {BAD_IMAGE}")]);
+    assert_eq!(world.aws.ecs.tasks().len(), 8);
+    for _ in 0..12 {
+        world.pass(PASS);
+        world.clean().await.unwrap();
+    }
+    world.work().await;
+    assert_eq!(world.aws.ecs.tasks().len(), 8, "no further launch while ECS shows the tasks");
+    assert!(world.dead_letters().len() <= 2, "at most one more, in case the event was lost");
+}

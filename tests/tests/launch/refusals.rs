@@ -1,0 +1,175 @@
+//! GitHub, AWS or jitgate refuses: the job waits if that can pass or an operator can fix it, and is given up otherwise.
+
+use std::time::Duration;
+
+use jitgate::ecs::LONGEST_OVERRIDES;
+use jitgate_tests::aws::answers;
+use jitgate_tests::github::{self, JobSpec, JobStatus};
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::{JOB_QUEUE, World, runner_classes};
+use serde_json::json;
+
+use crate::{GENERATE, class_with};
+
+#[tokio::test]
+async fn one_poison_message_does_not_hurt_its_neighbours() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    for poison in ["", "no JSON", "{}", r#"{"v":99,"job_id":1}"#, "[]"] {
+        world.aws.sqs.put(JOB_QUEUE, poison);
+    }
+    let other = world.queue_and_deliver().await;
+    world.work().await;
+    assert_eq!(world.live_tasks(), 2);
+    let reasons = world.dead_letters();
+    assert_eq!(reasons.len(), 5);
+    assert!(reasons.iter().all(|reason| reason.contains("job message")), "{reasons:?}");
+    world.pass(Duration::from_mins(5));
+    assert_eq!(world.waiting(), 0);
+    assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
+    assert_eq!(world.github.job(other).unwrap().status, JobStatus::Completed);
+}
+
+#[tokio::test]
+async fn without_a_dead_letter_queue_only_the_poison_message_returns() {
+    let world = World::with(&[("DEAD_LETTER_QUEUE_URL", "")]).await;
+    world.aws.sqs.put(JOB_QUEUE, "no JSON");
+    world.queue_and_deliver().await;
+    let poison = world.aws.sqs.messages(JOB_QUEUE)[0].id.clone();
+    assert_eq!(world.work_one_batch(&world.worker).await, [poison]);
+    assert_eq!(world.live_tasks(), 1);
+}
+
+#[tokio::test]
+async fn overrides_that_are_too_long_fail_with_their_size_and_leave_no_registration() {
+    let world = World::with(&[("RUNNER_CLASSES", &class_with("container", json!("c".repeat(4000))))]).await;
+    world.queue_and_deliver().await;
+    world.work().await;
+    assert_eq!(world.aws.calls().count("RunTask"), 0);
+    let reason = world.dead_letters().remove(0);
+    assert!(reason.contains(&LONGEST_OVERRIDES.to_string()), "{reason}");
+    let size: usize = reason.split_whitespace().find_map(|word| word.parse().ok()).expect("a number");
+    assert!((8193..10_000).contains(&size), "{reason}");
+    assert!(world.github.runners().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_launch_takes_its_registration_back_and_is_given_up_with_ecs_words() {
+    for refusal in [
+        answers::invalid_parameter("The subnet ID 'subnet-1' does not exist"),
+        answers::client_exception("TaskDefinition not found."),
+        answers::failure("MISSING"),
+    ] {
+        let world = World::new().await;
+        world.queue_and_deliver().await;
+        world.aws.faults().script("RunTask", Fault::Refuse(refusal));
+        world.work().await;
+        assert!(world.github.runners().is_empty());
+        assert_eq!((world.waiting(), world.live_tasks()), (0, 0));
+        let reason = world.dead_letters().remove(0);
+        assert!(reason.starts_with("ECS refuses: "), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_github_will_always_refuse_is_given_up_with_its_words() {
+    let world = World::new().await;
+    world.queue_and_deliver().await;
+    let refusal = github::answers::validation_failed(&["Labels is invalid"]);
+    world.api.faults.script(GENERATE, Fault::Refuse(refusal));
+    world.work().await;
+    let reasons = world.dead_letters();
+    assert_eq!(reasons.len(), 1, "{:?}", world.api.calls.all());
+    assert!(reasons[0].starts_with("GitHub refuses (422): "), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_limit_defers_the_whole_installation_without_another_call() {
+    let mut world = World::new().await;
+    let first = world.queue_and_deliver().await;
+    world.work().await;
+    let mut jobs = vec![first];
+    for _ in 0..10 {
+        jobs.push(world.queue_and_deliver().await);
+    }
+    world.api.calls.clear();
+    let limit = github::answers::secondary_limit(Some(Duration::from_secs(90)));
+    world.api.faults.script_times(GENERATE, Fault::Refuse(limit), 10);
+    let before = world.clock.now();
+    world.work().await;
+    let heard = world.api_calls(GENERATE);
+    assert!(heard <= 10, "only calls that were already under way");
+    world.clock.advance(Duration::from_secs(80));
+    world.work().await;
+    assert_eq!(world.api_calls(GENERATE), heard, "no call during the pause");
+    assert_eq!(world.waiting(), 10);
+    world.api.faults.clear();
+    world.work_until_quiet().await;
+    assert!(world.clock.now() - before > time::Duration::seconds(90));
+    world.assert_done(&jobs);
+}
+
+#[tokio::test]
+async fn a_spent_hourly_limit_defers_until_its_reset() {
+    let mut world = World::new().await;
+    let job = world.queue_and_deliver().await;
+    let reset = world.clock.now() + Duration::from_mins(40);
+    world.api.faults.script(GENERATE, Fault::Refuse(github::answers::primary_limit(reset)));
+    world.work().await;
+    for _ in 0..39 {
+        world.clock.advance(Duration::from_mins(1));
+        world.work().await;
+    }
+    assert_eq!(world.api_calls(GENERATE), 1);
+    world.clock.advance(Duration::from_mins(2));
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
+}
+
+#[tokio::test]
+async fn what_an_operator_must_fix_in_aws_keeps_the_jobs_waiting() {
+    for (call, answer) in [
+        ("RunTask", answers::access_denied("RunTask")),
+        ("RunTask", answers::invalid_parameter("TaskDefinition is inactive")),
+        ("RunTask", answers::client_exception("TaskDefinition is inactive")),
+        ("GetSecretValue", answers::access_denied("GetSecretValue")),
+        ("GetSecretValue", answers::error(400, "ResourceNotFoundException", "no such secret")),
+    ] {
+        let mut world = World::new().await;
+        let job = world.queue_and_deliver().await;
+        world.aws.faults().script(call, Fault::Refuse(answer));
+        world.work().await;
+        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{call}");
+        world.clock.advance(Duration::from_mins(4));
+        world.work().await;
+        assert_eq!(world.live_tasks(), 0, "{call}: no try for a while");
+        world.clock.advance(Duration::from_mins(2));
+        world.work_until_quiet().await;
+        world.assert_done(&[job]);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_runner_group_keeps_only_its_own_jobs_waiting() {
+    let mut classes = runner_classes();
+    classes[0]["runner_group_id"] = 999.into();
+    let mut other = runner_classes()[0].clone();
+    (other["name"], other["labels"]) = ("other".into(), json!(["other"]));
+    classes.as_array_mut().expect("a list").push(other);
+    let world = World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+    world.queue_and_deliver().await;
+    let other = world.github.queue_job(JobSpec::labels(["other"]));
+    world.deliver_queued(other).await;
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.dead_letters().len()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn when_the_queue_refuses_a_deferral_the_message_itself_returns() {
+    let world = World::new().await;
+    world.queue_and_deliver().await;
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
+    assert_eq!(world.work_one_batch(&world.worker).await.len(), 1);
+    assert!(world.github.runners().is_empty());
+}

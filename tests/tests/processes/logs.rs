@@ -1,0 +1,86 @@
+//! What the functions log and measure.
+
+use jitgate::clock::Clock;
+use jitgate_tests::aws::answers;
+use jitgate_tests::github::JobSpec;
+use jitgate_tests::lambda::Function;
+use jitgate_tests::lambda::http_event::{Front, scheduled};
+use jitgate_tests::wire::Fault;
+use jitgate_tests::world::{Delivery, World, runner_classes};
+use serde_json::{Value, json};
+
+use crate::{deliver, delivery, start, work, world};
+
+#[tokio::test]
+async fn what_the_functions_log_of_a_job_leads_from_the_delivery_to_the_task() {
+    let world = world().await;
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    deliver(&webhook, &delivery(&world)).await;
+    work(&worker, &world).await.1.unwrap();
+    let lines = [webhook.lines(), worker.lines()].concat();
+    let mut lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+    for line in &mut lines {
+        for volatile in ["timestamp", "runner.name", "task.arn", "waited_seconds", "_aws", "QueueToLaunch"] {
+            if let Some(value) = line.get_mut(volatile) {
+                *value = "…".into();
+            }
+        }
+    }
+    insta::assert_json_snapshot!(lines);
+}
+
+#[tokio::test]
+async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
+    let mut classes = runner_classes();
+    classes[0]["sizes"] = json!({ "cpu": 4 });
+    let world = World::on(Clock::system(), &[("RUNNER_CLASSES", &classes.to_string())]).await;
+    let webhook = start(&world, "webhook").await;
+    let job = world.github.queue_job(JobSpec::labels(["fargate", "cpu=8"]));
+    let event = world.github.event(job, "queued");
+    let delivery = |event: &[u8]| Delivery::signed("workflow_job", event).event().to_event(Front::FunctionUrl);
+    assert_eq!(deliver(&webhook, &delivery(&event.bytes())).await, 200);
+    world.github.cancel_job(job);
+    let ended = world.github.event(job, "completed");
+    assert_eq!(deliver(&webhook, &delivery(&ended.bytes())).await, 200, "its end is not refused");
+    let lines: Vec<Value> = webhook.lines().iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+    let refused: Vec<_> = lines.iter().filter(|line| line["message"] == "job refused").collect();
+    assert_eq!((refused.len(), &refused[0]["level"]), (1, &json!("WARN")), "{lines:?}");
+    assert_eq!((&refused[0]["job.id"], &refused[0]["repository"]), (&json!(job.0), &json!("octo-org/octo-repo")));
+    assert!(refused[0]["reason"].as_str().unwrap().contains("too large: 4 vCPU at most"), "{refused:?}");
+    assert_eq!(lines.iter().filter(|line| line["JobsRefused"] == 1).count(), 1, "{lines:?}");
+}
+
+/// All values of a metric, in the order of writing.
+fn measured(function: &Function, metric: &str) -> Vec<Value> {
+    let lines = function.lines();
+    let values = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok()?.get(metric).cloned());
+    values.collect()
+}
+
+#[tokio::test]
+async fn waits_and_passes_are_measured() {
+    let world = world().await;
+    let (webhook, worker, cleaner) =
+        (start(&world, "webhook").await, start(&world, "worker").await, start(&world, "cleaner").await);
+    assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
+    work(&worker, &world).await.1.expect("an answer");
+    cleaner.invoke(&scheduled(world.clock.now())).await.expect("an answer");
+    assert_eq!((measured(&worker, "JobsDenied"), measured(&worker, "JobsDeferred").len()), (vec![json!(1)], 0));
+    let waited = measured(&worker, "JobWaited");
+    assert!(matches!(&waited[..], [Value::Array(waits)] if waits.len() == 1), "{waited:?}");
+    assert_eq!(measured(&cleaner, "Passes"), [json!(1)]);
+}
+
+#[tokio::test]
+async fn a_release_that_checks_again_is_not_counted_as_a_deferred_job() {
+    let world = world().await;
+    let (webhook, worker) = (start(&world, "webhook").await, start(&world, "worker").await);
+    let job = world.github.queue_job(JobSpec::labels(["fargate"]));
+    world.github.cancel_job(job);
+    let completed = Delivery::signed("workflow_job", world.github.event(job, "completed").bytes());
+    assert_eq!(deliver(&webhook, &completed.event().to_event(Front::FunctionUrl)).await, 202);
+    work(&worker, &world).await.1.expect("an answer");
+    assert_eq!(world.waiting(), 1, "nothing was found, so it checks again");
+    assert_eq!(measured(&worker, "JobsDeferred"), Vec::<Value>::new());
+}
