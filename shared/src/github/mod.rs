@@ -246,9 +246,14 @@ impl<'a> Call<'a> {
         if self.method == Method::GET { READ_POINTS } else { WRITE_POINTS }
     }
 
-    /// What must be there before it is made. One only reads in turn where a write is to follow.
-    fn points_with_what_follows(&self) -> u32 {
-        if self.method == Method::GET { READ_POINTS + WRITE_POINTS } else { WRITE_POINTS }
+    /// What must be left before it is made in turn. A read is followed by a registration; a deletion leaves room for
+    /// two batches of registrations.
+    fn points_needed(&self) -> u32 {
+        match self.method {
+            Method::GET => READ_POINTS + WRITE_POINTS,
+            Method::DELETE => 21 * WRITE_POINTS,
+            _ => WRITE_POINTS,
+        }
     }
 }
 
@@ -332,16 +337,13 @@ impl GitHub {
             let (key, bearer) = self.credential_for(account).await?;
             self.gate.check(key, &subject, self.clock.now())?;
             let permit = match call.pace {
-                Pace::Uncovered => {
-                    self.pacer.spend(key, call.points(), self.clock.now());
-                    None
-                }
+                Pace::Uncovered => self.pacer.spend(key, call.points(), self.clock.now()),
                 Pace::Covered { has_waited } => {
-                    let cost = Cost { points: call.points(), with_what_follows: call.points_with_what_follows() };
+                    let cost = Cost { points: call.points(), needed: call.points_needed() };
                     let permit = self.pacer.admit(key, cost, has_waited, || self.clock.now()).await;
                     // A neighbour may have met a limit while this call waited for its turn.
                     self.gate.check(key, &subject, self.clock.now())?;
-                    Some(permit.map_err(|until| GitHubError::Paced { until })?)
+                    permit.map_err(|until| GitHubError::Paced { until })?
                 }
             };
             let outcome = self.exchange(&call, &bearer, key).await;
