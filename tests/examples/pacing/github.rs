@@ -65,6 +65,8 @@ pub(crate) struct GitHub {
     rules: Rules,
     /// Begins in the midst of a fixed minute.
     phase: Duration,
+    /// Nobody says whether the counter includes what is refused.
+    counts_refused: bool,
     counted: RefCell<Counted>,
 }
 
@@ -90,20 +92,23 @@ impl GitHub {
             used: 100,
             used_before: VecDeque::new(),
         };
-        Self { rules, phase: Duration::MINUTE * clock.chance(), counted: RefCell::new(counted) }
+        let counts_refused = clock.chance() < 0.5;
+        Self { rules, phase: Duration::MINUTE * clock.chance(), counts_refused, counted: RefCell::new(counted) }
     }
 
     /// What is refused costs points as well, since nobody says that it does not.
     pub(crate) fn call(&self, cost: f64, now: OffsetDateTime) -> Result<(), Limited> {
         let mut counted = self.counted.borrow_mut();
-        counted.used += 1;
-        let used = counted.used;
-        counted.used_before.push_back((now, used));
         let wait = match self.rules.counting {
             Counting::Sliding => counted.slide(cost, now, self.rules.points),
             Counting::Bucket => counted.pour(cost, now, self.rules.points),
             Counting::FixedMinutes => counted.tick(cost, now + self.phase, self.rules.points),
         };
+        if wait.is_none() || self.counts_refused {
+            counted.used += 1;
+            let used = counted.used;
+            counted.used_before.push_back((now, used));
+        }
         match wait {
             None => Ok(()),
             Some(wait) => {

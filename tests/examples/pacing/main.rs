@@ -32,7 +32,7 @@ enum CredentialKey {
 }
 
 /// Chance differs so often; the table shows the worst.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 
 /// The worst of several runs of each, for one, two and five processes.
 fn row<P: Pacing>(title: &str, scenario: &Scenario) -> String {

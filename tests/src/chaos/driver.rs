@@ -92,6 +92,8 @@ enum Event {
     /// Spot takes a task back, unless it works already.
     Reclaim(String),
     Limit(Limit),
+    /// Another client calls GitHub.
+    Elsewhere,
 }
 
 /// A call between its caller and its service, or back.
@@ -212,8 +214,15 @@ impl Driver {
             }
         });
         let repositories: HashSet<_> = knobs.arrivals.iter().map(|arrival| arrival.repository).collect();
-        world.github.limit(|limits| limits.primary = Limits::primary_for(repositories.len()));
-        world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
+        world.github.limit(|limits| {
+            limits.primary = Limits::primary_for(repositories.len());
+            if let Some(secondary) = &mut limits.secondary {
+                secondary.counting = knobs.counting;
+            }
+        });
+        if !knobs.as_benchmarked {
+            world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
+        }
         let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
         let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };
         let changes = world.aws.ecs.changes();
@@ -264,6 +273,9 @@ impl Driver {
         let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
         if self.knobs.cleaner {
             self.after(first, Event::Clean(None));
+        }
+        if self.knobs.elsewhere_writes > 0 {
+            self.at(START, Event::Elsewhere);
         }
         let ordinary = match self.knobs.vcpus {
             Some(vcpus) => Limit::vcpus(vcpus),
@@ -374,6 +386,10 @@ impl Driver {
                     self.after(CLEANER_PAUSE, Event::Clean(None));
                 }
                 Event::Limit(limit) => self.set_limit(&limit),
+                Event::Elsewhere => {
+                    self.world.github.write_elsewhere("installation 77");
+                    self.after(Duration::from_mins(1) / self.knobs.elsewhere_writes, Event::Elsewhere);
+                }
             }
             self.pump();
             // Who was answered goes on before the next thing happens, or their order would not be the seed's.

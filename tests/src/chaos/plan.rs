@@ -7,6 +7,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::github::Counting;
+
 /// A job that comes as it is told, not as a seed has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
@@ -55,6 +57,12 @@ pub struct Knobs {
     pub cleaner: bool,
     /// Whether capacity is short at times, lists lag, and GitHub's `busy` and deletions do.
     pub weather: bool,
+    /// How GitHub counts its secondary limit.
+    pub counting: Counting,
+    /// How many changes a minute another client of the first organisation's installation makes.
+    pub elsewhere_writes: u32,
+    /// Whether calls take as long as the benchmarks have them take, deliveries 100 ms, and `RunTask` is not throttled.
+    pub as_benchmarked: bool,
 }
 
 /// How many of a job's messages SQS delivers twice, or takes without our hearing of it, at most.
@@ -81,6 +89,9 @@ impl Knobs {
             deaths: 0.04,
             cleaner: true,
             weather: true,
+            counting: Counting::Sliding,
+            elsewhere_writes: 0,
+            as_benchmarked: false,
         }
     }
 
@@ -104,6 +115,9 @@ impl Knobs {
             deaths: 0.0,
             cleaner: false,
             weather: false,
+            counting: Counting::Sliding,
+            elsewhere_writes: 0,
+            as_benchmarked: false,
         }
     }
 }

@@ -41,7 +41,7 @@ use crate::wire::{Answer, Request, Service};
 
 pub use self::deliveries::{Delivery, HookTarget, Outcome};
 pub use self::jobs::JobSpec;
-pub use self::limits::{Limits, Meter, Secondary};
+pub use self::limits::{Counting, Limits, Meter, Secondary};
 pub use self::route::operation;
 pub use self::runners::Gone;
 pub use self::state::{Behaviour, EndOfLife, Event, Job, JobStatus, Runner, Scope};
@@ -265,6 +265,12 @@ impl GitHub {
     /// Changes what each identity may use.
     pub fn limit(&self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.state().0.limits);
+    }
+
+    /// Another client changes something with the credential that [`meters`](Self::meters) calls `key`.
+    pub fn write_elsewhere(&self, key: &str) {
+        let (mut state, now) = self.state();
+        state.charge_elsewhere(key, now);
     }
 }
 

@@ -43,15 +43,15 @@ const WINDOW: Duration = Duration::seconds(61);
 /// Calls under way get this part of what is left, in proportion to the process's share of the minute. An answer tells what
 /// was counted one call ago, so twice as much can be unknown to all processes together. With a third, five processes
 /// beside another user have 13 % of their calls refused; with a tenth, one process takes 9 s to launch 160 jobs.
-const PART_AT_A_TIME: i64 = 6;
+const PART_AT_A_TIME: i64 = 7;
 
 /// This part of the limit is never spent: in the end each process may have one call under way that the others do not
 /// know of. 45 of 900 points are nine of them. Without it, five processes have 5 % of 1,500 jobs' calls refused.
 const RESERVE: i64 = 20;
 
-/// As many reserves are kept for a minute after a refusal, which shows that more is spent than this process sees. With
-/// one, five processes beside another user have 12 % of their calls refused.
-const RESERVES_AFTER_REFUSAL: i64 = 3;
+/// The same for a minute after a refusal, which shows that more is spent than this process sees. With a twentieth, five
+/// processes beside another user have 11 % of their calls refused.
+const RESERVE_AFTER_REFUSAL: i64 = 5;
 
 /// A process may spend this part of the limit whatever others seem to spend, unless GitHub refused a call within the
 /// minute. Others' calls are taken for writes, so one who reads 300 times a minute would keep 256 jobs for half an hour.
@@ -188,7 +188,7 @@ impl Pacer {
         // Nobody says whether the counter includes refused calls. If it does, this one is counted twice for a minute.
         minute.answered -= 1;
         // The whole limit has been spent. Nobody says when, but something of it expires at the moment that GitHub named.
-        let missing = self.limit - minute.points(|_| true);
+        let missing = self.limit - self.limit / RESERVE_AFTER_REFUSAL - minute.points(|_| true);
         minute.others_spent(missing / i64::from(WRITE_POINTS), (until - WINDOW).min(now), now);
     }
 }
@@ -225,7 +225,7 @@ impl Minute {
         let (spent, own) = (self.points(|_| true), self.points(|spent| spent.is_own));
         let left = match self.refused_at {
             None => (limit - limit / RESERVE - spent).max(limit / FAIR_PART - own),
-            Some(_) => limit - limit / RESERVE * RESERVES_AFTER_REFUSAL - spent,
+            Some(_) => limit - limit / RESERVE_AFTER_REFUSAL - spent,
         };
         let needed = i64::from(cost.needed);
         let fits = left >= needed || self.spent.is_empty();
