@@ -265,7 +265,7 @@ impl Minute {
         let own = self.answered + self.under_way;
         self.answered += 1;
         let Some((used, reset)) = used else {
-            // Without a counter another process is taken to spend as much: the template lets two work.
+            // Without a counter, others are taken to spend as much as this process.
             return self.others_spent(1, now, now);
         };
         let others = used - own;
