@@ -188,7 +188,7 @@ impl Pacer {
         // Nobody says whether the counter includes refused calls. If it does, this one is counted twice for a minute.
         minute.answered -= 1;
         // The whole limit has been spent. Nobody says when, but something of it expires at the moment that GitHub named.
-        let missing = self.limit - self.limit / RESERVE_AFTER_REFUSAL - minute.points(|_| true);
+        let missing = self.limit - minute.points(|_| true);
         minute.others_spent(missing / i64::from(WRITE_POINTS), (until - WINDOW).min(now), now);
     }
 }
