@@ -48,7 +48,8 @@ async fn a_job_that_was_deferred_500_times_still_gets_its_runner() {
     let (mut world, job) = queued_job().await;
     let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
     let deferrals = defer(&world, &source).await;
-    assert_eq!(usize::try_from(deferrals), Ok(DEFERRALS));
+    // After the last refusal it may have to wait for its turn.
+    assert!((DEFERRALS..DEFERRALS + 3).contains(&usize::try_from(deferrals).unwrap()), "{deferrals}");
     assert_eq!(world.dead_letters(), Vec::<String>::new());
     world.pass(Duration::from_mins(5));
     assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::Completed);

@@ -115,8 +115,13 @@ impl<'a> Call<'a> {
         if self.method == Method::GET { READ_POINTS } else { WRITE_POINTS }
     }
 
-    /// The points that must be left before the call is made. A paced read comes before a write.
-    pub(super) fn points_with_what_follows(&self) -> u32 {
-        if self.method == Method::GET { READ_POINTS + WRITE_POINTS } else { WRITE_POINTS }
+    /// The points that must be left before the call is made in turn. A read is followed by a registration; a deletion
+    /// leaves room for two batches of registrations.
+    pub(super) fn points_needed(&self) -> u32 {
+        match self.method {
+            Method::GET => READ_POINTS + WRITE_POINTS,
+            Method::DELETE => 21 * WRITE_POINTS,
+            _ => WRITE_POINTS,
+        }
     }
 }

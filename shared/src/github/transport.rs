@@ -97,16 +97,13 @@ impl Transport {
     ) -> Result<Result<Answer<T>, Failure>, GitHubError> {
         self.gate.check(key, subject, self.clock.now())?;
         let _permit = match call.pace {
-            Pace::Uncovered => {
-                self.pacer.spend(key, call.points(), self.clock.now());
-                None
-            }
+            Pace::Uncovered => self.pacer.spend(key, call.points(), self.clock.now()),
             Pace::Covered { has_waited } => {
-                let cost = Cost { points: call.points(), with_what_follows: call.points_with_what_follows() };
+                let cost = Cost { points: call.points(), needed: call.points_needed() };
                 let permit = self.pacer.admit(key, cost, has_waited, || self.clock.now()).await;
                 // Another call may have met a limit while this one waited to be admitted.
                 self.gate.check(key, subject, self.clock.now())?;
-                Some(permit.map_err(|until| GitHubError::Paced { until })?)
+                permit.map_err(|until| GitHubError::Paced { until })?
             }
         };
         Ok(self.exchange(call, bearer, key).await)

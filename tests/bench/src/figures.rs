@@ -110,7 +110,7 @@ impl Target {
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// For machines: `webhook.cold.ratio`.
-    pub id: &'static str,
+    pub id: String,
     /// Its meaning, for people.
     pub name: String,
     /// The unit.
@@ -123,8 +123,8 @@ pub struct Figure {
 
 impl Figure {
     /// A figure without a target.
-    pub fn new(id: &'static str, name: impl Into<String>, unit: Unit, samples: Samples) -> Self {
-        Self { id, name: name.into(), unit, samples, target: None }
+    pub fn new(id: impl Into<String>, name: impl Into<String>, unit: Unit, samples: Samples) -> Self {
+        Self { id: id.into(), name: name.into(), unit, samples, target: None }
     }
 
     /// A figure with a target for its median.

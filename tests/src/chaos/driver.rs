@@ -198,6 +198,10 @@ impl Driver {
                     self.after(CLEANER_PAUSE, Event::Clean(None));
                 }
                 Event::Limit(limit) => self.set_limit(&limit),
+                Event::Elsewhere => {
+                    self.world.github.write_elsewhere("installation 77");
+                    self.after(Duration::from_mins(1) / self.knobs.elsewhere_writes, Event::Elsewhere);
+                }
             }
             self.pump();
             // Processes that got an answer continue before the next event. Otherwise their order would not be the

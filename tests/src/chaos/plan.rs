@@ -7,6 +7,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::github::Counting;
+
 /// A job that a test plans itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
@@ -54,6 +56,12 @@ pub struct Knobs {
     pub cleaner: bool,
     /// Whether capacity is short at times, and lists, `busy` and deletions lag.
     pub weather: bool,
+    /// How GitHub counts its secondary limit.
+    pub counting: Counting,
+    /// How many changes a minute another client of the first organisation's installation makes.
+    pub elsewhere_writes: u32,
+    /// Whether calls take as long as in the benchmarks, deliveries take 100 ms, and `RunTask` is not throttled.
+    pub as_benchmarked: bool,
 }
 
 /// The most copies of a job's messages, from SQS's repeats and from lost answers of `SendMessage`.
@@ -80,6 +88,9 @@ impl Knobs {
             deaths: 0.04,
             cleaner: true,
             weather: true,
+            counting: Counting::Sliding,
+            elsewhere_writes: 0,
+            as_benchmarked: false,
         }
     }
 
@@ -103,6 +114,9 @@ impl Knobs {
             deaths: 0.0,
             cleaner: false,
             weather: false,
+            counting: Counting::Sliding,
+            elsewhere_writes: 0,
+            as_benchmarked: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use http::Method;
 use time::OffsetDateTime;
 
 use super::answers::{self, set};
+use super::meter::Meter;
 use super::state::State;
 use crate::wire::Answer;
 
@@ -36,6 +37,16 @@ impl State {
         meter.points += cost;
         meter.writes += u64::from(writes);
         None
+    }
+
+    /// Another client of the installation changes something: it costs points, and is none of the calls that a meter tells.
+    pub(super) fn charge_elsewhere(&mut self, key: &str, now: OffsetDateTime) {
+        let told = |meter: &Meter| (meter.permitted, meter.refused, meter.points, meter.writes);
+        let before = self.meters.get(key).map_or((0, 0, 0, 0), told);
+        self.charge(key, &Method::POST, now);
+        if let Some(meter) = self.meters.get_mut(key) {
+            (meter.permitted, meter.refused, meter.points, meter.writes) = before;
+        }
     }
 
     /// Writes what is left of the hourly limit into the answer's headers.

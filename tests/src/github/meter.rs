@@ -16,11 +16,26 @@ pub struct Limits {
     pub secondary: Option<Secondary>,
 }
 
+/// How the secondary limit counts. GitHub's "Rate limits for the REST API" says "no more than 900 points per minute" and
+/// no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// In any window: the strictest reading.
+    #[default]
+    Sliding,
+    /// In a bucket that refills evenly. Hypothetical.
+    Bucket,
+    /// In each window of the clock. Hypothetical.
+    Fixed,
+}
+
 /// The secondary limit. Source: GitHub's "Rate limits for the REST API".
 #[derive(Clone, Debug)]
 pub struct Secondary {
     /// Points in the window: a GET costs 1, any other call 5.
     pub points: u64,
+    /// How they are counted.
+    pub counting: Counting,
     /// The window; GitHub's is a minute.
     pub window: Duration,
     /// 403 or 429: GitHub answers either.
@@ -46,9 +61,37 @@ impl Default for Limits {
     }
 }
 
+impl Secondary {
+    /// When the window of the clock that is under way began.
+    fn began(&self, now: OffsetDateTime) -> OffsetDateTime {
+        let window = i128::try_from(self.window.as_nanos()).unwrap_or(i128::MAX);
+        let into = now.unix_timestamp_nanos() % window;
+        now - time::Duration::nanoseconds(i64::try_from(into).unwrap_or_default())
+    }
+
+    /// Points that a bucket regains in that time.
+    fn refilled_in(&self, time: Duration) -> u64 {
+        let points = time.as_nanos() * u128::from(self.points) / self.window.as_nanos();
+        u64::try_from(points).unwrap_or(u64::MAX)
+    }
+
+    /// How long a bucket takes to regain so many points.
+    fn time_for(&self, points: u64) -> Duration {
+        let nanos = self.window.as_nanos() * u128::from(points) / u128::from(self.points);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
 impl Default for Secondary {
     fn default() -> Self {
-        Self { points: 900, window: Duration::from_mins(1), status: 403, retry_after: true, refused_cost: true }
+        Self {
+            points: 900,
+            counting: Counting::Sliding,
+            window: Duration::from_mins(1),
+            status: 403,
+            retry_after: true,
+            refused_cost: true,
+        }
     }
 }
 
@@ -65,8 +108,10 @@ pub struct Meter {
     pub writes: u64,
     hour_ends: Option<OffsetDateTime>,
     pub(super) used_this_hour: u64,
-    /// Points in the window, each with the moment when it was spent.
+    /// Points in the window, each with the moment when it was spent. Of a bucket: those that are not refilled.
     pub(super) spent: VecDeque<(OffsetDateTime, u64)>,
+    /// Until when a bucket has been refilled.
+    refilled_at: Option<OffsetDateTime>,
 }
 
 impl Meter {
@@ -81,16 +126,46 @@ impl Meter {
         };
         self.hour_ends = Some(ends);
         if let Some(secondary) = &limits.secondary {
-            while self.spent.front().is_some_and(|(spent_at, _)| *spent_at + secondary.window <= now) {
-                self.spent.pop_front();
+            match secondary.counting {
+                Counting::Sliding => self.forget(|spent_at| spent_at + secondary.window <= now),
+                Counting::Fixed => self.forget(|spent_at| spent_at < secondary.began(now)),
+                Counting::Bucket => self.refill(now, secondary),
             }
         }
         ends
     }
 
+    fn forget(&mut self, is_over: impl Fn(OffsetDateTime) -> bool) {
+        while self.spent.front().is_some_and(|(spent_at, _)| is_over(*spent_at)) {
+            self.spent.pop_front();
+        }
+    }
+
+    fn refill(&mut self, now: OffsetDateTime, secondary: &Secondary) {
+        let refilled_at = self.refilled_at.unwrap_or(now);
+        let mut points = secondary.refilled_in((now - refilled_at).try_into().unwrap_or_default());
+        // What is less than a point is left for the next time.
+        self.refilled_at = Some(refilled_at + secondary.time_for(points));
+        while points > 0
+            && let Some((_, spent)) = self.spent.front_mut()
+        {
+            let refilled = points.min(*spent);
+            *spent -= refilled;
+            points -= refilled;
+            if *spent == 0 {
+                self.spent.pop_front();
+            }
+        }
+    }
+
     /// How long until the window has `cost` points again.
     pub(super) fn wait(&self, now: OffsetDateTime, secondary: &Secondary, cost: u64) -> Duration {
         let mut sum: u64 = self.spent.iter().map(|(_, points)| points).sum();
+        match secondary.counting {
+            Counting::Sliding => {}
+            Counting::Bucket => return secondary.time_for((sum + cost).saturating_sub(secondary.points)),
+            Counting::Fixed => return (secondary.began(now) + secondary.window - now).try_into().unwrap_or_default(),
+        }
         for (spent_at, points) in &self.spent {
             sum -= points;
             if sum + cost <= secondary.points {

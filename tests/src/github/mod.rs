@@ -46,7 +46,7 @@ use crate::wire::{Answer, Request, Service};
 pub use self::behaviour::{Behaviour, EndOfLife};
 pub use self::hooks::{Delivery, HookTarget, Outcome};
 pub use self::jobs::JobSpec;
-pub use self::meter::{Limits, Meter, Secondary};
+pub use self::meter::{Counting, Limits, Meter, Secondary};
 pub use self::route::operation;
 pub use self::runners::Gone;
 pub use self::scope::Scope;

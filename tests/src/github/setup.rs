@@ -117,6 +117,12 @@ impl GitHub {
         change(&mut self.state().0.behaviour);
     }
 
+    /// Another client changes something with the credential that [`meters`](Self::meters) calls `key`.
+    pub fn write_elsewhere(&self, key: &str) {
+        let (mut state, now) = self.state();
+        state.charge_elsewhere(key, now);
+    }
+
     /// Changes the rate limits.
     pub fn limit(&self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.state().0.limits);

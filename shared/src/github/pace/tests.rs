@@ -1,260 +1,251 @@
-use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::cell::Cell;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use futures::future::join_all;
+use futures::FutureExt as _;
 
 use super::*;
 
 const START: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
-
-/// Time goes by in such steps.
-const STEP: Duration = Duration::milliseconds(20);
-
-/// What GitHub and ECS take for a call.
-const GITHUB: Duration = Duration::milliseconds(120);
-const ECS: Duration = Duration::milliseconds(180);
-
-const BATCH: usize = 10;
-
-/// The first batches begin within such a time.
-const APART: Duration = Duration::milliseconds(400);
+const KEY: CredentialKey = CredentialKey::Token;
+const WRITE: Cost = Cost { points: WRITE_POINTS, needed: WRITE_POINTS };
+const RESET: i64 = 1_793_000_000;
 
 /// GitHub's count of calls, as an answer has it.
-fn used(calls: i64) -> HeaderMap {
+fn headers(used: i64, reset: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert("x-ratelimit-used", calls.into());
-    headers.insert("x-ratelimit-reset", 0.into());
+    headers.insert("x-ratelimit-used", used.into());
+    headers.insert("x-ratelimit-reset", reset.into());
     headers
 }
 
-/// GitHub's secondary limit: so many points in any window of that length. What is refused costs points as well, since
-/// nobody says that it does not.
-struct Limiter {
-    points: usize,
-    window: Duration,
-    /// When so many were spent.
-    spent: VecDeque<(OffsetDateTime, u32)>,
-    used: i64,
-    rejected: usize,
+/// GitHub with one installation, as its counter has it. Every call is answered at once.
+#[derive(Default)]
+struct GitHub {
+    used: Cell<i64>,
 }
 
-impl Limiter {
-    fn call(&mut self, cost: u32, now: OffsetDateTime) -> Result<(), OffsetDateTime> {
-        while self.spent.front().is_some_and(|(at, _)| now - *at >= self.window) {
-            self.spent.pop_front();
-        }
-        self.spent.push_back((now, cost));
-        let mut over: i64 =
-            self.spent.iter().map(|(_, cost)| i64::from(*cost)).sum::<i64>() - i64::try_from(self.points).unwrap();
-        if over <= 0 {
-            self.used += 1;
-            return Ok(());
-        }
-        self.rejected += 1;
-        let last = self.spent.iter().find(|(_, cost)| {
-            over -= i64::from(*cost);
-            over <= 0
-        });
-        Err(last.unwrap().0 + self.window)
-    }
-}
-
-/// A burst, and what works it off.
-struct Burst {
-    now: Cell<OffsetDateTime>,
-    limiter: RefCell<Limiter>,
-    /// When each job may be looked at, and whether it has been told so.
-    waiting: RefCell<BinaryHeap<Reverse<(OffsetDateTime, bool, bool)>>>,
-    launches: RefCell<Vec<OffsetDateTime>>,
-    random: Cell<u64>,
-}
-
-impl Burst {
-    async fn sleep(&self, pause: Duration) {
-        let end = self.now.get() + pause;
-        std::future::poll_fn(|_| if self.now.get() >= end { Poll::Ready(()) } else { Poll::Pending }).await;
+impl GitHub {
+    fn call(&self, pacer: &Pacer, has_waited: bool, now: OffsetDateTime) -> Result<(), OffsetDateTime> {
+        let admitted = pacer.admit(KEY, WRITE, has_waited, || now).now_or_never().expect("nothing is under way");
+        admitted.map(|permit| {
+            self.used.set(self.used.get() + 1);
+            pacer.answered(KEY, &headers(self.used.get(), RESET), now);
+            drop(permit);
+        })
     }
 
-    /// From 0 up to 1.
-    fn chance(&self) -> f64 {
-        let mut random = self.random.get();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        self.random.set(random);
-        f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+    fn others_call(&self, calls: i64) {
+        self.used.set(self.used.get() + calls);
     }
 
-    fn batch(&self) -> Vec<(bool, bool)> {
-        let mut waiting = self.waiting.borrow_mut();
-        let mut batch = Vec::new();
-        while batch.len() < BATCH
-            && let Some(Reverse((_, has_waited, was_limited))) =
-                waiting.peek().filter(|Reverse((moment, _, _))| *moment <= self.now.get())
-        {
-            batch.push((*has_waited, *was_limited));
-            waiting.pop();
-        }
-        batch
-    }
-
-    /// One process, invoked with a batch as soon as it has answered the last one.
-    async fn process(&self, pacer: Pacer, jobs: usize) {
-        self.sleep(APART * self.chance()).await;
-        let paused_until = Cell::new(START);
-        while self.launches.borrow().len() < jobs {
-            // Receiving takes a moment, so that others get the next batch.
-            self.sleep(STEP * (1.0 + 3.0 * self.chance())).await;
-            let batch = self.batch();
-            let launches = batch.into_iter().map(|job| self.launch(&pacer, &paused_until, job));
-            for (again, was_limited) in join_all(launches).await.into_iter().flatten() {
-                // SQS delays for whole seconds.
-                let delay = again - self.now.get();
-                let delay = Duration::seconds(delay.whole_seconds() + i64::from(delay.subsec_nanoseconds() > 0));
-                self.waiting.borrow_mut().push(Reverse((self.now.get() + delay, true, was_limited)));
-            }
-        }
-    }
-
-    async fn call(&self, pacer: &Pacer, paused_until: &Cell<OffsetDateTime>, cost: u32) -> Result<(), OffsetDateTime> {
-        let key = CredentialKey::Token;
-        let outcome = self.limiter.borrow_mut().call(cost, self.now.get());
-        let took = GITHUB * (0.9 + 0.3 * self.chance());
-        self.sleep(took).await;
-        pacer.answered(key, &used(self.limiter.borrow().used), self.now.get());
-        if let Err(until) = outcome {
-            pacer.refused(key, until, self.now.get());
-            paused_until.set(paused_until.get().max(until));
-        }
-        outcome
-    }
-
-    /// Says when to come back.
-    async fn launch(
-        &self,
-        pacer: &Pacer,
-        paused_until: &Cell<OffsetDateTime>,
-        (has_waited, was_limited): (bool, bool),
-    ) -> Option<(OffsetDateTime, bool)> {
-        let key = CredentialKey::Token;
-        let later = |until: OffsetDateTime| Some((until + Duration::seconds(4), true));
-        if paused_until.get() > self.now.get() {
-            return later(paused_until.get());
-        }
-        if was_limited {
-            if let Err(until) = pacer.admit(key, Cost::READ, has_waited, || self.now.get()).await {
-                return Some((until, true));
-            }
-            if let Err(until) = self.call(pacer, paused_until, READ_POINTS).await {
-                return later(until);
-            }
-        }
-        let permit = match pacer.admit(key, Cost::WRITE, has_waited, || self.now.get()).await {
-            Err(until) => return Some((until, false)),
-            Ok(_) if paused_until.get() > self.now.get() => return later(paused_until.get()),
-            Ok(permit) => permit,
-        };
-        if let Err(until) = self.call(pacer, paused_until, WRITE_POINTS).await {
-            return later(until);
-        }
-        drop(permit);
-        self.sleep(ECS).await;
-        self.launches.borrow_mut().push(self.now.get());
-        None
-    }
-}
-
-/// Lets processes work off a burst, as an event source lets them. Returns the rate after the first minute, in which what
-/// was saved up is spent, as a part of the permitted one, and the part of the calls that were rejected.
-fn work_off(seed: u32, processes: u8, jobs: usize, per_minute: u32) -> (f64, f64) {
-    let (points, window) = (usize::try_from(per_minute).unwrap(), Duration::MINUTE);
-    let burst = Burst {
-        now: Cell::new(START),
-        limiter: RefCell::new(Limiter { points, window, spent: VecDeque::new(), used: 0, rejected: 0 }),
-        waiting: RefCell::new(vec![Reverse((START, false, false)); jobs].into()),
-        launches: RefCell::default(),
-        random: Cell::new(u64::from(seed) * 7919 + 12345),
-    };
-    let mut all = pin!(join_all((0..processes).map(|_| burst.process(Pacer::new(per_minute), jobs))));
-    while all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        burst.now.update(|now| now + STEP);
-        assert!(burst.now.get() - START < Duration::hours(2), "stuck with {:?}", burst.launches);
-    }
-    let launches = burst.launches.borrow();
-    let steady: Vec<_> = launches.iter().map(|at| *at - launches[0] - window).filter(|at| at.is_positive()).collect();
-    let number = |count: usize| f64::from(u32::try_from(count).unwrap());
-    let rate = number(steady.len()) / steady.last().unwrap().as_seconds_f64();
-    let permitted = f64::from(per_minute) / 60.0 / f64::from(WRITE_POINTS);
-    let rejected = number(burst.limiter.borrow().rejected);
-    (rate / permitted, rejected / (number(jobs) + rejected))
-}
-
-/// How long a write has to wait, if others make so many calls in a pause of ours.
-async fn wait_after(pause: Duration, calls_of_others: i64) -> Duration {
-    let (pacer, key) = (Pacer::new(900), CredentialKey::Token);
-    pacer.admit(key, Cost::WRITE, false, || START).await.unwrap();
-    pacer.answered(key, &used(10), START);
-    let later = START + pause;
-    pacer.admit(key, Cost::WRITE, false, || later).await.unwrap();
-    pacer.answered(key, &used(11 + calls_of_others), later);
-    pacer.admit(key, Cost::WRITE, false, || later).await.map_or_else(|until| until - later, |_| Duration::ZERO)
-}
-
-#[tokio::test]
-async fn what_others_spent_during_a_long_pause_is_not_owed_after_it() {
-    assert_eq!(wait_after(Duration::minutes(30), 1400).await, Duration::ZERO);
-}
-
-#[tokio::test]
-async fn what_others_spend_more_than_the_pause_has_brought_is_owed() {
-    let wait = wait_after(Duration::minutes(1), 1000).await;
-    assert!((Duration::seconds(2)..Duration::seconds(40)).contains(&wait), "{wait}");
-}
-
-#[tokio::test]
-async fn a_cleaner_that_reads_much_is_not_taken_for_workers_that_write() {
-    let wait = wait_after(Duration::seconds(1), 200).await;
-    // 200 writes would take 70 s.
-    assert!((Duration::milliseconds(1)..Duration::seconds(30)).contains(&wait), "{wait}");
-}
-
-#[tokio::test]
-async fn all_who_come_back_at_their_moment_get_their_turn() {
-    for per_minute in [1, 60, 900] {
-        let (pacer, key) = (Pacer::new(per_minute), CredentialKey::Token);
-        let mut waiting: BinaryHeap<_> = vec![Reverse((START, false)); 30].into();
-        let mut rounds = 0;
-        while let Some(Reverse((moment, has_waited))) = waiting.pop() {
-            rounds += 1;
-            assert!(rounds < 30 * 30, "{per_minute} points a minute: they keep each other from it");
-            if let Err(again) = pacer.admit(key, Cost::WRITE, has_waited, || moment).await {
-                waiting.push(Reverse((again, true)));
+    /// Calls until the pacer says no: how often, and when to come back.
+    fn call_on(&self, pacer: &Pacer, now: OffsetDateTime) -> (usize, Duration) {
+        let mut calls = 0;
+        loop {
+            match self.call(pacer, false, now) {
+                Ok(()) => calls += 1,
+                Err(moment) => return (calls, moment - now),
             }
         }
     }
 }
 
 #[test]
-fn a_burst_is_worked_off_at_nearly_the_permitted_rate_by_any_number_of_processes() {
-    for (points, processes, least_rate) in [
-        (900, 1, 0.93),
-        (900, 2, 0.92),
-        (900, 3, 0.92),
-        (900, 5, 0.92),
-        (900, 8, 0.88),
-        (300, 1, 0.88),
-        (300, 5, 0.85),
-        (90, 1, 0.8),
-        (90, 2, 0.7),
-    ] {
-        for seed in 0..2 {
-            let (rate, rejected) = work_off(seed, processes, 1000.min(points as usize + 100), points);
-            let of = format!("seed {seed}, {processes} processes, {points} points");
-            assert!(rate >= least_rate, "{of}: rate {rate}");
-            assert!(rejected < 0.03, "{of}: rejected {rejected}");
+fn after_a_quiet_minute_all_but_the_reserve_is_spent_at_once() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    assert_eq!(github.call_on(&pacer, START), (171, WINDOW));
+    assert_eq!(github.call(&pacer, true, START + WINDOW - Duration::SECOND), Err(START + WINDOW));
+    assert_eq!(github.call_on(&pacer, START + WINDOW), (171, WINDOW));
+}
+
+#[test]
+fn pacing_can_be_switched_off() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(0));
+    assert!((0..2000).all(|_| github.call(&pacer, false, START).is_ok()));
+}
+
+#[test]
+fn one_process_never_exceeds_the_limit_in_any_minute() {
+    let mut random = 12345_u64;
+    let mut below = |bound: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % bound
+    };
+    for limit in [12, 60, 90, 300, 900] {
+        let (github, pacer) = (GitHub::default(), Pacer::new(limit));
+        let (mut now, mut calls) = (START, Vec::new());
+        for _ in 0..200 {
+            now += Duration::milliseconds(i64::try_from(below(20_000)).unwrap());
+            let burst = below(u64::from(limit) / 4);
+            calls.extend((0..burst).take_while(|_| github.call(&pacer, true, now).is_ok()).map(|_| now));
+            let spent = calls.iter().filter(|call| now - **call < Duration::MINUTE).count() * 5;
+            assert!(spent <= limit as usize, "{spent} of {limit} points");
+        }
+        assert!(calls.len() > 200 / 9 * limit as usize / 8, "{} calls at {limit} points", calls.len());
+    }
+}
+
+#[test]
+fn two_processes_share_the_minute() {
+    let (github, pacers) = (GitHub::default(), [Pacer::new(900), Pacer::new(900)]);
+    for round in 0..4 {
+        let now = START + WINDOW * round;
+        let calls = (0..400).filter(|call| github.call(&pacers[call % 2], true, now).is_ok()).count();
+        // Of the first round neither has heard the other's call before its own first answer.
+        assert!((170..=172).contains(&calls), "{calls} calls");
+    }
+}
+
+#[test]
+fn all_who_come_back_at_their_moments_get_their_turn() {
+    for limit in [1, 60, 900] {
+        let (github, pacer) = (GitHub::default(), Pacer::new(limit));
+        let mut waiting = vec![(START, false); 300];
+        let mut rounds = 0;
+        while !waiting.is_empty() {
+            waiting.sort_unstable();
+            let (moment, has_waited) = waiting.remove(0);
+            rounds += 1;
+            if let Err(again) = github.call(&pacer, has_waited, moment) {
+                assert!(again > moment, "{limit} points a minute");
+                waiting.push((again, true));
+            }
+        }
+        assert!(rounds <= 750, "{limit} points a minute: {rounds} rounds");
+    }
+}
+
+#[test]
+fn jobs_are_told_moments_minutes_ahead_if_need_be() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    for call in 0..171 {
+        github.call(&pacer, false, START + Duration::milliseconds(10 * call)).unwrap();
+    }
+    let now = START + Duration::seconds(2);
+    let told: Vec<_> = (0..400).map(|_| github.call(&pacer, false, now).unwrap_err() - START - WINDOW).collect();
+    assert_eq!((told[0], told[100]), (Duration::ZERO, Duration::SECOND));
+    assert_eq!((told[171], told[399]), (WINDOW, WINDOW * 2 + Duration::milliseconds(570)));
+}
+
+#[test]
+fn who_has_waited_goes_before_newcomers() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(60));
+    let at = |second| START + Duration::seconds(second);
+    assert!((0..11).all(|second| github.call(&pacer, false, at(second)).is_ok()));
+    let told = [0, 1, 2].map(|_| github.call(&pacer, false, at(20)).unwrap_err());
+    assert_eq!(told, [at(61), at(62), at(63)]);
+    assert_eq!(github.call(&pacer, false, at(61)), Err(at(63)), "two others were told before");
+    assert_eq!(github.call(&pacer, true, at(61)), Ok(()));
+    assert_eq!(github.call(&pacer, true, at(61)), Err(at(62)), "the next, not the last");
+}
+
+#[tokio::test]
+async fn calls_under_way_become_fewer_as_less_is_left() {
+    let pacer = Pacer::new(900);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut most = Vec::new();
+    let mut used = 0;
+    for _ in 0..4 {
+        let mut permits = Vec::new();
+        while let Poll::Ready(permit) = pin!(pacer.admit(KEY, WRITE, false, || START)).poll(&mut context) {
+            permits.push(permit.unwrap());
+        }
+        most.push(permits.len());
+        for permit in permits {
+            used += 1;
+            pacer.answered(KEY, &headers(used, RESET), START);
+            drop(permit);
         }
     }
+    assert_eq!(most, [1, 21, 18, 16], "one before the first answer, then a seventh of what is left");
+    let permit = pacer.admit(KEY, WRITE, false, || START).await.unwrap();
+    let others: Vec<_> = (0..15).map(|_| pacer.spend(KEY, WRITE_POINTS, START)).collect();
+    let mut waits = pin!(pacer.admit(KEY, WRITE, false, || START));
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    drop((permit, others));
+    assert!(waits.as_mut().poll(&mut context).is_ready());
+}
+
+#[test]
+fn what_others_spent_while_nothing_was_heard_is_spread_over_that_time() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    github.call(&pacer, false, START).unwrap();
+    github.others_call(120);
+    let now = START + WINDOW * 2;
+    github.call(&pacer, false, now).unwrap();
+    // Half of them are older than a minute.
+    let (calls, _) = github.call_on(&pacer, now);
+    assert_eq!(calls, 171 - 1 - 60);
+}
+
+#[test]
+fn the_counter_may_jump_stand_still_or_begin_anew() {
+    let others_after = |answers: &[(i64, i64)]| {
+        let mut minute = Minute::default();
+        for (used, reset) in answers {
+            minute.under_way = 1;
+            minute.count(Some((*used, *reset)), START);
+        }
+        minute.points(|_| true)
+    };
+    assert_eq!(others_after(&[(7, RESET), (8, RESET), (9, RESET)]), 0, "own calls");
+    assert_eq!(others_after(&[(7, RESET), (18, RESET + 1), (19, RESET)]), 50, "a reset that differs by a second");
+    assert_eq!(others_after(&[(7, RESET), (18, RESET), (9, RESET), (20, RESET)]), 50, "an answer that is overtaken");
+    assert_eq!(others_after(&[(4000, RESET), (1, RESET + 3600), (2, RESET + 3600)]), 0, "a new hour");
+    assert_eq!(others_after(&[(7, RESET), (7, RESET), (7, RESET)]), 0, "a counter that is late");
+    assert!(others_after(&[(0, RESET), (i64::MAX, RESET)]) >= 900, "whatever it says");
+}
+
+#[test]
+fn without_a_counter_another_process_is_taken_to_spend_as_much() {
+    let pacer = Pacer::new(900);
+    let calls = (0..).take_while(|_| {
+        let admitted = pacer.admit(KEY, WRITE, false, || START).now_or_never().expect("nothing is under way");
+        pacer.answered(KEY, &HeaderMap::new(), START);
+        admitted.is_ok()
+    });
+    assert_eq!(calls.count(), 86);
+}
+
+#[test]
+fn a_refusal_means_that_the_minute_is_spent() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    github.call(&pacer, false, START).unwrap();
+    let until = START + Duration::seconds(20);
+    pacer.refused(KEY, until, START);
+    let first = github.call(&pacer, false, START).unwrap_err();
+    assert!((until..until + Duration::seconds(10)).contains(&first), "{first}");
+    assert_eq!(github.call(&pacer, true, until), Err(first), "a minute after a refusal more is kept in reserve");
+    assert_eq!(github.call(&pacer, true, first), Ok(()));
+    // The rest comes back little by little.
+    let (calls, _) = github.call_on(&pacer, START + Duration::seconds(40));
+    assert!((30..80).contains(&calls), "{calls}");
+}
+
+#[test]
+fn who_reads_much_does_not_stop_the_workers() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    let mut calls = 0;
+    for second in 0..120 {
+        github.others_call(10);
+        calls += i64::from(github.call(&pacer, true, START + Duration::seconds(second)).is_ok());
+    }
+    assert!((60..=100).contains(&calls), "{calls}");
+}
+
+#[test]
+fn what_must_be_left_for_others_is_left() {
+    let pacer = Pacer::new(900);
+    let deletion = Cost { points: WRITE_POINTS, needed: 21 * WRITE_POINTS };
+    let mut admitted = 0;
+    while let Ok(permit) = pacer.admit(KEY, deletion, false, || START).now_or_never().expect("one at a time") {
+        admitted += 1;
+        drop(permit);
+    }
+    assert_eq!(admitted, 151);
+    let github = GitHub::default();
+    assert!((0..20).all(|_| github.call(&pacer, true, START).is_ok()));
 }

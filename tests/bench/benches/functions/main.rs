@@ -1,7 +1,8 @@
 //! Measures the functions' release binaries as Lambda runs them: as processes behind a Runtime API. The stand-ins for
 //! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
-//! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER]`.
+//! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
+//! The part `bursts` is measured only where it is named.
 
 mod cold;
 mod deployment;
@@ -91,6 +92,10 @@ async fn main() {
     }
     if wanted("paced") {
         add(storm::paced(&programs).await);
+    }
+    // It takes most of an hour, so only where it is asked for.
+    if options.only.as_deref() == Some("bursts") {
+        add(storm::bursts(&programs, if options.quick { 1 } else { 3 }).await);
     }
     if wanted("memory") {
         add(memory::peaks(&programs, options.runs(20).min(3)).await);

@@ -72,6 +72,14 @@ impl Driver {
     }
 
     fn latency(&mut self, operation: &str) -> (Duration, Duration) {
+        if self.knobs.as_benchmarked {
+            let one_way = Duration::from_millis(match operation {
+                "SendMessage" | "GetSecretValue" => 5,
+                "RunTask" => 90,
+                _ => 60,
+            });
+            return (one_way, one_way);
+        }
         let most = match operation {
             "SendMessage" => 15,
             "GetSecretValue" => 30,

@@ -55,6 +55,8 @@ pub(super) enum Event {
     /// AWS reclaims a task's Spot capacity, unless its runner already works.
     Reclaim(String),
     Limit(Limit),
+    /// Another client calls GitHub.
+    Elsewhere,
 }
 
 /// A call on its way to the service, or its answer on the way back.

@@ -37,8 +37,15 @@ impl Driver {
             }
         });
         let repositories: HashSet<_> = knobs.arrivals.iter().map(|arrival| arrival.repository).collect();
-        world.github.limit(|limits| limits.primary = Limits::primary_for(repositories.len()));
-        world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
+        world.github.limit(|limits| {
+            limits.primary = Limits::primary_for(repositories.len());
+            if let Some(secondary) = &mut limits.secondary {
+                secondary.counting = knobs.counting;
+            }
+        });
+        if !knobs.as_benchmarked {
+            world.aws.ecs.set_rate("RunTask", Rate::RUN_TASK);
+        }
         let source = EventSource::new(Arc::clone(&world.aws.sqs), JOB_QUEUE).allow_loops();
         let source = if knobs.repeats > 0.0 { source.disorderly(seed, 0.0) } else { source };
         let changes = world.aws.ecs.changes();
@@ -89,6 +96,9 @@ impl Driver {
         let first = self.chance.seconds(0, CLEANER_PAUSE.as_secs());
         if self.knobs.cleaner {
             self.after(first, Event::Clean(None));
+        }
+        if self.knobs.elsewhere_writes > 0 {
+            self.at(START, Event::Elsewhere);
         }
         let ordinary = match self.knobs.vcpus {
             Some(vcpus) => Limit::vcpus(vcpus),

@@ -28,6 +28,7 @@ async fn the_secondary_limit_can_be_scaled_and_may_keep_silent_about_the_wait() 
     bench.github.limit(|limits| {
         limits.secondary = Some(Secondary {
             points: 10,
+            counting: Counting::Sliding,
             window: Duration::from_secs(2),
             status: 429,
             retry_after: false,
@@ -46,6 +47,34 @@ async fn the_secondary_limit_can_be_scaled_and_may_keep_silent_about_the_wait() 
     assert_eq!(refused.headers()["retry-after"], "2");
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.register(&token, "jit-3", &["fargate"]).await.status(), 201);
+}
+
+#[tokio::test]
+async fn the_secondary_limit_may_count_in_a_bucket_or_in_fixed_minutes() {
+    for (counting, wait, after_half_a_minute) in [(Counting::Bucket, "5", 6), (Counting::Fixed, "50", 0)] {
+        let bench = Bench::new().await;
+        let token = bench.token().await;
+        bench.github.limit(|limits| {
+            limits.secondary = Some(Secondary { points: 60, counting, refused_cost: false, ..Secondary::default() });
+        });
+        // Ten seconds into a minute of the clock.
+        let into = bench.clock.now().unix_timestamp() % 60;
+        bench.clock.advance(Duration::from_secs(u64::try_from(70 - into).unwrap()));
+        let register = async |batch: &str| {
+            for number in 0.. {
+                let answer = bench.register(&token, &format!("jit-{batch}-{number}"), &["fargate"]).await;
+                if answer.status() != 201 {
+                    return (number, answer.headers()["retry-after"].to_str().unwrap().to_owned());
+                }
+            }
+            unreachable!()
+        };
+        assert_eq!(register("a").await, (12, wait.to_owned()), "{counting:?}");
+        bench.clock.advance(Duration::from_secs(30));
+        assert_eq!(register("b").await.0, after_half_a_minute, "{counting:?}");
+        bench.clock.advance(Duration::from_mins(1));
+        assert_eq!(register("c").await.0, 12, "{counting:?}");
+    }
 }
 
 #[tokio::test]
