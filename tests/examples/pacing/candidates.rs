@@ -99,7 +99,7 @@ impl Pacing for pace::Pacer {
         has_waited: bool,
         now: impl Fn() -> OffsetDateTime,
     ) -> Result<pace::Permit, OffsetDateTime> {
-        let cost = pace::Cost { points: pace::WRITE_POINTS, needed: pace::WRITE_POINTS };
+        let cost = pace::Cost { points: crate::call::WRITE_POINTS, needed: crate::call::WRITE_POINTS };
         self.admit(key, cost, has_waited, now).await
     }
 

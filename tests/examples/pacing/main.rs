@@ -22,7 +22,6 @@ use workers::{Outcome, Pacing, Scenario, run};
 
 /// The worker's pacer, compiled for the simulation.
 #[path = "../../../shared/src/github/pace/mod.rs"]
-#[expect(dead_code, reason = "the client uses more of it")]
 mod pace;
 
 /// What the pacer knows of a call.

@@ -72,18 +72,31 @@ fn the_table_is_the_protocol() {
 /// A launch's registrations and its task, as they really are.
 #[derive(Clone, Debug, Default)]
 struct Truth {
-    /// By name, whether a registration has it.
-    names: Vec<bool>,
-    /// The task, if one has the token: which name's registration it runs, and whether it is over.
-    task: Option<(usize, bool)>,
+    /// By name, the id of the registration that has it.
+    names: Vec<Option<u32>>,
+    /// The task, if one has the token: the name and id of its registration, and whether it is over.
+    task: Option<((usize, u32), bool)>,
     /// How many tasks were started for the token.
     started: usize,
+}
+
+/// The id of the registration that the launch makes; those that were there before have the number of their names.
+const OURS: u32 = 1000;
+
+impl Truth {
+    fn has(&self, (name, id): (usize, u32)) -> bool {
+        self.names[name] == Some(id)
+    }
+
+    fn task_is_registered(&self) -> bool {
+        self.task.is_some_and(|(own, is_over)| !is_over && self.has(own))
+    }
 }
 
 /// What the world answers when nothing in it is certain: each observation may lag.
 struct Adversary {
     truth: Truth,
-    registered: Option<usize>,
+    registered: Option<(usize, u32)>,
     taken: Vec<usize>,
     doubts: u32,
 }
@@ -95,12 +108,12 @@ impl Adversary {
         match action {
             Action::Register(spare) => {
                 let spare = usize::from(spare);
-                if self.truth.names[spare] {
+                if self.truth.names[spare].is_some() {
                     self.taken.push(spare);
                     return Met::NameTaken;
                 }
-                self.truth.names[spare] = true;
-                self.registered = Some(spare);
+                self.truth.names[spare] = Some(OURS);
+                self.registered = Some((spare, OURS));
                 Met::Registered
             }
             Action::FindTask => {
@@ -122,7 +135,7 @@ impl Adversary {
                 met
             }
             Action::Withdraw => {
-                self.truth.names[self.registered.expect("registered")] = false;
+                self.truth.names[self.registered.expect("registered").0] = None;
                 Met::Withdrawn
             }
             Action::LookAtTask => match self.truth.task {
@@ -134,14 +147,14 @@ impl Adversary {
                 let young = Met::RegistrationHidden(Some(Duration::ZERO));
                 match self.truth.task {
                     // GitHub may fail to show one that exists, whatever its age.
-                    Some((own, false)) if self.truth.names[own] => pick(&[Met::RegistrationShown, young, old]),
+                    Some((own, false)) if self.truth.has(own) => pick(&[Met::RegistrationShown, young, old]),
                     _ => pick(&[young, old]),
                 }
             }
             Action::AskAboutJob => pick(&[Met::JobWaits, Met::JobGone]),
             Action::DeleteRegistration => match self.truth.task {
                 // It exists, so its runner may be busy; GitHub refuses.
-                Some((own, false)) if self.truth.names[own] => Met::RegistrationBusy,
+                Some((own, false)) if self.truth.has(own) => Met::RegistrationBusy,
                 _ => Met::RegistrationDeleted,
             },
             Action::StopTask => {
@@ -158,8 +171,8 @@ impl Adversary {
             Spared::TheTasks => self.truth.task.map(|(own, _)| own),
             Spared::Nobody => None,
         };
-        for (name, exists) in self.truth.names.iter_mut().enumerate() {
-            *exists &= Some(name) == spared;
+        for (name, id) in self.truth.names.iter_mut().enumerate() {
+            *id = id.filter(|id| Some((name, *id)) == spared);
         }
     }
 }
@@ -173,18 +186,17 @@ proptest! {
         doubts in 0..4_u32,
         choices in proptest::collection::vec(any::<Index>(), 100),
     ) {
+        let id = |name: usize| u32::try_from(name).expect("few names");
+        let names = names.into_iter().enumerate().map(|(name, exists)| exists.then(|| id(name))).collect();
+        let task = task.map(|(own, is_over)| ((own, id(own)), is_over));
         let mut truth = Truth { names, task, started: usize::from(task.is_some()) };
-        if let Some((own, is_over)) = truth.task {
-            truth.names[own] = is_registered || !is_over && truth.names[own];
+        if let Some(((own, id), _)) = truth.task {
+            truth.names[own] = is_registered.then_some(id);
         }
         let mut world = Adversary { truth, registered: None, taken: Vec::new(), doubts };
         let (mut met, mut steps) = (Met::Nothing, choices.iter());
-        let live_and_registered = |world: &Adversary| match world.truth.task {
-            Some((own, false)) => world.truth.names[own],
-            _ => false,
-        };
         let last = loop {
-            let before = live_and_registered(&world);
+            let before = world.truth.task_is_registered();
             match step(met) {
                 Step::Do(action) => {
                     let choice = steps.next();
@@ -195,15 +207,15 @@ proptest! {
                     if let Step::End(_, take_back) = last {
                         world.take_back(take_back);
                     }
-                    prop_assert!(!before || live_and_registered(&world), "{last:?} took a live task's registration");
+                    prop_assert!(!before || world.truth.task_is_registered(), "{last:?} took a live task's registration");
                     break last;
                 }
             }
-            prop_assert!(!before || live_and_registered(&world) || met == Met::TaskStopped, "{met:?}");
+            prop_assert!(!before || world.truth.task_is_registered() || met == Met::TaskStopped, "{met:?}");
             prop_assert!(world.truth.started <= 1, "two tasks of one token");
         };
         if let Step::End(Ending::Launched, _) = last {
-            prop_assert!(live_and_registered(&world), "a launched task has its registration");
+            prop_assert!(world.truth.task_is_registered(), "a launched task has its registration");
         }
         if let Step::End(Ending::Over, _) = last {
             prop_assert!(world.truth.task.is_none_or(|(_, is_over)| is_over), "the next attempt beside a live task");
