@@ -24,6 +24,7 @@
 //! | `RunError::TooLarge` | given up | none |
 //! | `RunError::Rejected` | given up | none |
 //! | `RunError::Denied` | deferred | mending |
+//! | `RunError::Unready` | deferred | mending |
 //! | `RunError::Unknown` | deferred | growing |
 //! | `RunError::NoCapacity` | deferred | growing |
 //! | `RunError::Throttled` | deferred | growing |
@@ -42,7 +43,7 @@
 //! | until | until the moment in the error, and 3 to 5 s more |
 //! | exactly | until the moment in the error, which is this job's own |
 //! | growing | 10 s, then twice as long each time, up to 5 min; spread between three and five quarters of that |
-//! | mending | 5 min, and 3 to 5 s more: a person must correct the secret, the runner group, the App's installation, a role or the task definition |
+//! | mending | 5 min, and 3 to 5 s more: a person must correct the secret, the runner group, the App's installation, a role, or what tasks are started from; or a deployment is about to |
 //! | limit | 60 s, and less the longer the job has waited, down to 15 s after half an hour; spread like the growing delay |
 //! | settling | 30 s; counts as a step of the growing delay |
 //! | none | no delay: the dead-letter queue |
@@ -200,7 +201,7 @@ fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
         },
         LaunchError::Run(error) => match error {
             RunError::TooLarge { .. } | RunError::Rejected { .. } => Rule::GiveUp,
-            RunError::Denied { .. } => Rule::Mend(now + MENDING_DELAY),
+            RunError::Denied { .. } | RunError::Unready { .. } => Rule::Mend(now + MENDING_DELAY),
             RunError::NoCapacity { .. }
             | RunError::Throttled { .. }
             | RunError::Unknown { .. }

@@ -56,9 +56,8 @@ async fn overrides_that_are_too_long_fail_with_their_size_and_leave_no_registrat
 #[tokio::test]
 async fn a_refused_launch_takes_its_registration_back_and_is_given_up_with_ecs_words() {
     for refusal in [
-        answers::invalid_parameter("The subnet ID 'subnet-1' does not exist"),
-        answers::client_exception("TaskDefinition not found."),
-        answers::failure("MISSING"),
+        answers::client_exception("No Fargate configuration exists for given values."),
+        answers::invalid_parameter("Container Overrides length must be at most 8192"),
     ] {
         let world = World::new().await;
         world.queue_and_deliver().await;
@@ -128,21 +127,24 @@ async fn a_spent_hourly_limit_defers_until_its_reset() {
 
 #[tokio::test]
 async fn what_an_operator_must_fix_in_aws_keeps_the_jobs_waiting() {
-    for (call, answer) in [
+    let mut refusals = vec![
         ("RunTask", answers::access_denied("RunTask")),
-        ("RunTask", answers::invalid_parameter("TaskDefinition is inactive")),
-        ("RunTask", answers::client_exception("TaskDefinition is inactive")),
+        ("RunTask", answers::failure("MISSING")),
+        ("RunTask", answers::failure("INACTIVE")),
         ("GetSecretValue", answers::access_denied("GetSecretValue")),
         ("GetSecretValue", answers::error(400, "ResourceNotFoundException", "no such secret")),
-    ] {
+    ];
+    refusals.extend(answers::MENDABLE.map(|(code, message)| ("RunTask", answers::error(400, code, message))));
+    for (call, answer) in refusals {
+        let words = String::from_utf8_lossy(answer.body()).into_owned();
         let mut world = World::new().await;
         let job = world.queue_and_deliver().await;
         world.aws.faults().script(call, Fault::Refuse(answer));
         world.work().await;
-        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{call}");
+        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{words}");
         world.clock.advance(Duration::from_mins(4));
         world.work().await;
-        assert_eq!(world.live_tasks(), 0, "{call}: no try for a while");
+        assert_eq!(world.live_tasks(), 0, "{words}: no try for a while");
         world.clock.advance(Duration::from_mins(2));
         world.work_until_quiet().await;
         world.assert_done(&[job]);
