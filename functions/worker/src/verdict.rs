@@ -15,6 +15,7 @@
 //! | `GitHubError::Paced` | deferred | exactly |
 //! | `GitHubError::Full` | deferred | growing |
 //! | `GitHubError::Rejected` | given up | none |
+//! | `GitHubError::BadName` | given up | none |
 //! | `GitHubError::NotFound` | deferred | mending |
 //! | `GitHubError::Unavailable` | retried, then deferred | growing |
 //! | `GitHubError::Silent` | retried, then deferred | growing |
@@ -193,7 +194,7 @@ fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
             | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. }) => {
                 Rule::Mend(now + MENDING_DELAY)
             }
-            GitHubError::Rejected { .. } => Rule::GiveUp,
+            GitHubError::Rejected { .. } | GitHubError::BadName { .. } => Rule::GiveUp,
             GitHubError::Full { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }

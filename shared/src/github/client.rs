@@ -124,6 +124,7 @@ impl GitHub {
                     return Ok(answer);
                 }
                 Err(Failure::Silent(cause)) => return Err(GitHubError::Silent { cause }),
+                Err(Failure::NoPath(name)) => return Err(GitHubError::BadName { name }),
                 Err(Failure::Refused(refusal)) => refusal,
             };
             match refusal {

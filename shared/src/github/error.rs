@@ -60,6 +60,12 @@ pub enum GitHubError {
         /// GitHub's words.
         message: String,
     },
+    /// The call is about something that GitHub cannot have, so none was made.
+    #[error("{name:?} is no name that GitHub gives")]
+    BadName {
+        /// The name of an account or a repository.
+        name: String,
+    },
     /// GitHub answered that it cannot do it now.
     #[error("GitHub is unavailable ({status}): {message}")]
     Unavailable {

@@ -289,6 +289,7 @@ impl SignIn {
                 Ok(answer)
             }
             Err(Failure::Silent(cause)) => Err(GitHubError::Silent { cause }),
+            Err(Failure::NoPath(name)) => Err(GitHubError::BadName { name }),
             Err(Failure::Refused(refusal)) => {
                 if matches!(refusal, Refusal::Unauthorized(_)) {
                     // The key may have been rotated. The next read comes after the pause that follows.

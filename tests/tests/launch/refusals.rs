@@ -7,7 +7,7 @@ use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, JobSpec, JobStatus};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{JOB_QUEUE, World, runner_classes};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{GENERATE, class_with};
 
@@ -28,6 +28,36 @@ async fn one_poison_message_does_not_hurt_its_neighbours() {
     assert_eq!(world.waiting(), 0);
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
     assert_eq!(world.github.job(other).unwrap().status, JobStatus::Completed);
+}
+
+#[tokio::test]
+async fn no_call_is_made_about_a_name_that_github_cannot_have_given() {
+    for (scope, field, name) in [
+        ("org", "organization", ".."),
+        ("org", "organization", "x\ny"),
+        ("repo", "owner", ".."),
+        ("repo", "repository", ""),
+        ("repo", "repository", "x\ny"),
+        ("repo", "repository", "x/../../y"),
+    ] {
+        for purpose in ["launch", "release"] {
+            let world = World::with(&[("RUNNER_SCOPE", scope)]).await;
+            world.queue_and_deliver().await;
+            let queued = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
+            world.work().await;
+            let mut message: Value = serde_json::from_str(&queued).expect("JSON");
+            (message[field], message["purpose"]) = (json!(name), json!(purpose));
+            message["attempt"] = json!(2);
+            world.api.calls.clear();
+            world.aws.sqs.put(JOB_QUEUE, &message.to_string());
+            world.work().await;
+            assert_eq!(world.api_calls(GENERATE), 0, "{scope} {field} {name:?}");
+            if purpose == "launch" {
+                let reasons = world.dead_letters();
+                assert!(reasons[0].contains("no name that GitHub gives"), "{scope} {field} {name:?}: {reasons:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
