@@ -1,7 +1,16 @@
 //! Names and tokens, derived from the message alone.
 //!
-//! Repeating a step meets its own earlier trace (GitHub's 409, ECS's `ConflictException`) instead of making a second
-//! runner, and a registration or a task leads back to its job without a database.
+//! A repeated step meets its own earlier trace (GitHub's 409, ECS's `ConflictException`) instead of making a second runner,
+//! and a registration or a task leads back to its job, all without a database.
+//!
+//! | thing | form | example |
+//! |---|---|---|
+//! | registration's name | prefix, class (shortened to fit 64 characters), job id, attempt, birth time, spare letter | `jit-default-29679449-1-1793530800` |
+//! | `clientToken` and `startedBy` | prefix, job id, attempt | `jit-29679449-1` |
+//! | a warm runner's slot, in place of a job id | hash of class, scope and number, 17 digits: above 2^53, where GitHub has no ids | `48151623421081542` |
+//!
+//! The birth time comes from the message, not from the clock, so every repeat derives the same name. Two messages about one
+//! job may derive different names, but always the same token.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,11 +28,11 @@ pub const LONGEST_STARTED_BY: usize = 36;
 /// Leaves 24 characters of `startedBy` for the job's id and the attempt.
 const LONGEST_PREFIX: usize = 12;
 
-/// How many names a launch may try; each one but the first is taken only when a crash left the one before behind.
+/// How many spare names a launch has. A try takes one only if a crash or another worker has taken the name before it.
 pub const MOST_SPARES: u8 = 25;
 
-/// What all names of one deployment begin with, so that it never touches what it did not make. It has no dashes: those
-/// part it from what follows, and with `jit-eu` beside `jit`, `jit-eu-default-…` could be either's.
+/// The beginning of all names of one deployment, so that it never touches what it did not make. It has no dashes, because
+/// they separate it from what follows: `jit-eu-default-…` could belong to `jit-eu` or, with a class `eu-default`, to `jit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePrefix(String);
 
@@ -59,8 +68,8 @@ impl FromStr for NamePrefix {
 pub struct RunnerName(String);
 
 impl RunnerName {
-    /// The name for a message's runner. `spare` 0 is the ordinary one; higher ones stand in for names that are taken
-    /// by a registration which may still be about to be used.
+    /// The name of a message's runner. `spare` 0 is the ordinary one. Higher ones stand in for names whose registration may
+    /// be about to be used.
     pub fn derive(prefix: &NamePrefix, message: &Message, spare: u8) -> Self {
         let Message { job, progress, .. } = message;
         let spare = match spare {
@@ -85,19 +94,19 @@ impl fmt::Display for RunnerName {
     }
 }
 
-/// What a runner's name says.
+/// What a runner's name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunnerOrigin {
-    /// The job it was made for; it may run another one with the same labels.
+    /// The job that it was launched for. It may run another one with the same labels.
     pub job_id: JobId,
-    /// Which launch for that job.
+    /// The launch for that job.
     pub attempt: Attempt,
-    /// Not before this was it registered.
+    /// It was not registered before this moment.
     pub born_at: OffsetDateTime,
 }
 
 impl RunnerOrigin {
-    /// Reads a name; `None` for any that this deployment cannot have made.
+    /// Reads a name; `None` for one that this deployment cannot have made.
     pub fn parse(prefix: &NamePrefix, name: &str) -> Option<Self> {
         let rest = name.strip_prefix(prefix.as_str())?.strip_prefix('-')?;
         let mut parts = rest.rsplitn(4, '-');
@@ -111,8 +120,8 @@ impl RunnerOrigin {
     }
 }
 
-/// What is written on the task (`startedBy`) and guards its launch (`clientToken`): prefix, job and attempt. It
-/// survives the task's stop, where tags do not, and is an indexed filter of `ListTasks`.
+/// A launch's `clientToken`, and its task's `startedBy`: prefix, job and attempt. `startedBy` outlives the task's stop, which
+/// tags do not, and is an indexed filter of `ListTasks`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LaunchToken(String);
 
@@ -132,7 +141,7 @@ impl LaunchToken {
         &self.0
     }
 
-    /// Reads a task's `startedBy`; `None` for any that this deployment cannot have made.
+    /// Reads a task's `startedBy`; `None` for one that this deployment cannot have made.
     pub fn parse(prefix: &NamePrefix, started_by: &str) -> Option<(JobId, Attempt)> {
         let rest = started_by.strip_prefix(prefix.as_str())?.strip_prefix('-')?;
         let (job_id, attempt) = rest.split_once('-')?;
@@ -200,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_this_deployment_cannot_have_made_is_none_of_ours() {
+    fn a_name_that_this_deployment_cannot_have_made_is_not_ours() {
         for name in [
             "",
             "jit",

@@ -1,4 +1,4 @@
-//! The job queue, and the dead-letter queue for what nobody could do.
+//! The job queue, and the dead-letter queue for messages that are given up.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use crate::aws::words_of;
 use crate::job::Message;
 
-/// Longest delay of one message. Source: SQS's `SendMessage` reference.
+/// The longest delay of one message. Source: SQS's `SendMessage` reference.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 /// The attribute of a dead letter that says why it is one.
 pub const REASON_ATTRIBUTE: &str = "jitgate.reason";
 
-/// Longest reason on a dead letter, in characters; it is for people to read.
+/// The longest reason on a dead letter, in characters. People read it.
 const LONGEST_REASON: usize = 1000;
 
-/// A message could not be sent; trying again may help.
+/// A message could not be sent. Trying again may help.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("SQS failed: {0}")]
 pub struct QueueError(String);
 
 impl QueueError {
-    /// With what SQS or the network said.
+    /// With the words of SQS or the network.
     pub fn new(cause: &impl Display) -> Self {
         Self(cause.to_string())
     }
 }
 
-/// The job queue, for sending.
+/// A client of the job queue, for sending.
 #[derive(Clone, Debug)]
 pub struct JobQueue {
     client: Client,
@@ -44,8 +44,8 @@ impl JobQueue {
         Self { client: Client::new(config), url }
     }
 
-    /// Puts a job on the queue, to be seen after a delay of [`LONGEST_DELAY`] at most. The owner's id is the message's
-    /// group: on a standard queue that makes it a fair one, in which one owner's storm does not starve the others.
+    /// Sends a message, to be received after a delay of [`LONGEST_DELAY`] at most. The owner's id is its message group, which
+    /// makes a standard queue a fair one: one owner's burst does not starve the others.
     pub async fn send(&self, message: &Message, delay: Duration) -> Result<(), QueueError> {
         let seconds = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or(0);
         self.client
@@ -60,7 +60,7 @@ impl JobQueue {
         Ok(())
     }
 
-    /// About how many messages are on the queue, those in flight and those still hidden included.
+    /// About how many messages are on the queue, including those in flight and those that are delayed.
     pub async fn depth(&self) -> Result<usize, QueueError> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -79,7 +79,7 @@ impl JobQueue {
         Ok(counts.iter().filter_map(|count| counted.get(count)?.parse::<usize>().ok()).sum())
     }
 
-    /// Puts a body that we give up on a dead-letter queue, with the reason on it.
+    /// Sends the body of a message that is given up to a dead-letter queue, with the reason as an attribute.
     pub async fn send_dead_letter(&self, queue_url: &str, body: &str, reason: &str) -> Result<(), QueueError> {
         let attribute = MessageAttributeValue::builder()
             .data_type("String")

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cleaner::Cleaner;
-use cleaner::clean::CleanError;
+use cleaner::{CleanError, Cleaner};
 use jitgate::clock::Clock;
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::job::{JobId, RunnerId};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use cleaner::plan::PASS_INTERVAL;
 use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
@@ -284,5 +285,15 @@ fn the_truth_table_of_labels_is_what_is_done() {
         let repository = if asked.contains("secret-tools") { "secret-tools" } else { "octo-repo" };
         let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         assert_eq!((class.clone(), says.clone()), verdict(&classes, repository, &labels), "{asked}");
+    }
+}
+
+#[test]
+fn the_schedule_is_the_interval_that_the_cleaners_moments_follow_from() {
+    let rate = format!("rate({} minutes)", PASS_INTERVAL.whole_minutes());
+    for deployment in ["template.yaml", "infra/terraform/cleaner.tf"] {
+        let text = file(deployment);
+        let schedules = text.lines().filter_map(|line| line.find("rate(").map(|at| line[at..].trim_end_matches('"')));
+        assert_eq!(schedules.collect::<Vec<_>>(), [rate.as_str()], "{deployment}");
     }
 }

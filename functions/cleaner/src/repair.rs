@@ -1,128 +1,140 @@
-//! Launching again the jobs that wait in vain.
+//! Asking GitHub about jobs, and launching again those that still wait.
 
 use std::time::Duration;
 
 use jitgate::github::{Account, GitHubError, Job, JobState};
 use jitgate::names::RunnerOrigin;
-use jitgate::queue::LONGEST_DELAY;
+use tracing::{Instrument, error_span};
 
-use crate::clean::{Cleaner, Pass};
-use crate::plan::{Cause, Question, Repair, plan_repair};
-use crate::tally::Done;
+use crate::context::{Pass, all};
+use crate::plan::{Cause, Question, Repair, World, plan_repair, questions, without_queued};
+use crate::tally::{Done, Tally};
 
-impl Cleaner {
-    /// Asks how far a job is, and launches it again if it still waits.
-    pub(crate) async fn repair(&self, pass: Pass, question: Question, delay: Duration) -> Done {
-        if pass.is_over(self.clock.now()) {
-            return Done::Left;
+/// The most questions of a pass, two points each.
+const MOST_QUESTIONS: usize = 100;
+
+pub(crate) async fn repair_all(pass: Pass<'_>, world: &World<'_>, tally: &mut Tally) {
+    let mut questions = questions(world);
+    if questions.iter().any(|question| question.cause.may_be_queued()) {
+        // If the messages cannot be counted, all jobs may be on the queue.
+        let on_queue = pass.queue.depth().await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "messages not counted, no job is looked for");
+            tally.add(Done::Failed);
+            usize::MAX
+        });
+        questions = without_queued(questions, world, on_queue);
+    }
+    if questions.len() > MOST_QUESTIONS {
+        let (raised, asked) = (questions.len(), MOST_QUESTIONS);
+        tracing::warn!(questions = raised, asked, "more jobs in question than one pass asks about");
+        pass.rotate(&mut questions);
+        questions.truncate(MOST_QUESTIONS);
+    }
+    tally.extend(all(questions.into_iter().map(|question| repair(pass, question, Duration::ZERO))).await);
+}
+
+/// Asks how far a job is, and launches it again after the delay if it still waits.
+pub(crate) async fn repair(pass: Pass<'_>, question: Question, delay: Duration) -> Done {
+    let job = &question.message.job;
+    let span = error_span!(
+        "question",
+        job.id = job.id.0,
+        run.id = job.run_id.0,
+        repository = job.full_name(),
+        reason = question.cause.words()
+    );
+    ask(pass, &question, delay).instrument(span).await
+}
+
+async fn ask(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
+    if pass.is_over() {
+        return Done::Left;
+    }
+    let job = &question.message.job;
+    let account = Account::from(job);
+    let repository = pass.github.in_repository(&account, &job.owner, &job.repository);
+    let answer = async {
+        let now = repository.job(job.id).await?;
+        let is_swapped = now.as_ref().is_some_and(|now| has_runner_of_another(pass, question, now));
+        let state = now.map(|now| now.state);
+        let has_ended = state == Some(JobState::Queued) && repository.run_has_ended(job.run_id).await?;
+        Ok::<_, GitHubError>((plan_repair(question, state, has_ended), is_swapped))
+    };
+    match answer.await {
+        Err(error) => {
+            tracing::error!(error = %error, "job not asked about");
+            Done::Failed
         }
-        let message = &question.message;
-        let account = Account::from(&message.job);
-        let repository = self.github.in_repository(&account, &message.job.owner, &message.job.repository);
-        let answer = async {
-            let job = repository.job(message.job.id).await?;
-            let robbed = job.as_ref().is_some_and(|job| self.has_robbed(&question, job));
-            let state = job.map(|job| job.state);
-            let is_queued = state == Some(JobState::Queued);
-            let has_ended = is_queued && repository.run_has_ended(message.job.run_id).await?;
-            Ok::<_, GitHubError>((plan_repair(&question, state, has_ended), robbed))
-        };
-        let (repair, robbed) = match answer.await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(job.id = message.job.id.0, repository = message.job.full_name(), error = %error, "job not asked about");
-                return Done::Failed;
-            }
-        };
-        match repair {
-            Repair::None if robbed && !self.config.dry_run => self.look_after_robbed(&question).await,
-            Repair::None => Done::Nothing,
-            Repair::LeaveStuck => {
-                tracing::info!(
-                    job.id = message.job.id.0,
-                    run.id = message.job.run_id.0,
-                    "job is queued in a run that has ended"
-                );
-                Done::LeftStuck
-            }
-            Repair::GiveUp | Repair::Relaunch if self.config.dry_run => {
-                tracing::info!(job.id = message.job.id.0, repair = ?repair, reason = question.cause.words(), "would be done");
-                Done::Nothing
-            }
-            Repair::GiveUp => self.give_up(&question).await,
-            Repair::Relaunch => self.relaunch(&question, delay).await,
+        Ok((Repair::None, true)) if !pass.config.dry_run => look_after_other(pass, question).await,
+        Ok((Repair::None, _)) => Done::Nothing,
+        Ok((Repair::LeaveStuck, _)) => {
+            tracing::info!("job is queued in a run that has ended");
+            Done::LeftStuck
+        }
+        Ok((repair, _)) if pass.config.dry_run => {
+            tracing::info!(repair = ?repair, "would be done");
+            Done::Nothing
+        }
+        Ok((Repair::GiveUp, _)) => give_up(pass, question).await,
+        Ok((Repair::Relaunch, _)) => relaunch(pass, question, delay).await,
+    }
+}
+
+/// Whether the job runs on a runner that was launched for another job, and its own runner, which never came, cannot make
+/// up for it.
+fn has_runner_of_another(pass: Pass<'_>, question: &Question, job: &Job) -> bool {
+    let name = job.runner_name.as_deref().unwrap_or_default();
+    matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
+        && RunnerOrigin::parse(&pass.config.name_prefix, name)
+            .is_some_and(|origin| origin.job_id != question.message.job.id && !origin.job_id.is_warm())
+}
+
+/// Has the worker see to the other job, whose runner this one took. With [`Message::asking_first`] the worker asks about this
+/// job before it launches anything, finds it on the other's runner, and sends the other's message.
+///
+/// [`Message::asking_first`]: jitgate::job::Message::asking_first
+async fn look_after_other(pass: Pass<'_>, question: &Question) -> Done {
+    match pass.queue.send(&question.message.clone().asking_first(), Duration::ZERO).await {
+        Ok(()) => Done::Nothing,
+        Err(error) => {
+            tracing::error!(error = %error, "job whose runner was taken not looked after");
+            Done::Failed
         }
     }
+}
 
-    /// The job has the runner of another one, and its own never came that could make up for it.
-    fn has_robbed(&self, question: &Question, job: &Job) -> bool {
-        let name = job.runner_name.as_deref().unwrap_or_default();
-        matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
-            && RunnerOrigin::parse(&self.config.name_prefix, name)
-                .is_some_and(|origin| origin.job_id != question.message.job.id && !origin.job_id.is_warm())
+async fn relaunch(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
+    if let Err(error) = pass.queue.send(&question.message, delay).await {
+        tracing::error!(error = %error, "job not launched again");
+        return Done::Failed;
     }
-
-    /// The worker looks after the other one, when it finds that this job waits no longer. It asks only about a job that
-    /// has been sent back to wait.
-    async fn look_after_robbed(&self, question: &Question) -> Done {
-        let message = question.message.clone().asking_first();
-        match self.queue.send(&message, Duration::ZERO).await {
-            Ok(()) => Done::Nothing,
-            Err(error) => {
-                tracing::error!(job.id = message.job.id.0, error = %error, "job whose runner was taken not looked after");
-                Done::Failed
-            }
-        }
+    tracing::warn!(
+        job.attempt = question.message.progress.attempt.0,
+        stopped_reason = question.stopped_reason,
+        swapped.job.id = question.swapped.as_ref().map(|swapped| swapped.job.0),
+        swapped.repository = question.swapped.as_ref().map(|swapped| &swapped.repository),
+        delay_seconds = delay.as_secs(),
+        "job launched again"
+    );
+    match question.cause {
+        Cause::Busy => Done::Swapped,
+        Cause::Untold => Done::Found,
+        _ => Done::Relaunched,
     }
+}
 
-    async fn relaunch(&self, question: &Question, delay: Duration) -> Done {
-        let message = &question.message;
-        match self.queue.send(message, delay.min(LONGEST_DELAY)).await {
-            Ok(()) => {
-                tracing::warn!(
-                    job.id = message.job.id.0,
-                    job.attempt = message.progress.attempt.0,
-                    repository = message.job.full_name(),
-                    reason = question.cause.words(),
-                    stopped_reason = question.stopped_reason,
-                    thief.job.id = question.thief.as_ref().map(|(job, _)| job.0),
-                    thief.repository = question.thief.as_ref().map(|(_, repository)| repository),
-                    delay_seconds = delay.as_secs(),
-                    "job launched again"
-                );
-                match question.cause {
-                    Cause::Busy => Done::Stolen,
-                    Cause::Untold => Done::Found,
-                    _ => Done::Relaunched,
-                }
-            }
-            Err(error) => {
-                tracing::error!(job.id = message.job.id.0, error = %error, "job not launched again");
-                Done::Failed
-            }
-        }
-    }
-
-    /// The letter carries the message of the next launch, for whoever mends the cause and has it done again.
-    async fn give_up(&self, question: &Question) -> Done {
-        let message = &question.message;
-        let launches = message.progress.attempt.0.saturating_sub(1);
-        let stopped_reason = question.stopped_reason.as_deref().unwrap_or("its tasks ended without a word");
-        tracing::error!(
-            job.id = message.job.id.0,
-            job.attempt = launches,
-            repository = message.job.full_name(),
-            stopped_reason,
-            "job given up: none of its tasks came to run it"
-        );
-        let Some(url) = &self.config.dead_letter_queue_url else { return Done::GivenUp };
-        let reason = format!("{launches} launches came to nothing, the last one: {stopped_reason}");
-        match self.queue.send_dead_letter(url, &message.to_body(), &reason).await {
-            Ok(()) => Done::GivenUp,
-            Err(error) => {
-                tracing::error!(job.id = message.job.id.0, error = %error, "dead letter not sent");
-                Done::Failed
-            }
+/// The dead letter is the message of the next launch: when the cause is mended, it can be sent back to the queue.
+async fn give_up(pass: Pass<'_>, question: &Question) -> Done {
+    let launches = question.message.progress.attempt.0.saturating_sub(1);
+    let stopped_reason = question.stopped_reason.as_deref().unwrap_or("its tasks ended without a word");
+    tracing::error!(job.attempt = launches, stopped_reason, "job given up: none of its tasks came to run it");
+    let Some(url) = &pass.config.dead_letter_queue_url else { return Done::GivenUp };
+    let reason = format!("{launches} launches came to nothing, the last one: {stopped_reason}");
+    match pass.queue.send_dead_letter(url, &question.message.to_body(), &reason).await {
+        Ok(()) => Done::GivenUp,
+        Err(error) => {
+            tracing::error!(error = %error, "dead letter not sent");
+            Done::Failed
         }
     }
 }

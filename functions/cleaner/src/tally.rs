@@ -1,92 +1,104 @@
-//! What a pass came to, for the log and as metrics.
+//! What a pass came to: for the log, as metrics, and as the invocation's outcome.
 
-use jitgate::metrics::Metrics;
+use std::collections::BTreeMap;
+
+use jitgate::ecs::EcsError;
+use jitgate::metrics::{Metrics, Unit};
+
+use crate::context::Pass;
 
 /// What became of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Done {
-    /// Nothing had to be done, or somebody else had done it.
+    /// A pass over everything. One over a single job does not count.
+    Pass,
+    /// There was nothing to do, or somebody else had done it.
     Nothing,
     RegistrationDeleted,
     TaskStopped,
-    /// GitHub says that the runner is busy, or has come after all, so it was left alone.
+    /// GitHub says that the runner is busy, or has connected after all.
     LeftBusy,
     /// The job is queued in a run that has ended.
     LeftStuck,
     Relaunched,
     /// Launched again, since another job had taken its runner.
-    Stolen,
-    /// Launched, although nobody had told of it.
+    Swapped,
+    /// Launched, although no delivery had announced it.
     Found,
     GivenUp,
     Redelivered,
     /// GitHub will soon stop serving a version of the runner.
     VersionEnds,
-    /// The pass's time was over, or its turn would have come too late: the next pass does it.
+    /// Left to the next pass.
     Left,
+    /// A step failed, or something could not be looked at.
     Failed,
+}
+
+impl Done {
+    /// The metric that counts it.
+    fn metric(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pass => "Passes",
+            Self::Nothing => return None,
+            Self::RegistrationDeleted => "RegistrationsDeleted",
+            Self::TaskStopped => "TasksStopped",
+            Self::LeftBusy => "RunnersLeftBusy",
+            Self::LeftStuck => "JobsStuck",
+            Self::Relaunched => "JobsRelaunched",
+            Self::Swapped => "JobsStolen",
+            Self::Found => "JobsFound",
+            Self::GivenUp => "JobsGivenUp",
+            Self::Redelivered => "DeliveriesRepeated",
+            Self::VersionEnds => "RunnerVersionsEnding",
+            Self::Left => "StepsLeft",
+            Self::Failed => "StepsFailed",
+        })
+    }
 }
 
 /// How often each came about.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// 1 for a scheduled pass over everything, 0 for one task's end.
-    passes: usize,
-    deleted: usize,
-    stopped: usize,
-    busy: usize,
-    stuck: usize,
-    relaunched: usize,
-    stolen: usize,
-    found: usize,
-    given_up: usize,
-    redelivered: usize,
-    versions_ending: usize,
-    /// What is left to the next pass.
-    pub(crate) left: usize,
-    /// Steps that failed, and places that could not be looked at.
-    pub(crate) failed: usize,
+pub(crate) struct Tally(BTreeMap<Done, usize>);
+
+/// What could not be done. Each failure was logged where it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// Without the tasks nobody knows what is alive, so nothing was touched.
+    #[error(transparent)]
+    Tasks(#[from] EcsError),
+    /// Everything else was done.
+    #[error("{0} steps of the clean-up failed, see the log")]
+    Incomplete(usize),
 }
 
 impl Tally {
-    /// Of a scheduled pass, before it has done anything.
-    pub(crate) fn of_pass() -> Self {
-        Self { passes: 1, ..Self::default() }
+    pub(crate) fn add(&mut self, step: Done) {
+        *self.0.entry(step).or_default() += 1;
     }
 
-    pub(crate) fn add(&mut self, steps: impl IntoIterator<Item = Done>) {
-        for step in steps {
-            match step {
-                Done::Nothing => {}
-                Done::RegistrationDeleted => self.deleted += 1,
-                Done::TaskStopped => self.stopped += 1,
-                Done::LeftBusy => self.busy += 1,
-                Done::LeftStuck => self.stuck += 1,
-                Done::Relaunched => self.relaunched += 1,
-                Done::Stolen => self.stolen += 1,
-                Done::Found => self.found += 1,
-                Done::GivenUp => self.given_up += 1,
-                Done::Redelivered => self.redelivered += 1,
-                Done::VersionEnds => self.versions_ending += 1,
-                Done::Left => self.left += 1,
-                Done::Failed => self.failed += 1,
+    /// Ends a pass: writes its log line and its metrics. `tasks` is how many live tasks it saw.
+    pub(crate) fn close(self, pass: Pass<'_>, tasks: usize) -> Result<(), CleanError> {
+        tracing::info!(tally = ?self.0, tasks, "clean-up done");
+        let mut metrics = Metrics::new(&pass.config.name_prefix, "cleaner");
+        for (done, count) in &self.0 {
+            if let Some(metric) = done.metric() {
+                metrics.count(metric, *count);
             }
         }
+        if let Some(remaining) = pass.github.take_budget() {
+            metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);
+        }
+        metrics.write(pass.clock.now());
+        match self.0.get(&Done::Failed) {
+            Some(failed) => Err(CleanError::Incomplete(*failed)),
+            None => Ok(()),
+        }
     }
+}
 
-    pub(crate) fn measure(&self, metrics: &mut Metrics<'_>) {
-        metrics.count("Passes", self.passes);
-        metrics.count("RegistrationsDeleted", self.deleted);
-        metrics.count("TasksStopped", self.stopped);
-        metrics.count("RunnersLeftBusy", self.busy);
-        metrics.count("JobsStuck", self.stuck);
-        metrics.count("JobsRelaunched", self.relaunched);
-        metrics.count("JobsStolen", self.stolen);
-        metrics.count("JobsFound", self.found);
-        metrics.count("JobsGivenUp", self.given_up);
-        metrics.count("DeliveriesRepeated", self.redelivered);
-        metrics.count("RunnerVersionsEnding", self.versions_ending);
-        metrics.count("StepsLeft", self.left);
-        metrics.count("StepsFailed", self.failed);
+impl Extend<Done> for Tally {
+    fn extend<T: IntoIterator<Item = Done>>(&mut self, steps: T) {
+        steps.into_iter().for_each(|step| self.add(step));
     }
 }

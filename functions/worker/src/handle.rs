@@ -1,4 +1,23 @@
 //! One message, from its receipt to what becomes of it.
+//!
+//! To defer a message is to send it again with `DelaySeconds` and to report the old one as done. Lambda takes function,
+//! queue, function for a loop and stops it at about the 16th hop, so the template sets `RecursiveLoop: Allow`; the loop ends
+//! with the job's age. If the answer to the sending is lost there are two messages, which is harmless. The alternative, a
+//! longer visibility, would count each wait as a receive, so `maxReceiveCount` would have to be in the hundreds and a
+//! poisonous message would be tried as often; and the state of the wait could be kept nowhere. So `maxReceiveCount` keeps its
+//! meaning: it counts invocations that died or could not be started.
+//!
+//! | message | what becomes of it |
+//! |---|---|
+//! | unreadable: not JSON, a field missing, a later version | given up |
+//! | its class is gone or no longer permits what it asks for, and it fits no other | given up |
+//! | its run is of a fork, which its class does not take | done, with a log line |
+//! | jitgate heard of its job more than 24 hours ago, so GitHub has failed it | done, with a log line |
+//! | its moment has not come: SQS delays by 15 minutes at most, a limit can last an hour | sent again with the rest of the delay |
+//! | anything that fails | as [`verdict`](crate::verdict) says |
+//!
+//! Without the URL of a dead-letter queue, or if that queue does not take the message, the record returns. SQS moves it
+//! after five receives, without a reason.
 
 use std::time::Duration;
 

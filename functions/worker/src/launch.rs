@@ -1,4 +1,32 @@
-//! Gives a job its runner: does what [`protocol::step`] says, and reports what it met.
+//! Gives a job its runner: does what [`step`] says, and tells it what that met.
+//!
+//! The worker can die between any two steps, and any answer can be lost. The message then returns once its visibility of
+//! six minutes ends, and the next try meets what this one left:
+//!
+//! | died, or answer lost | the next try meets | it does |
+//! |---|---|---|
+//! | before registering | nothing | registers and starts |
+//! | registered, answer lost, the worker lives | 409 on the client's own repeat | finds no task, registers under a spare name, starts, deletes the first registration |
+//! | after registering | 409, no task | the same |
+//! | `RunTask` accepted, answer lost, the worker lives | The SDK repeats the same call, and ECS gives the original answer. | nothing more |
+//! | the same, and all tries of the SDK stay unanswered | The registration is kept and the message deferred under its name; then as in the next row. | |
+//! | after `RunTask` | 409, and the task is listed | deletes registrations under names before the task's own |
+//! | the same, the task is not listed yet | 409, no task | registers under a spare name, meets the conflict, deletes that registration, sees the task alive |
+//! | the same, the job has ended meanwhile | The name is free again. Conflict; the task is over. | deletes its registration, asks GitHub: completed |
+//! | left-over names not deleted yet | 409 on a name before the task's own | deletes those |
+//! | the message not deleted yet | as after `RunTask` | nothing more |
+//! | `RunTask` refused, registration not deleted yet | 409, no task | as after registering |
+//! | a deletion refused or not heard | The message is deferred as unsettled, so it keeps its name. 409, or the name is free. | as above |
+//! | deferral sent, answer lost | Two messages. | The first one launches the job, the other meets the conflict. |
+//! | another worker died with a spare name, this one started the task | 409 on the first name, the task's own | deletes all names but the task's own, up to three free ones in a row |
+//! | the next attempt's message sent, answer lost | Two messages for the next attempt, or more. | The first one launches the job, the others meet the conflict. |
+//!
+//! Nothing is left in any of these rows. What no later try meets, because its message is lost, is an offline registration
+//! without a task. It does nothing and costs nothing, and the cleaner deletes it.
+//!
+//! GitHub is not asked whether a job still waits before its first launch: right after the delivery its answer lags, and
+//! jobs would starve. It is asked once a message has waited for longer than a moment, for old jobs, and before each further
+//! attempt. Only "in progress" and "completed" keep a job from its runner; a job that GitHub does not show may still wait.
 
 use jitgate::admission::Unwelcome;
 use jitgate::classes::Fit;

@@ -1,9 +1,8 @@
 //! The pure functions on every path, alone: `cargo bench -p jitgate-bench --bench decisions`.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 
-use cleaner::plan::{Seen, SeenPlace, Settings, plan_cleanup};
+use cleaner::plan::{Seen, SeenPlace, Settings, World, plan_cleanup};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::WebhookConfig;
@@ -91,19 +90,15 @@ fn planning(criterion: &mut Criterion) {
     });
     let account = Account { login: "octo-org".to_owned(), is_organization: true, repository: None, installation: None };
     let place = Place { account, scope: Scope::Organization("octo-org".to_owned()) };
-    let places = [SeenPlace { place, runners: runners.collect(), after_tasks: false }];
-    let (live, classes, prefix) = (tasks.collect::<Vec<_>>(), classes(), NamePrefix::default());
-    let working = HashMap::new();
+    let places = vec![SeenPlace { place, runners: runners.collect(), after_tasks: false }];
+    let seen = Seen { places, live: tasks.collect(), ..Seen::default() };
+    let (classes, prefix) = (classes(), NamePrefix::default());
     criterion.bench_function("plan of 10,000 registrations and 3,000 tasks", |bencher| {
-        let seen = Seen {
-            places: &places,
-            live: &live,
-            live_later: Some(&live),
-            stopped: &[],
-            working: &working,
-            waiting: &[],
-        };
-        bencher.iter(|| plan_cleanup(NOW, Settings { prefix: &prefix, classes: &classes }, black_box(seen)));
+        bencher.iter(|| {
+            let mut world = World::of(NOW, Settings { prefix: &prefix, classes: &classes }, black_box(&seen));
+            world.look_again(&seen.live);
+            plan_cleanup(&world)
+        });
     });
 }
 

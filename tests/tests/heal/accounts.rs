@@ -1,6 +1,6 @@
 //! Which accounts and repositories a pass covers, and what it does when one of them fails.
 
-use cleaner::clean::CleanError;
+use cleaner::CleanError;
 use jitgate_tests::github::{self, INSTALLATION, JobStatus, ORGANIZATION, Scope};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::World;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cleaner::clean::CleanError;
+use cleaner::CleanError;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, JobSpec, JobStatus, ORGANIZATION};
 use jitgate_tests::wire::Fault;

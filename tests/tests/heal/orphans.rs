@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use cleaner::clean::CleanError;
-use cleaner::{Cleaner, Event};
+use cleaner::{CleanError, Cleaner, Event};
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
 use jitgate_tests::aws::{answers, ecs};

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use cleaner::clean::CleanError;
-use cleaner::{Cleaner, Event};
+use cleaner::{CleanError, Cleaner, Event};
 use jitgate::config::FleetConfig;
 use jitgate_tests::github::{self, EndOfLife, HookTarget, ORGANIZATION, Scope};
 use jitgate_tests::wire::Fault;

@@ -1,36 +1,37 @@
 //! Deliveries that never arrived.
+//!
+//! GitHub is asked to repeat a failed delivery 1, 5, 25, 125 and 625 minutes after the attempt before: six attempts with
+//! GitHub's own, in about 13 hours. How often a delivery was tried, GitHub's log says.
 
 use std::collections::HashMap;
 
 use jitgate::github::{DeliveryAttempt, Log};
 use time::{Duration, OffsetDateTime};
 
-/// Older deliveries are left: GitHub fails a job that has waited for a day.
+/// Older deliveries are left alone: GitHub fails a job that has waited for a day.
 pub const LOOK_BACK: Duration = Duration::hours(24);
 
-/// Attempts for one delivery, GitHub's own included. The log itself counts them.
+/// Attempts of one delivery, GitHub's own included.
 pub const MOST_TRIES: usize = 6;
 
-/// The first wait after a failed attempt; each next one is five times as long: a minute, and more than ten hours before
-/// the last. So few attempts outlast a night, and a webhook that is down for good is not asked all day.
+/// The wait after the first attempt; each further wait is [`GROWTH`] times as long. So few attempts last longer than a
+/// night, and a webhook that is down for good is not called all day.
 const FIRST_WAIT: Duration = Duration::minutes(1);
 const GROWTH: i32 = 5;
 
-/// Whether an attempt is one that we act on: only then is it worth a look, and a repeat.
+/// Whether the webhook acts on such a delivery: only then is it worth a repeat.
 fn is_ours(delivery: &DeliveryAttempt) -> bool {
     delivery.event == "workflow_job" && matches!(delivery.action.as_deref(), Some("queued" | "completed"))
 }
 
-/// Since when the whole log is needed, to know what became of those that failed; `None` if there is nothing to repeat
-/// in any case.
+/// Since when the whole log is needed to tell whether the failed attempts were made good; `None` if none of them is due.
 pub fn candidates(now: OffsetDateTime, failed: &[DeliveryAttempt]) -> Option<OffsetDateTime> {
     let due = by_guid(failed).into_values().filter(|attempts| latest_if_due(now, attempts).is_some());
     due.flatten().map(|delivery| delivery.delivered_at).min()
 }
 
-/// Which attempts to repeat, of all that the log has since a moment. Heals: the webhook was down, throttled, or could
-/// not reach its secret or its queue. One attempt that succeeded settles all of its GUID, so nothing is repeated of
-/// whose later attempts a part may be missing.
+/// The attempts to repeat. Heals: the webhook was down, throttled, or could not reach its secret or its queue. One
+/// successful attempt settles its GUID, so a GUID is left alone if a part of its attempts may be missing from the log.
 pub fn plan_redeliveries(now: OffsetDateTime, log: &Log) -> Vec<u64> {
     let mut repeated: Vec<u64> = by_guid(&log.attempts)
         .into_values()
@@ -57,7 +58,7 @@ fn is_whole(attempts: &[&DeliveryAttempt], log: &Log) -> bool {
 /// The latest attempt, if the next one may follow now.
 fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a DeliveryAttempt]) -> Option<&'a DeliveryAttempt> {
     let latest = attempts.iter().max_by_key(|delivery| delivery.delivered_at)?;
-    // Where the first attempt is out of sight, all that was tried since is not to be counted any more: it is too old.
+    // If the first attempt is not in the log any more, the delivery is too old, and its attempts cannot be counted.
     let first = attempts.iter().find(|delivery| !delivery.redelivery)?;
     let tries = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
     let wait = FIRST_WAIT * GROWTH.pow(tries.saturating_sub(1).min(5));

@@ -1,12 +1,14 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use jitgate::ecs::{TaskArn, tag};
-use jitgate::github::{Account, DeliveryAttempt, JobState, Log, RunnerStatus};
-use jitgate::job::{Attempt, JobId, Message};
-use jitgate::names::{LaunchToken, RunnerOrigin};
+use jitgate::classes::RunnerClasses;
+use jitgate::ecs::{TaskArn, TaskView, tag};
+use jitgate::github::{Account, DeliveryAttempt, JobState, Log, Place, Runner, RunnerStatus, Scope};
+use jitgate::job::{Attempt, JobId, Message, RunnerId};
+use jitgate::names::{LaunchToken, NamePrefix, RunnerOrigin};
 use proptest::prelude::*;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
+use super::interval::beginning;
 use super::*;
 
 const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
@@ -53,33 +55,36 @@ struct Sight {
     live_later: Option<Vec<TaskView>>,
     stopped: Vec<TaskView>,
     working: HashMap<String, Working>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<Message>,
 }
 
 impl Sight {
-    fn with<T>(&self, look: impl FnOnce(Settings<'_>, Seen<'_>) -> T) -> T {
-        let (prefix, classes, places) = (NamePrefix::default(), classes(), [place(self.runners.clone())]);
+    fn with<T>(&self, now: OffsetDateTime, look: impl FnOnce(&World<'_>) -> T) -> T {
         let seen = Seen {
-            places: &places,
-            live: &self.live,
-            live_later: self.live_later.as_deref(),
-            stopped: &self.stopped,
-            working: &self.working,
-            waiting: &self.waiting,
+            places: vec![place(self.runners.clone())],
+            live: self.live.clone(),
+            stopped: self.stopped.clone(),
+            working: self.working.clone(),
+            waiting: self.waiting.clone(),
         };
-        look(Settings { prefix: &prefix, classes: &classes }, seen)
+        let (prefix, classes) = (NamePrefix::default(), classes());
+        let mut world = World::of(now, Settings { prefix: &prefix, classes: &classes }, &seen);
+        if let Some(live) = &self.live_later {
+            world.look_again(live);
+        }
+        look(&world)
     }
 
     fn plan(&self, now: OffsetDateTime) -> Vec<Action> {
-        self.with(|settings, seen| plan_cleanup(now, settings, seen))
+        self.with(now, plan_cleanup)
     }
 
     fn questions(&self, now: OffsetDateTime) -> Vec<Question> {
-        self.with(|settings, seen| questions(now, settings, seen))
+        self.with(now, questions)
     }
 
     fn questions_beside(&self, now: OffsetDateTime, on_queue: usize) -> Vec<Question> {
-        self.with(|settings, seen| without_queued(questions(now, settings, seen), settings, seen, on_queue))
+        self.with(now, |world| without_queued(questions(world), world, on_queue))
     }
 }
 
@@ -234,7 +239,7 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
         message: message().for_launch(Attempt(attempt), NOW),
         cause: Cause::Stopped,
         stopped_reason: None,
-        thief: None,
+        swapped: None,
     };
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), false), Repair::Relaunch);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), true), Repair::LeaveStuck);
@@ -315,7 +320,7 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
     let orphan = runner(7, &born(OLD), RunnerStatus::Offline, false);
     let mut sight = Sight { runners: vec![orphan.clone()], ..Sight::default() };
     assert_eq!(sight.plan(NOW), []);
-    assert!(sight.with(|settings, seen| needs_second_look(NOW, settings, seen)));
+    assert!(sight.with(NOW, needs_second_look));
     sight.live_later = Some(vec![task("jit-42-1", Some(7), Duration::ZERO)]);
     assert_eq!(sight.plan(NOW), [], "its task was not listed yet");
     sight.live_later = Some(vec![]);
@@ -323,7 +328,7 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
     let was_there = Runner { version: Some("2.338.0".to_owned()), ..orphan };
     let sight = Sight { runners: vec![was_there], ..Sight::default() };
     assert_eq!(sight.plan(NOW).len(), 1, "its task was listed long ago");
-    assert!(!sight.with(|settings, seen| needs_second_look(NOW, settings, seen)));
+    assert!(!sight.with(NOW, needs_second_look));
 }
 
 #[test]
@@ -332,7 +337,7 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
         let created_at = NOW - Duration::minutes(minutes);
         let mut message = message();
         message.job.created_at = created_at;
-        vec![Waiting { message }]
+        vec![message]
     };
     let asked = |minutes, live: &[TaskView], stopped: &[TaskView]| {
         let (live, stopped) = (live.to_vec(), stopped.to_vec());
@@ -352,12 +357,12 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
 
 #[test]
 fn jobs_whose_messages_may_be_on_the_queue_get_no_second_one() {
-    let question = |cause| Question { message: message(), cause, stopped_reason: None, thief: None };
+    let question = |cause| Question { message: message(), cause, stopped_reason: None, swapped: None };
     let asked = [Cause::Untold, Cause::Stopped, Cause::StillWaiting].map(question).to_vec();
-    let waiting = vec![Waiting { message: message() }; 2];
+    let waiting = vec![message(); 2];
     let sight = Sight { waiting, ..Sight::default() };
     let causes = |on_queue| {
-        let left = sight.with(|settings, seen| without_queued(asked.clone(), settings, seen, on_queue));
+        let left = sight.with(NOW, |world| without_queued(asked.clone(), world, on_queue));
         left.iter().map(|each| each.cause).collect::<Vec<_>>()
     };
     assert_eq!(causes(1), [Cause::Untold, Cause::Stopped, Cause::StillWaiting], "one at least is lost");
@@ -372,24 +377,24 @@ fn a_job_on_a_runner_of_another_place_says_nothing_about_one_with_the_same_id() 
         seen
     };
     let (ours, others) = (born(OLD), born(OLD).replace("-42-", "-43-"));
-    let places = [at("octo-org", &ours), at("other", &others)];
-    let live = [TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
+    let places = vec![at("octo-org", &ours), at("other", &others)];
+    let live = vec![TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
     let working = HashMap::from([(others, Working { job: JobId(43), repository: "other/repo".to_owned() })]);
     let (prefix, classes) = (NamePrefix::default(), classes());
-    let seen = Seen { places: &places, live: &live, live_later: None, stopped: &[], working: &working, waiting: &[] };
-    let actions = plan_cleanup(NOW, Settings { prefix: &prefix, classes: &classes }, seen);
+    let seen = Seen { places, live, working, ..Seen::default() };
+    let actions = plan_cleanup(&World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen));
     assert!(actions.iter().any(|action| matches!(action, Action::Retire { place: 0, .. })), "{actions:?}");
 }
 
 #[test]
-fn the_thief_is_named_where_a_job_in_progress_names_its_runner() {
+fn the_job_on_a_swapped_runner_is_named_where_it_names_its_runner() {
     let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     let live = vec![TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) }];
     let mut sight = Sight { runners: busy, live, ..Sight::default() };
     let working = |job| Working { job: JobId(job), repository: "octo-org/other".to_owned() };
     sight.working.insert(born(OLD), working(99));
     let questions = sight.questions(NOW);
-    assert_eq!(questions[0].thief, Some((JobId(99), "octo-org/other".to_owned())));
+    assert_eq!(questions[0].swapped, Some(working(99)));
     sight.working.insert(born(OLD), working(42));
     assert_eq!(sight.questions(NOW), [], "it has its own job");
 }
@@ -522,7 +527,7 @@ proptest! {
         let first = after(&sight, &sight.plan(NOW));
         let second = after(&first, &first.plan(later));
         prop_assert!(!second.runners.iter().any(|runner| is_orphan(&sight, runner)));
-        // Likewise a task whose registration is gone, from the second look that finds it so.
+        // The same for a task whose registration is gone, from the second look that finds it so.
         let is_ghost = |task: &TaskView| {
             let id = task.runner_id;
             !task.is_over && id.is_some() && !sight.runners.iter().any(|runner| Some(runner.id) == id)

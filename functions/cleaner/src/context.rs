@@ -1,0 +1,92 @@
+//! What every step uses: the configuration, the clients, the clock, and the time that is left.
+
+use std::ops::Deref;
+
+use aws_config::SdkConfig;
+use futures::{StreamExt, stream};
+use jitgate::clock::Clock;
+use jitgate::config::FleetConfig;
+use jitgate::ecs::Tasks;
+use jitgate::github::GitHub;
+use jitgate::queue::JobQueue;
+use jitgate::secret::SecretReader;
+use time::{Duration, OffsetDateTime};
+
+use crate::plan::{Settings, rotate};
+
+/// Calls at the same time. GitHub allows 100 for each installation, ECS 20 a second.
+const AT_ONCE: usize = 8;
+
+/// A pass begins nothing this long before its invocation ends. The longest step, retiring a runner, makes three calls to
+/// GitHub and one to ECS. A call to GitHub takes 12 seconds at most: its last repeat begins within 6, and may go unanswered
+/// for 6. The call to ECS takes 14 at most (`Patience::FLEET`).
+const MARGIN: Duration = Duration::seconds(3 * 12 + 14);
+
+/// What lives as long as the process.
+pub(crate) struct Context {
+    pub(crate) config: FleetConfig,
+    pub(crate) github: GitHub,
+    pub(crate) tasks: Tasks,
+    pub(crate) queue: JobQueue,
+    pub(crate) clock: Clock,
+}
+
+impl Context {
+    pub(crate) fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
+        let secret = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
+        Self {
+            github: GitHub::new(&config.github, secret, clock.clone()),
+            tasks: Tasks::new(sdk, config.cluster.clone()),
+            queue: JobQueue::new(sdk, config.job_queue_url.clone()),
+            config,
+            clock,
+        }
+    }
+}
+
+/// The context for one invocation.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    context: &'a Context,
+    /// When the invocation ends.
+    until: Option<OffsetDateTime>,
+}
+
+impl Deref for Pass<'_> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        self.context
+    }
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(context: &'a Context, until: Option<OffsetDateTime>) -> Self {
+        Self { context, until }
+    }
+
+    /// Whether nothing may begin any more. The next pass does what is left.
+    pub(crate) fn is_over(self) -> bool {
+        self.is_over_at(self.clock.now())
+    }
+
+    /// The same at another moment.
+    pub(crate) fn is_over_at(self, moment: OffsetDateTime) -> bool {
+        self.until.is_some_and(|until| moment + MARGIN >= until)
+    }
+
+    pub(crate) fn settings(self) -> Settings<'a> {
+        let config = &self.context.config;
+        Settings { prefix: &config.name_prefix, classes: &config.classes }
+    }
+
+    /// Lets each pass begin elsewhere in a list.
+    pub(crate) fn rotate<T>(self, list: &mut [T]) {
+        rotate(self.clock.now(), list);
+    }
+}
+
+/// Runs steps, [`AT_ONCE`] at the same time. Their outcomes come in no particular order.
+pub(crate) async fn all<F: Future>(steps: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    stream::iter(steps).buffer_unordered(AT_ONCE).collect().await
+}

@@ -1,0 +1,110 @@
+//! A question about a job, and what follows from GitHub's answer.
+
+use std::time::Duration;
+
+use jitgate::ecs::TaskView;
+use jitgate::github::JobState;
+use jitgate::job::{Attempt, Message, Purpose};
+use jitgate::names::{LaunchToken, NamePrefix};
+use jitgate::queue::LONGEST_DELAY;
+use time::OffsetDateTime;
+
+use super::seen::Working;
+
+/// Launches of one job, all together. After that something is wrong that launching does not mend.
+pub const MOST_ATTEMPTS: u16 = 8;
+
+/// How long the second launch waits after an event; each further one waits twice as long.
+const FIRST_DELAY: Duration = Duration::from_secs(10);
+
+/// A job about which GitHub is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The message of its next launch, in case it still waits.
+    pub message: Message,
+    /// What raised the question.
+    pub cause: Cause,
+    /// ECS's words about the task that raised it.
+    pub stopped_reason: Option<String>,
+    /// The job with which its runner was swapped, where that is known.
+    pub swapped: Option<Working>,
+}
+
+/// What raises a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its task stopped before its runner took a job, as far as can be seen.
+    FailedStart,
+    /// Its task stopped after a job, perhaps another one.
+    Stopped,
+    /// Its runner has a job, perhaps another one.
+    Busy,
+    /// Its task lives, but the registration is gone.
+    Unregistered,
+    /// GitHub lists it as queued, and its last task stopped a while ago.
+    StillWaiting,
+    /// GitHub lists it as queued, and no task of it is known.
+    Untold,
+}
+
+impl Cause {
+    /// Whether the job's message may be on the queue.
+    pub fn may_be_queued(self) -> bool {
+        matches!(self, Self::StillWaiting | Self::Untold)
+    }
+
+    /// In words, for the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FailedStart => "its task stopped before the job",
+            Self::Stopped => "its task has stopped",
+            Self::Busy => "its runner has another job",
+            Self::Unregistered => "its registration is gone",
+            Self::StillWaiting => "it still waits",
+            Self::Untold => "nobody told of it",
+        }
+    }
+}
+
+/// What follows from GitHub's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// The job has a runner, had one, or waits for something else.
+    None,
+    /// It is queued, but its run has ended: GitHub's own inconsistency.
+    LeaveStuck,
+    /// It waits: send its message.
+    Relaunch,
+    /// It waits, and has been launched too often.
+    GiveUp,
+}
+
+/// The question about the job of a task; `None` if the task does not carry the job's message.
+pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, cause: Cause) -> Option<Question> {
+    let (job, attempt) = LaunchToken::parse(prefix, &task.started_by)?;
+    let is_of_job = |message: &&Message| message.job.id == job && message.purpose == Purpose::Launch;
+    let message = task.message.as_ref().filter(is_of_job)?.clone().for_launch(attempt.next(), now);
+    Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), swapped: None })
+}
+
+/// What follows for a job, given how far GitHub says it is. A job that GitHub does not show is left alone: it no longer
+/// waits.
+pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: bool) -> Repair {
+    match state {
+        Some(JobState::Queued) if run_has_ended => Repair::LeaveStuck,
+        Some(JobState::Queued) if question.message.progress.attempt.0 > MOST_ATTEMPTS => Repair::GiveUp,
+        Some(JobState::Queued) => Repair::Relaunch,
+        Some(JobState::InProgress | JobState::Completed | JobState::Waiting) | None => Repair::None,
+    }
+}
+
+/// How long a launch waits after an event: what made one task fail may make the next one fail, too.
+pub fn backoff(attempt: Attempt) -> Duration {
+    let failed = u32::from(attempt.0.saturating_sub(2)).min(8);
+    (FIRST_DELAY * 2_u32.pow(failed)).min(LONGEST_DELAY)
+}
+
+/// Whether the runner ended as it does after a job. The job may have been another one than its own.
+pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
+    task.stop_code.as_deref() == Some("EssentialContainerExited") && matches!(task.exit_code, None | Some(0))
+}
