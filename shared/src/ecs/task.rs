@@ -74,7 +74,8 @@ pub struct TaskView {
     pub message: Option<Message>,
     /// ECS's code for the stop: `TaskFailedToStart`, `SpotInterruption`, …
     pub stop_code: Option<String>,
-    /// The container's exit code, if it ever ran.
+    /// The exit code of the class's own container, the one that carries the message; absent if it never ran. Sidecars and
+    /// agents that AWS adds to tasks end as they like.
     pub exit_code: Option<i32>,
     /// ECS's words for the stop.
     pub stopped_reason: Option<String>,
@@ -90,7 +91,11 @@ impl TaskView {
         let over = |status: Option<String>| status.is_some_and(|status| status == "STOPPED");
         let moment = |at: Option<DateTime>| at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
         let noted = |key: &str| OffsetDateTime::from_unix_timestamp(tags.get(key)?.parse().ok()?).ok();
-        let message = task.overrides.as_ref().and_then(message_of);
+        let carrier = task.overrides.as_ref().and_then(carrier_of);
+        let message = carrier.and_then(|(_, body)| Message::parse(body).ok());
+        let own_container = carrier.and_then(|(container, _)| container);
+        let containers = task.containers.unwrap_or_default();
+        let exit_code = containers.iter().find(|each| each.name() == own_container).and_then(Container::exit_code);
         Some(Self {
             arn: TaskArn(task.task_arn?),
             is_over: over(task.desired_status) || over(task.last_status),
@@ -101,7 +106,7 @@ impl TaskView {
             busy_since: noted(tag::BUSY_SINCE),
             gone_since: noted(tag::GONE_SINCE),
             message,
-            exit_code: task.containers.unwrap_or_default().iter().find_map(Container::exit_code),
+            exit_code,
             stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
             stopped_at: moment(task.stopped_at),
             repository: tags.get(tag::REPOSITORY).cloned(),
@@ -112,8 +117,12 @@ impl TaskView {
     }
 }
 
-fn message_of(overrides: &TaskOverride) -> Option<Message> {
-    let variables = overrides.container_overrides().iter().flat_map(ContainerOverride::environment);
-    let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
-    Message::parse(body).ok()
+/// The container that carries the message, and the message's body. It is the container that the class named when the task was
+/// started, whatever the class says today.
+fn carrier_of(overrides: &TaskOverride) -> Option<(Option<&str>, &str)> {
+    overrides.container_overrides().iter().find_map(|container: &ContainerOverride| {
+        let variables = container.environment().iter();
+        let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
+        Some((container.name(), body))
+    })
 }

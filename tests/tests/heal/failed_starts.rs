@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jitgate_tests::aws::ecs;
+use jitgate_tests::aws::ecs::{self, TaskDefinition};
 use jitgate_tests::github::{self, JobStatus};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::World;
@@ -105,6 +105,55 @@ async fn an_ordinary_end_costs_no_call() {
     world.aws.calls().clear();
     world.heal().await.unwrap();
     assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty());
+}
+
+/// The container that the class names decides, wherever ECS lists it and however the others end: a sidecar that is killed after
+/// the runner, a mesh's proxy, an agent that AWS adds.
+#[tokio::test]
+async fn how_other_containers_end_says_nothing_about_the_runner() {
+    let sidecars = [("proxy", 137), ("agent", 143), ("database", 0)];
+    for end in [0, 134, 1] {
+        let mut world = World::new().await;
+        let mut definition = TaskDefinition::new("runner");
+        for (name, exit_code) in sidecars {
+            definition = definition.with_sidecar(name, exit_code);
+        }
+        world.aws.ecs.add_task_definition(definition);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        if end == 0 {
+            world.pass(PASS);
+            world.api.calls.clear();
+            world.aws.calls().clear();
+            world.heal().await.unwrap();
+            assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty(), "an ordinary end");
+            world.pass(MINUTE * 3);
+            world.clean().await.unwrap();
+            assert_eq!(world.api_calls("get-job"), 1, "asked once, as after any end");
+        } else {
+            let task = world.aws.ecs.live_tasks().remove(0);
+            world.aws.ecs.exit(&task.arn, end);
+            world.heal().await.unwrap();
+            assert_eq!(world.waiting(), 1, "noticed by the event, not minutes later by a pass");
+            world.run_runners();
+            world.work_until_quiet().await;
+            assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
+        }
+    }
+}
+
+/// An essential sidecar that ends first takes the task with it: the runner's container has no exit code, or that of its kill.
+#[tokio::test]
+async fn a_sidecar_that_ends_before_the_runner_has_run_is_no_ordinary_end() {
+    let mut world = World::new().await;
+    world.start_tasks_after(MINUTE);
+    world.aws.ecs.add_task_definition(TaskDefinition::new("runner").with_sidecar("proxy", 0));
+    world.queue_and_deliver().await;
+    world.work().await;
+    let task = world.aws.ecs.live_tasks().remove(0);
+    world.aws.ecs.stop(&task.arn, ecs::StopCode::EssentialContainerExited, "Essential container in task exited");
+    world.heal().await.unwrap();
+    assert_eq!(world.waiting(), 1);
 }
 
 #[tokio::test]

@@ -104,7 +104,8 @@ pub fn backoff(attempt: Attempt) -> Duration {
     (FIRST_DELAY * 2_u32.pow(failed)).min(LONGEST_DELAY)
 }
 
-/// Whether the runner ended as it does after a job. The job may have been another one than its own.
+/// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
+/// code never ran: an essential sidecar ended before it.
 pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
-    task.stop_code.as_deref() == Some("EssentialContainerExited") && matches!(task.exit_code, None | Some(0))
+    task.stop_code.as_deref() == Some("EssentialContainerExited") && task.exit_code == Some(0)
 }
