@@ -99,7 +99,7 @@ struct Launcher<'a> {
 /// What one attempt came to.
 enum Attempted {
     Done(Launched),
-    Over { reason: String },
+    Over { reason: String, next_placement: u8 },
 }
 
 impl Launcher<'_> {
@@ -128,8 +128,10 @@ impl Launcher<'_> {
         }
         match self.attempt().await? {
             Attempted::Done(launched) => Ok(launched),
-            Attempted::Over { reason } if still_waits(self.context, &self.place, &self.message).await? => {
-                self.go_on(reason).await
+            Attempted::Over { reason, next_placement }
+                if still_waits(self.context, &self.place, &self.message).await? =>
+            {
+                self.go_on(reason, next_placement).await
             }
             Attempted::Over { .. } => Ok(Launched::JobGone),
         }
@@ -173,8 +175,9 @@ impl Launcher<'_> {
     }
 
     /// The next attempt is a message of its own, so that everything registered for an attempt can be found from its message.
-    async fn go_on(&self, reason: String) -> Result<Launched, LaunchError> {
+    async fn go_on(&self, reason: String, placement: u8) -> Result<Launched, LaunchError> {
         let next = self.message.clone().for_launch(self.message.progress.attempt.next(), self.context.clock.now());
+        let next = next.on_placement(placement);
         self.context.queue.send(&next, std::time::Duration::ZERO).await?;
         Ok(Launched::Next { attempt: next.progress.attempt, reason })
     }
@@ -295,12 +298,16 @@ impl Running<'_> {
     }
 
     /// Where there is no capacity, the next placement is tried under the same token: if an earlier one was accepted after
-    /// all, the conflict says so.
+    /// all, the conflict says so. After the last one come those that this job has lost before.
     async fn start(&mut self) -> Result<Met, LaunchError> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
         let (kind, mut reasons) = (self.fit.kind(), Vec::new());
-        for placement in self.context.config.classes.placements(self.fit) {
-            let launch = Launch { message: self.message, placement, token: &self.token, runner_name, jit };
+        let mut placements: Vec<_> = (0_u8..).zip(self.context.config.classes.placements(self.fit)).collect();
+        let first = usize::from(self.message.progress.placement) % placements.len().max(1);
+        placements.rotate_left(first);
+        for (index, placement) in placements {
+            let message = &self.message.clone().on_placement(index);
+            let launch = Launch { message, placement, token: &self.token, runner_name, jit };
             let error = match self.context.tasks.run(launch).await {
                 Err(RunError::NoCapacity { reason }) => {
                     reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));
@@ -384,7 +391,10 @@ impl Running<'_> {
                 Attempted::Done(Launched::AlreadyRunning { task: task.arn })
             }
             (Ending::JobGone, _) => Attempted::Done(Launched::JobGone),
-            (Ending::Over, _) => Attempted::Over { reason: std::mem::take(&mut self.reason) },
+            (Ending::Over, _) => Attempted::Over {
+                reason: std::mem::take(&mut self.reason),
+                next_placement: task.next_placement().unwrap_or(self.message.progress.placement),
+            },
         }
     }
 

@@ -92,7 +92,8 @@ pub(super) fn not_started(failures: Vec<Failure>) -> RunError {
 }
 
 /// Whether ECS's words mean a lack of capacity, so that waiting helps. Sources: ECS's "API failures messages" and the service
-/// event messages of Fargate; for tasks that wait for instances, aws/aws-sdk-ruby#3047.
+/// event messages of Fargate; for tasks that wait for instances, aws/aws-sdk-ruby#3047
+/// and EC2's "Error codes".
 pub(super) fn speaks_of_capacity(words: &str) -> bool {
     // RESOURCE:FARGATE, RESOURCE:CPU and so on name what there is not enough of.
     words.contains("RESOURCE:")
@@ -100,6 +101,7 @@ pub(super) fn speaks_of_capacity(words: &str) -> bool {
         || words.contains("reached the limit on the number of")
         || words.contains("limit on concurrent")
         || words.contains("provisioning capacity limit exceeded")
+        || words.contains("InsufficientInstanceCapacity")
 }
 
 /// ECS asks EC2 about subnets and security groups, and passes EC2's own failures on as a wrong parameter. Source of the codes:

@@ -7,6 +7,7 @@ use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{Container, ContainerOverride, KeyValuePair, Task, TaskOverride};
 use time::OffsetDateTime;
 
+use super::run_error::speaks_of_capacity;
 use crate::job::{Message, RunnerId};
 
 /// Carries the job's message on the task. Overrides outlive the task's stop, tags do not, so a stopped task still says
@@ -84,6 +85,23 @@ pub struct TaskView {
 }
 
 impl TaskView {
+    /// Whether AWS took the capacity away: Spot was interrupted, or there turned out to be none after `RunTask` had accepted the
+    /// launch. Sources: ECS's "Stopped tasks error messages" and "API failures messages".
+    pub fn lost_capacity(&self) -> bool {
+        match self.stop_code.as_deref() {
+            Some("SpotInterruption") => true,
+            Some("TaskFailedToStart") => self.stopped_reason.as_deref().is_some_and(speaks_of_capacity),
+            _ => false,
+        }
+    }
+
+    /// Which placement the next launch of its job tries first: the next one if it lost this one's capacity, the same one
+    /// otherwise. `None` if the task does not say which it was started on.
+    pub fn next_placement(&self) -> Option<u8> {
+        let placement = self.message.as_ref()?.progress.placement;
+        Some(if self.lost_capacity() { placement.saturating_add(1) } else { placement })
+    }
+
     /// `None` for a task without an ARN, which ECS never sends.
     pub(super) fn of(task: Task) -> Option<Self> {
         let tags: HashMap<String, String> =

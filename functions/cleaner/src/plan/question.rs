@@ -84,6 +84,7 @@ pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, ca
     let (job, attempt) = LaunchToken::parse(prefix, &task.started_by)?;
     let is_of_job = |message: &&Message| message.job.id == job && message.purpose == Purpose::Launch;
     let message = task.message.as_ref().filter(is_of_job)?.clone().for_launch(attempt.next(), now);
+    let message = message.on_placement(task.next_placement().unwrap_or_default());
     Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), swapped: None })
 }
 
