@@ -71,6 +71,7 @@ macro_rules! paths {
 paths! {
     LaunchError::GitHub(GitHubError::NotFound { .. }) => "GitHubError::NotFound",
     LaunchError::GitHub(GitHubError::RateLimited { .. }) => "GitHubError::RateLimited",
+    LaunchError::GitHub(GitHubError::TokenTooNew { .. }) => "GitHubError::TokenTooNew",
     LaunchError::GitHub(GitHubError::Paced { .. }) => "GitHubError::Paced",
     LaunchError::GitHub(GitHubError::Denied { .. }) => "GitHubError::Denied",
     LaunchError::GitHub(GitHubError::Full { .. }) => "GitHubError::Full",
@@ -105,6 +106,7 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
     vec![
         GitHubError::NotFound { message: words() }.into(),
         GitHubError::RateLimited { until }.into(),
+        GitHubError::TokenTooNew { until }.into(),
         GitHubError::Paced { until }.into(),
         GitHubError::Denied { until, reason: words() }.into(),
         GitHubError::Full { message: words() }.into(),

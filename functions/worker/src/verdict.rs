@@ -11,6 +11,7 @@
 //! | error | verdict | delay |
 //! |---|---|---|
 //! | `GitHubError::RateLimited` | deferred | until |
+//! | `GitHubError::TokenTooNew` | deferred | until |
 //! | `GitHubError::Denied` | deferred | until |
 //! | `GitHubError::Paced` | deferred | exactly |
 //! | `GitHubError::Full` | deferred | growing |
@@ -176,7 +177,7 @@ enum Rule {
     Settle,
     /// This job's turn comes at that moment.
     Turn(OffsetDateTime),
-    /// GitHub limits the credential until that moment.
+    /// GitHub limits the credential until that moment, or does not know it everywhere before.
     Limited(OffsetDateTime),
     /// A person must correct something; worth another look from that moment.
     Mend(OffsetDateTime),
@@ -187,7 +188,7 @@ enum Rule {
 fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
     match error {
         LaunchError::GitHub(error) => match error {
-            GitHubError::RateLimited { until } => Rule::Limited(*until),
+            GitHubError::RateLimited { until } | GitHubError::TokenTooNew { until } => Rule::Limited(*until),
             GitHubError::Paced { until } => Rule::Turn(*until),
             GitHubError::Denied { until, .. } => Rule::Mend(*until),
             GitHubError::NotFound { .. }

@@ -37,6 +37,13 @@ pub enum GitHubError {
         /// When to call again.
         until: OffsetDateTime,
     },
+    /// The installation token is so new that not all of GitHub's servers may know it, and one refused it. The same token is
+    /// tried again; what is refused beyond its first minute is a denial.
+    #[error("the installation token is too new, to be tried again from {until}")]
+    TokenTooNew {
+        /// When to call again.
+        until: OffsetDateTime,
+    },
     /// The credential does not permit it: a person must change the App, its installation or the secret. Calls with it
     /// pause.
     #[error("GitHub denies access: {reason}")]
