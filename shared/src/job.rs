@@ -139,6 +139,9 @@ pub struct Progress {
     /// How often in a row ECS did not show the launch's task.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub doubts: u32,
+    /// How often in a row GitHub has refused a call for a reason that this code does not know.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refusals: u32,
     /// Which of the class's placements is tried first, by its index: those before it were interrupted or ran out of capacity
     /// after `RunTask` had accepted this job. On a task, the placement that it was started on.
     #[serde(default, skip_serializing_if = "is_none_before")]
@@ -160,6 +163,7 @@ impl Progress {
             ask_first: false,
             unsettled: false,
             doubts: 0,
+            refusals: 0,
             placement: 0,
             seen_idle_at: None,
         }
@@ -295,6 +299,7 @@ pub(crate) mod tests {
             ask_first: true,
             unsettled: true,
             doubts: 1,
+            refusals: 5,
             placement: 3,
             seen_idle_at: Some(at),
         };
@@ -317,6 +322,7 @@ pub(crate) mod tests {
             "ask",
             "unsettled",
             "doubts",
+            "refusals",
             "placement",
             "seen_idle_at",
             "null",
@@ -336,7 +342,9 @@ pub(crate) mod tests {
             "delivery_id":"72d3162e-cc78-11e3-81ab-4c9367dc0958","attempt":2,"queued_at":1793530800,
             "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
             "seen_idle_at":1793530800}"#;
-        assert_eq!(Message::parse(full).unwrap(), message().on_placement(0));
+        let Message { progress, .. } = message();
+        let as_then = message().with(Progress { refusals: 0, placement: 0, ..progress });
+        assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
             "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",
             "delivery_id":"d","attempt":1,"queued_at":1793534400,"born_at":1793534400}"#;

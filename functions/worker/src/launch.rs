@@ -32,7 +32,7 @@ use jitgate::admission::Unwelcome;
 use jitgate::classes::Fit;
 use jitgate::ecs::{EcsError, Launch, RunError, Started, TaskArn, TaskView};
 use jitgate::github::{
-    AtPlace, Deletion, InRepository, JitConfig, JitRequest, JobState, Place, Registered, Registration,
+    AtPlace, Deletion, InRepository, JitConfig, JitRequest, JobLook, JobState, Place, Registered, Registration,
 };
 use jitgate::job::{Attempt, Job, Message, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, RunnerName};
@@ -441,15 +441,12 @@ impl Running<'_> {
     }
 }
 
-/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show may still wait. If it
+/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show, or whose
+/// state it does not say, may still wait. If it
 /// has another job's runner, that job is launched again.
-async fn has_runner(
-    context: &Context,
-    message: &Message,
-    job: Option<jitgate::github::Job>,
-) -> Result<bool, LaunchError> {
+async fn has_runner(context: &Context, message: &Message, job: Option<JobLook>) -> Result<bool, LaunchError> {
     match job {
-        Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
+        Some(job) if matches!(job.state, Some(JobState::InProgress | JobState::Completed)) => {
             launch_for_swapped(context, message, job).await?;
             Ok(true)
         }

@@ -4,7 +4,7 @@
 //! out because its job runs already leaves one job without a runner: the job whose runner this one has. That job is found
 //! by the runner's name, and launched again with the message that its task carries.
 
-use jitgate::github::{Account, Job, JobState};
+use jitgate::github::{Account, JobLook, JobState};
 use jitgate::job::Message;
 use jitgate::names::{LaunchToken, RunnerOrigin};
 
@@ -16,7 +16,11 @@ const LONGEST_CHAIN: usize = 10;
 
 /// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still
 /// waits, that job is launched again.
-pub(crate) async fn launch_for_swapped(context: &Context, message: &Message, mut job: Job) -> Result<(), LaunchError> {
+pub(crate) async fn launch_for_swapped(
+    context: &Context,
+    message: &Message,
+    mut job: JobLook,
+) -> Result<(), LaunchError> {
     let mut id = message.job.id;
     for _ in 0..LONGEST_CHAIN {
         let name = job.runner_name.as_deref().unwrap_or_default();
@@ -32,7 +36,7 @@ pub(crate) async fn launch_for_swapped(context: &Context, message: &Message, mut
         let found = context.github.in_repository(&account, &other.owner, &other.repository).job(other.id).await?;
         let Some(found) = found else { return Ok(()) };
         match found.state {
-            JobState::Queued => {
+            Some(JobState::Queued) => {
                 tracing::info!(
                     swapped.job.id = other.id.0,
                     swapped.job.attempt = origin.attempt.next().0,
@@ -42,8 +46,8 @@ pub(crate) async fn launch_for_swapped(context: &Context, message: &Message, mut
                 let again = swapped.for_launch(origin.attempt.next(), context.clock.now());
                 return Ok(context.queue.send(&again, std::time::Duration::ZERO).await?);
             }
-            JobState::Waiting => return Ok(()),
-            JobState::InProgress | JobState::Completed => (id, job) = (origin.job_id, found),
+            Some(JobState::Waiting) | None => return Ok(()),
+            Some(JobState::InProgress | JobState::Completed) => (id, job) = (origin.job_id, found),
         }
     }
     tracing::warn!("more jobs have swapped runners than are followed");

@@ -15,6 +15,7 @@
 //! | `GitHubError::Denied` | deferred | until |
 //! | `GitHubError::Paced` | deferred | exactly |
 //! | `GitHubError::Full` | deferred | growing |
+//! | `GitHubError::Refused` | deferred | growing |
 //! | `GitHubError::Rejected` | given up | none |
 //! | `GitHubError::BadName` | given up | none |
 //! | `GitHubError::NotFound` | deferred | mending |
@@ -39,6 +40,8 @@
 //! | `LaunchError::RunNotShown` | deferred | growing |
 //! | `LaunchError::NamesTaken` | deferred | growing |
 //! | `LaunchError::LimitReached` | deferred | limit |
+//!
+//! `GitHubError::Refused` is given up when it is the answer for the thirtieth time in a row.
 //!
 //! | delay | how long |
 //! |---|---|
@@ -71,6 +74,10 @@ pub const MENDING_DELAY: Duration = Duration::minutes(5);
 
 /// How long ECS's and GitHub's reads may lag behind their writes, with plenty to spare: they lag by seconds.
 pub const SETTLING_DELAY: Duration = Duration::seconds(30);
+
+/// How often in a row a job may hear a refusal that nobody understands before the next one gives it up: with the growing delay,
+/// about two hours.
+const MOST_REFUSALS: u32 = 29;
 
 /// How soon a job that has just met a runner limit is tried again. One that has waited longer comes back sooner, so that it
 /// gets the next free place before newcomers do, as far as a queue without an order permits.
@@ -185,7 +192,7 @@ enum Rule {
     Limit(Duration),
 }
 
-fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
+fn rule(error: &LaunchError, progress: &Progress, now: OffsetDateTime) -> Rule {
     match error {
         LaunchError::GitHub(error) => match error {
             GitHubError::RateLimited { until } | GitHubError::TokenTooNew { until } => Rule::Limited(*until),
@@ -196,7 +203,9 @@ fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
                 Rule::Mend(now + MENDING_DELAY)
             }
             GitHubError::Rejected { .. } | GitHubError::BadName { .. } => Rule::GiveUp,
-            GitHubError::Full { .. }
+            GitHubError::Refused { .. } if progress.refusals >= MOST_REFUSALS => Rule::GiveUp,
+            GitHubError::Refused { .. }
+            | GitHubError::Full { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }
             | GitHubError::Secret(SecretError::Unreadable { .. }) => Rule::Grow,
@@ -236,7 +245,7 @@ pub fn judge(
     let grown = (progress.backoff + 1, true);
     // After any longer pause the job may have ended.
     let anew = (0, true);
-    let (until, (backoff, ask_first), cause) = match rule(error, now) {
+    let (until, (backoff, ask_first), cause) = match rule(error, progress, now) {
         Rule::GiveUp => {
             let next = Progress { unsettled: aftermath.unsettled, ..progress.clone() };
             return Judgement { verdict: Verdict::GiveUp, next, cause: Cause::Other };
@@ -251,11 +260,13 @@ pub fn judge(
         Rule::Mend(until) => (until + a_little, anew, Cause::Person),
         Rule::Limit(waited) => (now + spread(limit_delay(waited)), anew, Cause::Limit),
     };
+    let is_refused = matches!(error, LaunchError::GitHub(GitHubError::Refused { .. }));
     let next = Progress {
         deferrals: progress.deferrals + 1,
         backoff,
         ask_first,
         doubts: if matches!(error, LaunchError::Unsure { .. }) { progress.doubts + 1 } else { 0 },
+        refusals: if is_refused { progress.refusals + 1 } else { 0 },
         not_before: Some(until),
         unsettled: aftermath.unsettled,
         // An unsettled message keeps its names; any other gets new ones, because the cleaner goes by the birth time in them.

@@ -29,7 +29,7 @@ pub use client::GitHub;
 pub use deliveries::{Attempts, DeliveryAttempt, Hook, Log};
 pub use error::GitHubError;
 pub use gate::DENIED_PAUSE;
-pub use jobs::{HeadRepository, InRepository, Job, JobState, Run, RunOwner, RunRepository, RunState};
+pub use jobs::{HeadRepository, InRepository, Job, JobLook, JobState, Run, RunOwner, RunRepository, RunState};
 pub use names::{is_login, is_repository};
 pub use place::{Account, Place, Scope};
 pub use registrations::{AtPlace, Deletion, JitConfig, JitRequest, Registered, Registration, Runner, RunnerStatus};

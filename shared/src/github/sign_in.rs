@@ -299,7 +299,7 @@ impl SignIn {
                 Ok(Token { bearer: token, expires_at, youth: Arc::new(youth) })
             }
             // "The permissions requested are not granted to this installation."
-            Err(GitHubError::Rejected { status: 422, message }) => {
+            Err(GitHubError::Refused { status: 422, message }) if message.contains("permission") => {
                 let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
                 Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
             }

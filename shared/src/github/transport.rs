@@ -173,7 +173,7 @@ impl Transport {
                 self.gate.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
             }
             Refusal::Full(message) => GitHubError::Full { message },
-            Refusal::Rejected(status, message) => GitHubError::Rejected { status, message },
+            Refusal::Other(status, message) => GitHubError::Refused { status, message },
             Refusal::Unavailable(status, message) => GitHubError::Unavailable { status, message },
         }
     }

@@ -112,6 +112,65 @@ async fn what_github_will_always_refuse_is_given_up_with_its_words() {
     assert!(reasons[0].starts_with("GitHub refuses (422): "), "{reasons:?}");
 }
 
+/// One answer that nobody understands is no "no": not to a look at a job, and not to a registration.
+#[tokio::test]
+async fn what_github_refuses_for_an_unknown_reason_is_tried_again_and_given_up_if_that_lasts() {
+    let spam = || github::answers::error(422, "Validation failed, or the endpoint has been spammed.");
+    for operation in [GENERATE, "get-job", "access-token"] {
+        for answer in [spam(), github::answers::error(400, "Problems parsing JSON"), github::answers::error(418, "")] {
+            let mut world = World::new().await;
+            world.let_github_talk_nonsense();
+            let job = world.queue_and_deliver().await;
+            // A job that was asked about before.
+            if operation == "get-job" {
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+            }
+            world.api.faults.script(operation, Fault::Refuse(answer));
+            for _ in 0..60 {
+                world.work().await;
+                world.pass(Duration::from_secs(1));
+            }
+            assert_eq!(world.dead_letters(), Vec::<String>::new(), "{operation}");
+            world.work_until_quiet().await;
+            world.assert_done(&[job]);
+        }
+    }
+    let world = World::new().await;
+    world.queue_and_deliver().await;
+    world.api.faults.script_times(GENERATE, Fault::Refuse(spam()), 1000);
+    for _ in 0..240 {
+        world.work().await;
+        world.clock.advance(Duration::from_mins(1));
+    }
+    let reasons = world.dead_letters();
+    assert_eq!((reasons.len(), world.waiting(), world.aws.calls().count("RunTask")), (1, 0, 0));
+    assert!(reasons[0].contains("spammed"), "{reasons:?}");
+    assert_eq!(world.api_calls(GENERATE), 30);
+}
+
+/// GitHub leaves fields out, of a job that is asked about before it is launched.
+#[tokio::test]
+async fn a_look_at_a_job_needs_nothing_but_what_it_decides() {
+    for look in
+        [json!({}), json!({ "status": null }), json!({ "id": 1, "status": "queued" }), json!({ "status": "new word" })]
+    {
+        let mut world = World::new().await;
+        world.let_github_talk_nonsense();
+        let job = world.queue_and_deliver().await;
+        world.aws.faults().script_times("RunTask", Fault::Refuse(answers::throttling()), 3);
+        world.work().await;
+        world.api.faults.script_times("get-job", Fault::Refuse(github::answers::ok(&look)), 1000);
+        for _ in 0..60 {
+            world.work().await;
+            world.pass(Duration::from_secs(5));
+        }
+        world.api.faults.clear();
+        world.assert_done(&[job]);
+    }
+}
+
 #[tokio::test]
 async fn a_limit_defers_the_whole_installation_without_another_call() {
     let mut world = World::new().await;
