@@ -26,6 +26,7 @@ use jitgate::job::{Message, Purpose};
 use jitgate::queue::LONGEST_DELAY;
 use time::OffsetDateTime;
 
+use crate::attempt::Attempted;
 use crate::context::Context;
 use crate::launch::{Launched, Tried, launch};
 use crate::leftovers::Leftovers;
@@ -125,13 +126,12 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
     let Tried { job, outcome, aftermath } = launch(context, &message, fit).await;
     message.job = job;
     let outcome = match outcome {
-        Ok(Launched::Refused(unwelcome)) => {
-            tracing::warn!(reason = %unwelcome, "job refused");
-            return Ok(Outcome::Refused);
-        }
         Ok(launched) => tell(context, &message, fit, launched),
         Err(error) => return settle(context, &message, &error, aftermath).await,
     };
+    if outcome == Outcome::Refused {
+        return Ok(outcome);
+    }
     if aftermath.unsettled {
         let progress = launched_unsettled(&message.progress, begun);
         let until = progress.not_before.unwrap_or(begun);
@@ -142,7 +142,7 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
 
 fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched) -> Outcome {
     match launched {
-        Launched::Started { task, runner_id, runner_name } => {
+        Launched::Attempted(Attempted::Started { task, runner_id, runner_name }) => {
             let now = context.clock.now();
             context.started.note(&task, &context.token(message), &fit.class.name, now);
             let waited = (now - message.job.queued_at).whole_seconds();
@@ -155,12 +155,17 @@ fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched)
             );
             return if message.purpose == Purpose::Warm { Outcome::Warmed } else { Outcome::Launched(waited) };
         }
-        Launched::AlreadyRunning { task } => tracing::info!(task.arn = %task, "job has its runner already"),
+        Launched::Attempted(Attempted::AlreadyRunning { task }) => {
+            tracing::info!(task.arn = %task, "job has its runner already");
+        }
+        Launched::Attempted(Attempted::Over { .. } | Attempted::JobGone) => tracing::info!("job waits no longer"),
         Launched::Next { attempt, reason } => {
             tracing::info!(next.attempt = attempt.0, reason, "job goes on under its next attempt");
         }
-        Launched::JobGone => tracing::info!("job waits no longer"),
-        Launched::Refused(unwelcome) => tracing::warn!(reason = %unwelcome, "job refused"),
+        Launched::Refused(unwelcome) => {
+            tracing::warn!(reason = %unwelcome, "job refused");
+            return Outcome::Refused;
+        }
     }
     Outcome::Nothing
 }

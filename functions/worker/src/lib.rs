@@ -1,5 +1,6 @@
 //! Launches one runner for each queued job.
 
+mod attempt;
 mod batch;
 mod capacity;
 mod context;

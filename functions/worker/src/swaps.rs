@@ -4,8 +4,8 @@
 //! out because its job runs already leaves one job without a runner: the job whose runner this one has. That job is found
 //! by the runner's name, and launched again with the message that its task carries.
 
-use jitgate::github::{Account, JobLook, JobState};
-use jitgate::job::Message;
+use jitgate::github::{InRepository, JobLook, JobState, Place};
+use jitgate::job::{Message, Purpose};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 
 use crate::context::Context;
@@ -14,13 +14,39 @@ use crate::verdict::LaunchError;
 /// How many jobs, each on the next one's runner, are followed. The cleaner finds a job that waits beyond that.
 const LONGEST_CHAIN: usize = 10;
 
-/// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still
-/// waits, that job is launched again.
-pub(crate) async fn launch_for_swapped(
+pub(crate) fn repository<'a>(context: &'a Context, place: &'a Place, message: &'a Message) -> InRepository<'a> {
+    context.github.in_repository(&place.account, &message.job.owner, &message.job.repository)
+}
+
+/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show, or whose state it does
+/// not say, may still wait. If it
+/// has another job's runner, that job is launched again.
+pub(crate) async fn has_runner(
     context: &Context,
     message: &Message,
-    mut job: JobLook,
-) -> Result<(), LaunchError> {
+    job: Option<JobLook>,
+) -> Result<bool, LaunchError> {
+    match job {
+        Some(job) if matches!(job.state, Some(JobState::InProgress | JobState::Completed)) => {
+            launch_for_swapped(context, message, job).await?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether the job still needs a runner. A warm runner's message has no job.
+pub(crate) async fn still_waits(context: &Context, place: &Place, message: &Message) -> Result<bool, LaunchError> {
+    if message.purpose == Purpose::Warm {
+        return Ok(false);
+    }
+    let job = repository(context, place, message).job(message.job.id).await?;
+    Ok(!has_runner(context, message, job).await?)
+}
+
+/// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still
+/// waits, that job is launched again.
+async fn launch_for_swapped(context: &Context, message: &Message, mut job: JobLook) -> Result<(), LaunchError> {
     let mut id = message.job.id;
     for _ in 0..LONGEST_CHAIN {
         let name = job.runner_name.as_deref().unwrap_or_default();
@@ -31,10 +57,9 @@ pub(crate) async fn launch_for_swapped(
         }
         let token = LaunchToken::derive(&context.config.name_prefix, origin.job_id, origin.attempt);
         let Some(swapped) = message_of(context, &token).await? else { return Ok(()) };
-        let Message { job: other, .. } = &swapped;
-        let account = Account::from(other);
-        let found = context.github.in_repository(&account, &other.owner, &other.repository).job(other.id).await?;
-        let Some(found) = found else { return Ok(()) };
+        let other = &swapped.job;
+        let place = context.github.place_of(other);
+        let Some(found) = repository(context, &place, &swapped).job(other.id).await? else { return Ok(()) };
         match found.state {
             Some(JobState::Queued) => {
                 tracing::info!(

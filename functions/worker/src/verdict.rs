@@ -314,3 +314,6 @@ fn limit_delay(waited: Duration) -> Duration {
     let share = (waited / LONG_WAIT).clamp(0.0, 1.0);
     LONGEST_LIMIT_DELAY - (LONGEST_LIMIT_DELAY - SHORTEST_LIMIT_DELAY) * share
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
         ("behind a broken proxy", Some(refuse("list-runners", github::answers::bad_gateway()))),
         ("silent", Some(("list-runners", Fault::Drop))),
     ] {
-        let world = World::new().await;
+        let mut world = World::new().await;
         let mut orphans = vec![world.orphan(&Scope::org(ORGANIZATION), 1)];
         for (number, login) in ["alpha", "beta", "gamma"].into_iter().enumerate() {
             world.github.add_organization(login);
@@ -38,6 +38,9 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
                 let (operation, fault) = fault.expect("a fault");
                 world.api.faults.script(operation, fault);
             }
+        }
+        if fail == "odd" {
+            world.let_github_talk_nonsense();
         }
         let outcome = world.clean().await;
         let left = orphans.iter().filter(|runner| is_there(&world, **runner)).count();
@@ -122,7 +125,8 @@ async fn a_personal_accounts_repositories_are_covered_in_either_scope() {
 
 #[tokio::test]
 async fn one_repository_that_fails_does_not_stop_its_neighbours() {
-    let world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    let mut world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    world.let_github_talk_nonsense();
     let mut orphans = Vec::new();
     for name in ["one", "two", "three"] {
         world.github.add_repository(ORGANIZATION, name);
