@@ -139,6 +139,13 @@ pub struct Progress {
     /// How often in a row ECS did not show the launch's task.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub doubts: u32,
+    /// How often in a row GitHub has refused a call for a reason that this code does not know.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refusals: u32,
+    /// Which of the class's placements is tried first, by its index: those before it were interrupted or ran out of capacity
+    /// after `RunTask` had accepted this job. On a task, the placement that it was started on.
+    #[serde(default, skip_serializing_if = "is_none_before")]
+    pub placement: u8,
     /// For a release: when the runner was first seen online and idle. It counts as idle once a later observation agrees.
     #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
     pub seen_idle_at: Option<OffsetDateTime>,
@@ -156,6 +163,8 @@ impl Progress {
             ask_first: false,
             unsettled: false,
             doubts: 0,
+            refusals: 0,
+            placement: 0,
             seen_idle_at: None,
         }
     }
@@ -184,6 +193,11 @@ pub struct Message {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none_before(placement: &u8) -> bool {
+    *placement == 0
 }
 
 /// Why a message's body cannot be used.
@@ -220,6 +234,13 @@ impl Message {
     #[must_use]
     pub fn asking_first(mut self) -> Self {
         self.progress.ask_first = true;
+        self
+    }
+
+    /// The same message for a launch that begins with that placement, or a task that was started on it.
+    #[must_use]
+    pub fn on_placement(mut self, placement: u8) -> Self {
+        self.progress.placement = placement;
         self
     }
 
@@ -278,6 +299,8 @@ pub(crate) mod tests {
             ask_first: true,
             unsettled: true,
             doubts: 1,
+            refusals: 5,
+            placement: 3,
             seen_idle_at: Some(at),
         };
         Message { version: MESSAGE_VERSION, purpose: Purpose::Release, job, progress }
@@ -291,9 +314,19 @@ pub(crate) mod tests {
         (least.job.organization, least.job.installation_id, least.job.html_url) = (None, None, None);
         let body = least.to_body();
         assert_eq!(Message::parse(&body).unwrap(), least);
-        for left_out in
-            ["purpose", "deferrals", "backoff", "not_before", "ask", "unsettled", "doubts", "seen_idle_at", "null"]
-        {
+        for left_out in [
+            "purpose",
+            "deferrals",
+            "backoff",
+            "not_before",
+            "ask",
+            "unsettled",
+            "doubts",
+            "refusals",
+            "placement",
+            "seen_idle_at",
+            "null",
+        ] {
             assert!(!body.contains(left_out), "{left_out} takes room in {body}");
         }
     }
@@ -309,7 +342,9 @@ pub(crate) mod tests {
             "delivery_id":"72d3162e-cc78-11e3-81ab-4c9367dc0958","attempt":2,"queued_at":1793530800,
             "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
             "seen_idle_at":1793530800}"#;
-        assert_eq!(Message::parse(full).unwrap(), message());
+        let Message { progress, .. } = message();
+        let as_then = message().with(Progress { refusals: 0, placement: 0, ..progress });
+        assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
             "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",
             "delivery_id":"d","attempt":1,"queued_at":1793534400,"born_at":1793534400}"#;

@@ -307,6 +307,8 @@ async fn a_recreated_runner_group_is_looked_up_again() {
     let scope = Scope::org(ORGANIZATION);
     let old = world.github.add_runner_group(&scope, "Large", None);
     launch(&world, &["fargate"]).await;
+    // Before that, a 404 may only mean that the token is new.
+    world.clock.advance(Duration::from_mins(2));
     world.github.remove_runner_group(&scope, old);
     let new = world.github.add_runner_group(&scope, "Large", None);
     world.queue_and_deliver().await;

@@ -202,6 +202,37 @@ async fn a_signed_payload_that_lacks_something_is_refused_with_the_fields_name()
     assert_eq!(world.waiting(), 0);
 }
 
+/// `..` would lead to another route of GitHub's, and a URL drops a line break without a word.
+#[tokio::test]
+async fn a_signed_payload_with_a_name_that_github_cannot_have_given_is_refused() {
+    let world = World::new().await;
+    let queued = || queued().of_organization("octo-org");
+    for action in ["queued", "completed"] {
+        for pointer in ["/repository/name", "/repository/owner/login", "/organization/login"] {
+            for name in [".", "..", "x\ny", "x\r", "x\ty", "x y", "x/y", "x\\y", "%2e%2e", "x?y", "x#y", "ä", "x\0"] {
+                let event = queued().action(action).with(pointer, json!(name));
+                let response = world.deliver(&event).await;
+                assert_eq!(status(&response), (400, "refused".to_owned()), "{pointer} {name:?}: {}", response.body);
+                let field = pointer.trim_start_matches('/').replace('/', ".");
+                assert!(reason(&response).contains(&field), "{}", response.body);
+            }
+        }
+    }
+    for (pointer, name) in [
+        ("/repository/name", "r".repeat(101)),
+        ("/repository/owner/login", "o".repeat(40)),
+        ("/repository/owner/login", "o.o".to_owned()),
+        ("/organization/login", "o".repeat(40)),
+    ] {
+        assert_eq!(world.deliver(&queued().with(pointer, json!(name))).await.status_code, 400, "{pointer} {name}");
+    }
+    assert_eq!(world.waiting(), 0);
+    for (owner, name) in [("octocat_acme", ".github"), ("Old--", "a.b_c-d"), ("0", "...")] {
+        let event = queued().in_repository(owner, name).of_organization(owner);
+        assert_eq!(world.deliver(&event).await.status_code, 202, "{owner}/{name}");
+    }
+}
+
 #[tokio::test]
 async fn optional_fields_may_be_missing() {
     let world = World::new().await;

@@ -146,7 +146,12 @@ async fn has_its_own_job(pass: Pass<'_>, seen: &Seen, id: RunnerId, arn: &TaskAr
     let job = &message.job;
     let account = Account::from(job);
     let job = pass.github.in_repository(&account, &job.owner, &job.repository).job(job.id).await?;
-    Ok(job.is_some_and(|job| job.state == JobState::InProgress && job.runner_id == Some(id)))
+    // A task is not stopped over an answer that does not say.
+    Ok(job.is_some_and(|job| match job.state {
+        Some(JobState::InProgress) => job.runner_id.is_none_or(|of_job| of_job == id),
+        Some(JobState::Queued | JobState::Completed | JobState::Waiting) => false,
+        None => true,
+    }))
 }
 
 async fn stop(pass: Pass<'_>, task: &TaskArn, reason: &str) -> Done {

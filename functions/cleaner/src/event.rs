@@ -1,6 +1,6 @@
 //! What invokes the cleaner.
 
-use jitgate::ecs::TaskArn;
+use jitgate::ecs::{JOB_VARIABLE, TaskArn};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,12 +23,20 @@ impl From<Value> for Event {
             return Self::Schedule;
         }
         let task = &event["detail"];
-        let mut containers = task["containers"].as_array().into_iter().flatten();
-        let is_ordinary =
-            task["stopCode"] == "EssentialContainerExited" && containers.all(|container| container["exitCode"] == 0);
         match (task["lastStatus"].as_str(), task["taskArn"].as_str()) {
-            (Some("STOPPED"), Some(arn)) if !is_ordinary => Self::Stopped(TaskArn(arn.to_owned())),
+            (Some("STOPPED"), Some(arn)) if !ended_by_itself(task) => Self::Stopped(TaskArn(arn.to_owned())),
             _ => Self::Progress,
         }
     }
+}
+
+/// The same rule as [`crate::plan::ended_by_itself`], for an event: only the container that carries the message counts.
+fn ended_by_itself(task: &Value) -> bool {
+    fn items(list: &Value) -> impl Iterator<Item = &Value> {
+        list.as_array().into_iter().flatten()
+    }
+    let carries = |container: &&Value| items(&container["environment"]).any(|each| each["name"] == JOB_VARIABLE);
+    let own = items(&task["overrides"]["containerOverrides"]).find(carries).map(|container| &container["name"]);
+    let ended_well = |own: &Value| items(&task["containers"]).any(|each| each["name"] == *own && each["exitCode"] == 0);
+    task["stopCode"] == "EssentialContainerExited" && own.is_some_and(ended_well)
 }

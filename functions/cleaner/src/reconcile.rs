@@ -128,46 +128,46 @@ async fn look_at_jobs(
         runs.extend(client.runs(state, &mut || points.spend()).await?);
     }
     let now = pass.clock.now();
-    runs.retain(|run| now - run.created_at >= WORTH_LISTING);
+    runs.retain(|run| run.created_at.is_none_or(|at| now - at >= WORTH_LISTING));
     pass.rotate(&mut runs);
     for run in runs {
         let mut may_read = || !pass.is_over() && points.spend();
         for job in client.jobs_of_run(run.id, &mut may_read).await? {
-            sort(pass, account, &run, job, seen);
+            sort(pass, repository, &run, job, seen);
         }
     }
     Ok(())
 }
 
-fn sort(pass: Pass<'_>, account: &Account, run: &Run, job: Job, seen: &mut Seen) {
+fn sort(pass: Pass<'_>, repository: &Repository, run: &Run, job: Job, seen: &mut Seen) {
     match job.state {
-        JobState::InProgress => {
+        Some(JobState::InProgress) => {
             let is_ours = |name: &String| RunnerOrigin::parse(&pass.config.name_prefix, name).is_some();
             if let Some(name) = job.runner_name.filter(is_ours) {
-                let repository = format!("{}/{}", run.repository.owner.login, run.repository.name);
-                seen.working.insert(name, Working { job: job.id, repository });
+                seen.working.insert(name, Working { job: job.id, repository: repository.full_name() });
             }
         }
-        JobState::Queued => seen.waiting.extend(message_of(pass, account, run, job)),
-        JobState::Completed | JobState::Waiting => {}
+        Some(JobState::Queued) => seen.waiting.extend(message_of(pass, repository, run, job)),
+        Some(JobState::Completed | JobState::Waiting) | None => {}
     }
 }
 
 /// The message as the webhook would have made it; `None` for a job that fits no class, or whose class refuses it.
-fn message_of(pass: Pass<'_>, account: &Account, run: &Run, job: Job) -> Option<Message> {
-    let owner = &run.repository.owner;
-    let asked = Asked { owner: &owner.login, repository: &run.repository.name, labels: &job.labels };
+fn message_of(pass: Pass<'_>, Repository { account, name, .. }: &Repository, run: &Run, job: Job) -> Option<Message> {
+    let owner = run.repository.owner.as_ref()?;
+    let name = run.repository.name.as_ref().unwrap_or(name);
+    let asked = Asked { owner: &owner.login, repository: name, labels: &job.labels };
     let class = pass.config.classes.fit(&asked).ok()?.class;
     let provenance = run.provenance();
     provenance.check(class).ok()?;
-    let created_at = job.created_at.unwrap_or(run.created_at);
+    let created_at = job.created_at.or(run.created_at).unwrap_or_else(|| pass.clock.now());
     let job = job::Job {
         id: job.id,
-        run_id: job.run_id,
+        run_id: run.id,
         run_attempt: job.run_attempt,
         owner: owner.login.clone(),
         owner_id: owner.id,
-        repository: run.repository.name.clone(),
+        repository: name.clone(),
         organization: (owner.kind.as_deref() == Some("Organization")).then(|| owner.login.clone()),
         is_public: provenance.is_public,
         is_from_fork: provenance.is_from_fork,

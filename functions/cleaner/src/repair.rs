@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jitgate::github::{Account, GitHubError, Job, JobState};
+use jitgate::github::{Account, GitHubError, JobLook, JobState};
 use jitgate::names::RunnerOrigin;
 use tracing::{Instrument, error_span};
 
@@ -56,7 +56,7 @@ async fn ask(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
     let answer = async {
         let now = repository.job(job.id).await?;
         let is_swapped = now.as_ref().is_some_and(|now| has_runner_of_another(pass, question, now));
-        let state = now.map(|now| now.state);
+        let state = now.and_then(|now| now.state);
         let has_ended = state == Some(JobState::Queued) && repository.run_has_ended(job.run_id).await?;
         Ok::<_, GitHubError>((plan_repair(question, state, has_ended), is_swapped))
     };
@@ -82,7 +82,7 @@ async fn ask(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
 
 /// Whether the job runs on a runner that was launched for another job, and its own runner, which never came, cannot make
 /// up for it.
-fn has_runner_of_another(pass: Pass<'_>, question: &Question, job: &Job) -> bool {
+fn has_runner_of_another(pass: Pass<'_>, question: &Question, job: &JobLook) -> bool {
     let name = job.runner_name.as_deref().unwrap_or_default();
     matches!(question.cause, Cause::FailedStart | Cause::Unregistered)
         && RunnerOrigin::parse(&pass.config.name_prefix, name)

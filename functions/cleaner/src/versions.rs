@@ -28,7 +28,7 @@ pub(crate) async fn look_at_versions(pass: Pass<'_>, places: &[SeenPlace]) -> Ve
             },
             // GitHub does not say.
             Ok(None) | Err(GitHubError::Denied { .. }) if is_at_floor => None,
-            Ok(None) | Err(GitHubError::Denied { .. }) => continue,
+            Ok(None) | Err(GitHubError::Denied { .. } | GitHubError::TokenTooNew { .. }) => continue,
             Err(error) => {
                 tracing::error!(runner.version = %version, error = %error, "end of the version not asked for");
                 steps.push(Done::Failed);

@@ -3,6 +3,7 @@
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::{Asked, Misfit};
 use jitgate::config::WebhookConfig;
+use jitgate::github::{is_login, is_repository};
 use jitgate::job::{Attempt, InstallationId, Job, JobId, LONGEST_HTML_URL, Message, OwnerId, Purpose, RunId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -202,13 +203,13 @@ pub fn read(
         Some(organization) => Some(organization.login),
         None => (repository.owner.kind.as_deref() == Some("Organization")).then(|| repository.owner.login.clone()),
     };
-    for (field, value) in [
-        ("repository.name", &repository.name),
-        ("repository.owner.login", &repository.owner.login),
-        ("organization.login", organization.as_ref().unwrap_or(&repository.owner.login)),
+    for (field, is_name) in [
+        ("repository.name", is_repository(&repository.name)),
+        ("repository.owner.login", is_login(&repository.owner.login)),
+        ("organization.login", organization.as_deref().is_none_or(is_login)),
     ] {
-        if value.is_empty() {
-            return Err(Malformed(format!("{field}: is empty")));
+        if !is_name {
+            return Err(Malformed(format!("{field}: is no name that GitHub gives")));
         }
     }
     let installation_id = installation.map(|installation| installation.id);

@@ -20,7 +20,7 @@ pub(crate) enum Attempted {
     /// An earlier or simultaneous try has started this task.
     AlreadyRunning { task: TaskArn },
     /// Its task has stopped, or can take no job any more. The reason is ECS's or ours.
-    Over { reason: String },
+    Over { reason: String, next_placement: u8 },
     /// The job waits no longer.
     JobGone,
 }
@@ -143,12 +143,16 @@ impl<'a> Try<'a> {
     }
 
     /// Where there is no capacity, the next placement is tried under the same token: if an earlier one was accepted after
-    /// all, the conflict says so.
+    /// all, the conflict says so. After the last one come those that this job has lost before.
     async fn start(&mut self) -> Result<Met, LaunchError> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
         let (kind, mut reasons) = (self.fit.kind(), Vec::new());
-        for placement in self.context.config.classes.placements(self.fit) {
-            let launch = Launch { message: self.message, placement, token: &self.token, runner_name, jit };
+        let mut placements: Vec<_> = (0_u8..).zip(self.context.config.classes.placements(self.fit)).collect();
+        let first = usize::from(self.message.progress.placement) % placements.len().max(1);
+        placements.rotate_left(first);
+        for (index, placement) in placements {
+            let message = &self.message.clone().on_placement(index);
+            let launch = Launch { message, placement, token: &self.token, runner_name, jit };
             let error = match self.context.tasks.run(launch).await {
                 Err(RunError::NoCapacity { reason }) => {
                     reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));
@@ -228,7 +232,10 @@ impl<'a> Try<'a> {
             }
             (Ending::Launched | Ending::AlreadyRunning, _) => Attempted::AlreadyRunning { task: task.arn },
             (Ending::JobGone, _) => Attempted::JobGone,
-            (Ending::Over, _) => Attempted::Over { reason: std::mem::take(&mut self.reason) },
+            (Ending::Over, _) => Attempted::Over {
+                reason: std::mem::take(&mut self.reason),
+                next_placement: task.next_placement().unwrap_or(self.message.progress.placement),
+            },
         }
     }
 

@@ -109,8 +109,10 @@ impl Launcher<'_> {
             return Ok(Launched::Refused(unwelcome));
         }
         match self.attempt().await? {
-            Attempted::Over { reason } if still_waits(self.context, &self.place, &self.message).await? => {
-                self.go_on(reason).await
+            Attempted::Over { reason, next_placement }
+                if still_waits(self.context, &self.place, &self.message).await? =>
+            {
+                self.go_on(reason, next_placement).await
             }
             attempted => Ok(Launched::Attempted(attempted)),
         }
@@ -154,8 +156,9 @@ impl Launcher<'_> {
     }
 
     /// The next attempt is a message of its own, so that everything registered for an attempt can be found from its message.
-    async fn go_on(&self, reason: String) -> Result<Launched, LaunchError> {
+    async fn go_on(&self, reason: String, placement: u8) -> Result<Launched, LaunchError> {
         let next = self.message.clone().for_launch(self.message.progress.attempt.next(), self.context.clock.now());
+        let next = next.on_placement(placement);
         self.context.queue.send(&next, std::time::Duration::ZERO).await?;
         Ok(Launched::Next { attempt: next.progress.attempt, reason })
     }

@@ -4,7 +4,7 @@
 //! out because its job runs already leaves one job without a runner: the job whose runner this one has. That job is found
 //! by the runner's name, and launched again with the message that its task carries.
 
-use jitgate::github::{InRepository, Job, JobState, Place};
+use jitgate::github::{InRepository, JobLook, JobState, Place};
 use jitgate::job::{Message, Purpose};
 use jitgate::names::{LaunchToken, RunnerOrigin};
 
@@ -18,11 +18,16 @@ pub(crate) fn repository<'a>(context: &'a Context, place: &'a Place, message: &'
     context.github.in_repository(&place.account, &message.job.owner, &message.job.repository)
 }
 
-/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show may still wait. If it
+/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show, or whose state it does
+/// not say, may still wait. If it
 /// has another job's runner, that job is launched again.
-pub(crate) async fn has_runner(context: &Context, message: &Message, job: Option<Job>) -> Result<bool, LaunchError> {
+pub(crate) async fn has_runner(
+    context: &Context,
+    message: &Message,
+    job: Option<JobLook>,
+) -> Result<bool, LaunchError> {
     match job {
-        Some(job) if matches!(job.state, JobState::InProgress | JobState::Completed) => {
+        Some(job) if matches!(job.state, Some(JobState::InProgress | JobState::Completed)) => {
             launch_for_swapped(context, message, job).await?;
             Ok(true)
         }
@@ -41,7 +46,7 @@ pub(crate) async fn still_waits(context: &Context, place: &Place, message: &Mess
 
 /// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still
 /// waits, that job is launched again.
-async fn launch_for_swapped(context: &Context, message: &Message, mut job: Job) -> Result<(), LaunchError> {
+async fn launch_for_swapped(context: &Context, message: &Message, mut job: JobLook) -> Result<(), LaunchError> {
     let mut id = message.job.id;
     for _ in 0..LONGEST_CHAIN {
         let name = job.runner_name.as_deref().unwrap_or_default();
@@ -56,7 +61,7 @@ async fn launch_for_swapped(context: &Context, message: &Message, mut job: Job) 
         let place = context.github.place_of(other);
         let Some(found) = repository(context, &place, &swapped).job(other.id).await? else { return Ok(()) };
         match found.state {
-            JobState::Queued => {
+            Some(JobState::Queued) => {
                 tracing::info!(
                     swapped.job.id = other.id.0,
                     swapped.job.attempt = origin.attempt.next().0,
@@ -66,8 +71,8 @@ async fn launch_for_swapped(context: &Context, message: &Message, mut job: Job) 
                 let again = swapped.for_launch(origin.attempt.next(), context.clock.now());
                 return Ok(context.queue.send(&again, std::time::Duration::ZERO).await?);
             }
-            JobState::Waiting => return Ok(()),
-            JobState::InProgress | JobState::Completed => (id, job) = (origin.job_id, found),
+            Some(JobState::Waiting) | None => return Ok(()),
+            Some(JobState::InProgress | JobState::Completed) => (id, job) = (origin.job_id, found),
         }
     }
     tracing::warn!("more jobs have swapped runners than are followed");

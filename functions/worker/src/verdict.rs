@@ -11,10 +11,13 @@
 //! | error | verdict | delay |
 //! |---|---|---|
 //! | `GitHubError::RateLimited` | deferred | until |
+//! | `GitHubError::TokenTooNew` | deferred | until |
 //! | `GitHubError::Denied` | deferred | until |
 //! | `GitHubError::Paced` | deferred | exactly |
 //! | `GitHubError::Full` | deferred | growing |
+//! | `GitHubError::Refused` | deferred | growing |
 //! | `GitHubError::Rejected` | given up | none |
+//! | `GitHubError::BadName` | given up | none |
 //! | `GitHubError::NotFound` | deferred | mending |
 //! | `GitHubError::Unavailable` | retried, then deferred | growing |
 //! | `GitHubError::Silent` | retried, then deferred | growing |
@@ -24,6 +27,7 @@
 //! | `RunError::TooLarge` | given up | none |
 //! | `RunError::Rejected` | given up | none |
 //! | `RunError::Denied` | deferred | mending |
+//! | `RunError::Unready` | deferred | mending |
 //! | `RunError::Unknown` | deferred | growing |
 //! | `RunError::NoCapacity` | deferred | growing |
 //! | `RunError::Throttled` | deferred | growing |
@@ -37,12 +41,14 @@
 //! | `LaunchError::NamesTaken` | deferred | growing |
 //! | `LaunchError::LimitReached` | deferred | limit |
 //!
+//! `GitHubError::Refused` is given up when it is the answer for the thirtieth time in a row.
+//!
 //! | delay | how long |
 //! |---|---|
 //! | until | until the moment in the error, and 3 to 5 s more |
 //! | exactly | until the moment in the error, which is this job's own |
 //! | growing | 10 s, then twice as long each time, up to 5 min; spread between three and five quarters of that |
-//! | mending | 5 min, and 3 to 5 s more: a person must correct the secret, the runner group, the App's installation, a role or the task definition |
+//! | mending | 5 min, and 3 to 5 s more: a person must correct the secret, the runner group, the App's installation, a role, or what tasks are started from; or a deployment is about to |
 //! | limit | 60 s, and less the longer the job has waited, down to 15 s after half an hour; spread like the growing delay |
 //! | settling | 30 s; counts as a step of the growing delay |
 //! | none | no delay: the dead-letter queue |
@@ -68,6 +74,10 @@ pub const MENDING_DELAY: Duration = Duration::minutes(5);
 
 /// How long ECS's and GitHub's reads may lag behind their writes, with plenty to spare: they lag by seconds.
 pub const SETTLING_DELAY: Duration = Duration::seconds(30);
+
+/// How often in a row a job may hear a refusal that nobody understands before the next one gives it up: with the growing delay,
+/// about two hours.
+const MOST_REFUSALS: u32 = 29;
 
 /// How soon a job that has just met a runner limit is tried again. One that has waited longer comes back sooner, so that it
 /// gets the next free place before newcomers do, as far as a queue without an order permits.
@@ -174,7 +184,7 @@ enum Rule {
     Settle,
     /// This job's turn comes at that moment.
     Turn(OffsetDateTime),
-    /// GitHub limits the credential until that moment.
+    /// GitHub limits the credential until that moment, or does not know it everywhere before.
     Limited(OffsetDateTime),
     /// A person must correct something; worth another look from that moment.
     Mend(OffsetDateTime),
@@ -182,25 +192,27 @@ enum Rule {
     Limit(Duration),
 }
 
-fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
+fn rule(error: &LaunchError, progress: &Progress, now: OffsetDateTime) -> Rule {
     match error {
         LaunchError::GitHub(error) => match error {
-            GitHubError::RateLimited { until } => Rule::Limited(*until),
+            GitHubError::RateLimited { until } | GitHubError::TokenTooNew { until } => Rule::Limited(*until),
             GitHubError::Paced { until } => Rule::Turn(*until),
             GitHubError::Denied { until, .. } => Rule::Mend(*until),
             GitHubError::NotFound { .. }
             | GitHubError::Secret(SecretError::Unusable { .. } | SecretError::OutOfReach { .. }) => {
                 Rule::Mend(now + MENDING_DELAY)
             }
-            GitHubError::Rejected { .. } => Rule::GiveUp,
-            GitHubError::Full { .. }
+            GitHubError::Rejected { .. } | GitHubError::BadName { .. } => Rule::GiveUp,
+            GitHubError::Refused { .. } if progress.refusals >= MOST_REFUSALS => Rule::GiveUp,
+            GitHubError::Refused { .. }
+            | GitHubError::Full { .. }
             | GitHubError::Unavailable { .. }
             | GitHubError::Silent { .. }
             | GitHubError::Secret(SecretError::Unreadable { .. }) => Rule::Grow,
         },
         LaunchError::Run(error) => match error {
             RunError::TooLarge { .. } | RunError::Rejected { .. } => Rule::GiveUp,
-            RunError::Denied { .. } => Rule::Mend(now + MENDING_DELAY),
+            RunError::Denied { .. } | RunError::Unready { .. } => Rule::Mend(now + MENDING_DELAY),
             RunError::NoCapacity { .. }
             | RunError::Throttled { .. }
             | RunError::Unknown { .. }
@@ -233,7 +245,7 @@ pub fn judge(
     let grown = (progress.backoff + 1, true);
     // After any longer pause the job may have ended.
     let anew = (0, true);
-    let (until, (backoff, ask_first), cause) = match rule(error, now) {
+    let (until, (backoff, ask_first), cause) = match rule(error, progress, now) {
         Rule::GiveUp => {
             let next = Progress { unsettled: aftermath.unsettled, ..progress.clone() };
             return Judgement { verdict: Verdict::GiveUp, next, cause: Cause::Other };
@@ -248,11 +260,13 @@ pub fn judge(
         Rule::Mend(until) => (until + a_little, anew, Cause::Person),
         Rule::Limit(waited) => (now + spread(limit_delay(waited)), anew, Cause::Limit),
     };
+    let is_refused = matches!(error, LaunchError::GitHub(GitHubError::Refused { .. }));
     let next = Progress {
         deferrals: progress.deferrals + 1,
         backoff,
         ask_first,
         doubts: if matches!(error, LaunchError::Unsure { .. }) { progress.doubts + 1 } else { 0 },
+        refusals: if is_refused { progress.refusals + 1 } else { 0 },
         not_before: Some(until),
         unsettled: aftermath.unsettled,
         // An unsettled message keeps its names; any other gets new ones, because the cleaner goes by the birth time in them.

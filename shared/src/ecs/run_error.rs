@@ -40,7 +40,14 @@ pub enum RunError {
         /// ECS's words.
         reason: String,
     },
-    /// ECS will refuse this launch again until a person changes something.
+    /// Something that the launch needs is missing, or ECS may not use it: a role, the cluster, the task definition, a subnet,
+    /// the account itself. A person, a deployment or time mends it.
+    #[error("ECS cannot start tasks until this is mended: {reason}")]
+    Unready {
+        /// ECS's words.
+        reason: String,
+    },
+    /// ECS will refuse this launch whenever it is asked: the request itself is wrong.
     #[error("ECS refuses: {reason}")]
     Rejected {
         /// ECS's words.
@@ -78,21 +85,40 @@ pub(super) fn not_started(failures: Vec<Failure>) -> RunError {
     };
     match reason.as_str() {
         _ if speaks_of_capacity(&words) => RunError::NoCapacity { reason: words },
-        // Source: ECS's "API failures messages": the cluster or the task definition is not there (any more).
-        "MISSING" | "INACTIVE" => RunError::Rejected { reason: words },
+        // Source: ECS's "API failures messages": the cluster or the task definition is not there. A deployment may replace it.
+        "MISSING" | "INACTIVE" => RunError::Unready { reason: words },
         _ => RunError::Unknown { reason: words },
     }
 }
 
-/// Whether a failure's words mean a lack of capacity, so that waiting helps. Sources: ECS's "API failures messages" and the service event
-/// messages of Fargate.
-fn speaks_of_capacity(words: &str) -> bool {
+/// Whether ECS's words mean a lack of capacity, so that waiting helps. Sources: ECS's "API failures messages" and the service
+/// event messages of Fargate; for tasks that wait for instances, aws/aws-sdk-ruby#3047
+/// and EC2's "Error codes".
+pub(super) fn speaks_of_capacity(words: &str) -> bool {
     // RESOURCE:FARGATE, RESOURCE:CPU and so on name what there is not enough of.
-    words.starts_with("RESOURCE:")
-        || words.starts_with("Capacity is unavailable")
+    words.contains("RESOURCE:")
+        || words.contains("Capacity is unavailable")
         || words.contains("reached the limit on the number of")
-        || words.contains("Capacity is unavailable at this time")
         || words.contains("limit on concurrent")
+        || words.contains("provisioning capacity limit exceeded")
+        || words.contains("InsufficientInstanceCapacity")
+}
+
+/// ECS asks EC2 about subnets and security groups, and passes EC2's own failures on as a wrong parameter. Source of the codes:
+/// EC2's "Error codes", server errors.
+fn speaks_of_an_outage(words: &str) -> bool {
+    ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"]
+        .iter()
+        .any(|code| words.contains(&format!("ErrorCode: {code})")))
+}
+
+/// Whether ECS refuses what this launch itself asks for, which no later moment changes: the length of its overrides, or a size
+/// that Fargate does not have. Sources: ECS's `RunTask` reference and "Invalid CPU or memory value specified".
+fn speaks_of_the_request(words: &str) -> bool {
+    words.contains("Overrides length must be at most")
+        || words.contains("No Fargate configuration exists")
+        || words.contains("Invalid 'cpu' setting")
+        || words.contains("Invalid 'memory' setting")
 }
 
 pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> RunError {
@@ -114,21 +140,25 @@ pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> 
         _ if is_throttling(code) || speaks_of_throttling(message) => RunError::Throttled { reason },
         RunTaskError::AccessDeniedException(_) => RunError::Denied { reason },
         _ if is_denial(code) => RunError::Denied { reason },
-        // The task definition was deregistered. Either a deployment under way brings a newer one, or a person has to name
-        // another.
-        RunTaskError::ClientException(_) | RunTaskError::InvalidParameterException(_)
-            if message.contains("TaskDefinition is inactive") =>
-        {
-            RunError::Denied { reason }
-        }
         RunTaskError::ServerException(_) => RunError::Unavailable { reason },
+        RunTaskError::ClientException(_) | RunTaskError::InvalidParameterException(_)
+            if speaks_of_an_outage(message) =>
+        {
+            RunError::Unavailable { reason }
+        }
+        RunTaskError::ClientException(_) | RunTaskError::InvalidParameterException(_)
+            if speaks_of_the_request(message) =>
+        {
+            RunError::Rejected { reason }
+        }
+        // Words that this code does not know are no reason to lose a job: nothing was started, and waiting costs little.
         RunTaskError::BlockedException(_)
         | RunTaskError::ClientException(_)
         | RunTaskError::ClusterNotFoundException(_)
         | RunTaskError::InvalidParameterException(_)
         | RunTaskError::PlatformTaskDefinitionIncompatibilityException(_)
         | RunTaskError::PlatformUnknownException(_)
-        | RunTaskError::UnsupportedFeatureException(_) => RunError::Rejected { reason },
+        | RunTaskError::UnsupportedFeatureException(_) => RunError::Unready { reason },
         _ if answer_status.is_some_and(|status| status >= 500) => RunError::Unavailable { reason },
         _ => RunError::Unknown { reason },
     }

@@ -7,6 +7,7 @@ use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{Container, ContainerOverride, KeyValuePair, Task, TaskOverride};
 use time::OffsetDateTime;
 
+use super::run_error::speaks_of_capacity;
 use crate::job::{Message, RunnerId};
 
 /// Carries the job's message on the task. Overrides outlive the task's stop, tags do not, so a stopped task still says
@@ -74,7 +75,8 @@ pub struct TaskView {
     pub message: Option<Message>,
     /// ECS's code for the stop: `TaskFailedToStart`, `SpotInterruption`, …
     pub stop_code: Option<String>,
-    /// The container's exit code, if it ever ran.
+    /// The exit code of the class's own container, the one that carries the message; absent if it never ran. Sidecars and
+    /// agents that AWS adds to tasks end as they like.
     pub exit_code: Option<i32>,
     /// ECS's words for the stop.
     pub stopped_reason: Option<String>,
@@ -83,6 +85,23 @@ pub struct TaskView {
 }
 
 impl TaskView {
+    /// Whether AWS took the capacity away: Spot was interrupted, or there turned out to be none after `RunTask` had accepted the
+    /// launch. Sources: ECS's "Stopped tasks error messages" and "API failures messages".
+    pub fn lost_capacity(&self) -> bool {
+        match self.stop_code.as_deref() {
+            Some("SpotInterruption") => true,
+            Some("TaskFailedToStart") => self.stopped_reason.as_deref().is_some_and(speaks_of_capacity),
+            _ => false,
+        }
+    }
+
+    /// Which placement the next launch of its job tries first: the next one if it lost this one's capacity, the same one
+    /// otherwise. `None` if the task does not say which it was started on.
+    pub fn next_placement(&self) -> Option<u8> {
+        let placement = self.message.as_ref()?.progress.placement;
+        Some(if self.lost_capacity() { placement.saturating_add(1) } else { placement })
+    }
+
     /// `None` for a task without an ARN, which ECS never sends.
     pub(super) fn of(task: Task) -> Option<Self> {
         let tags: HashMap<String, String> =
@@ -90,7 +109,11 @@ impl TaskView {
         let over = |status: Option<String>| status.is_some_and(|status| status == "STOPPED");
         let moment = |at: Option<DateTime>| at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
         let noted = |key: &str| OffsetDateTime::from_unix_timestamp(tags.get(key)?.parse().ok()?).ok();
-        let message = task.overrides.as_ref().and_then(message_of);
+        let carrier = task.overrides.as_ref().and_then(carrier_of);
+        let message = carrier.and_then(|(_, body)| Message::parse(body).ok());
+        let own_container = carrier.and_then(|(container, _)| container);
+        let containers = task.containers.unwrap_or_default();
+        let exit_code = containers.iter().find(|each| each.name() == own_container).and_then(Container::exit_code);
         Some(Self {
             arn: TaskArn(task.task_arn?),
             is_over: over(task.desired_status) || over(task.last_status),
@@ -101,7 +124,7 @@ impl TaskView {
             busy_since: noted(tag::BUSY_SINCE),
             gone_since: noted(tag::GONE_SINCE),
             message,
-            exit_code: task.containers.unwrap_or_default().iter().find_map(Container::exit_code),
+            exit_code,
             stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
             stopped_at: moment(task.stopped_at),
             repository: tags.get(tag::REPOSITORY).cloned(),
@@ -112,8 +135,12 @@ impl TaskView {
     }
 }
 
-fn message_of(overrides: &TaskOverride) -> Option<Message> {
-    let variables = overrides.container_overrides().iter().flat_map(ContainerOverride::environment);
-    let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
-    Message::parse(body).ok()
+/// The container that carries the message, and the message's body. It is the container that the class named when the task was
+/// started, whatever the class says today.
+fn carrier_of(overrides: &TaskOverride) -> Option<(Option<&str>, &str)> {
+    overrides.container_overrides().iter().find_map(|container: &ContainerOverride| {
+        let variables = container.environment().iter();
+        let body = variables.filter(|variable| variable.name() == Some(JOB_VARIABLE)).find_map(KeyValuePair::value)?;
+        Some((container.name(), body))
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -10,11 +11,14 @@ use super::error::{GitHubError, Refusal};
 use super::groups::Groups;
 use super::place::{Account, Scope};
 use super::repeat::Repeats;
-use super::sign_in::SignIn;
+use super::sign_in::{SignIn, SignedIn};
 use super::transport::{Answer, Failure, Transport};
 use crate::clock::Clock;
 use crate::config::{GitHubConfig, ScopeKind};
 use crate::secret::SecretReader;
+
+/// How long a call waits for a new installation token before it is repeated: most reach all servers within a second.
+const TOKEN_WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 
 /// A client that lives as long as its process. All calls share tokens, pauses and connections.
 pub struct GitHub {
@@ -115,24 +119,42 @@ impl GitHub {
     ) -> Result<Answer<T>, GitHubError> {
         let subject = call.subject.clone().unwrap_or_else(|| self.subject(account));
         let mut renewed = false;
-        let mut relocated = false;
+        let mut looked_up = false;
+        let mut waits = TOKEN_WAITS.into_iter();
         loop {
-            let (key, bearer) = self.sign_in.credential_for(&self.transport, account).await?;
+            let SignedIn { key, bearer, youth } = self.sign_in.credential_for(&self.transport, account).await?;
             let refusal = match self.transport.admit_and_exchange(call, &bearer, key, &subject).await? {
                 Ok(answer) => {
+                    youth.inspect(|youth| youth.accept());
                     self.transport.gate.opened(key, &subject);
                     return Ok(answer);
                 }
                 Err(Failure::Silent(cause)) => return Err(GitHubError::Silent { cause }),
+                Err(Failure::NoPath(name)) => return Err(GitHubError::BadName { name }),
                 Err(Failure::Refused(refusal)) => refusal,
             };
+            if matches!(refusal, Refusal::NotFound(_)) && call.on_account_itself && !looked_up {
+                looked_up = true;
+                if self.relocate(account, key).await? {
+                    continue;
+                }
+            }
+            let now = self.clock().now();
+            if youth.as_ref().is_some_and(|youth| youth.explains(&refusal, call.on_account_itself, now)) {
+                match waits.next() {
+                    Some(wait) => self.clock().sleep(wait).await,
+                    None => return Err(self.transport.gate.hold(key, &subject, now)),
+                }
+                continue;
+            }
             match refusal {
                 Refusal::Unauthorized(_) if !renewed => {
-                    renewed = true;
                     self.sign_in.forget(key, &bearer).await;
-                }
-                Refusal::NotFound(_) if call.on_account_itself && !relocated && self.relocate(account, key).await? => {
-                    relocated = true;
+                    // A token that was never accepted in its first minute is denied: the next one would be as new again.
+                    if youth.is_some_and(|youth| youth.is_untried()) {
+                        return Err(self.transport.decide(refusal, key, &subject, call.permission));
+                    }
+                    renewed = true;
                 }
                 // Other calls for this account may go on: the reason may be nothing but a wrong runner group.
                 Refusal::NotFound(message) if call.on_account_itself => {

@@ -37,6 +37,13 @@ pub enum GitHubError {
         /// When to call again.
         until: OffsetDateTime,
     },
+    /// The installation token is so new that not all of GitHub's servers may know it, and one refused it. The same token is
+    /// tried again; what is refused beyond its first minute is a denial.
+    #[error("the installation token is too new, to be tried again from {until}")]
+    TokenTooNew {
+        /// When to call again.
+        until: OffsetDateTime,
+    },
     /// The credential does not permit it: a person must change the App, its installation or the secret. Calls with it
     /// pause.
     #[error("GitHub denies access: {reason}")]
@@ -52,6 +59,14 @@ pub enum GitHubError {
         /// GitHub's words.
         message: String,
     },
+    /// GitHub refuses the call, and this code does not know why. It may be a passing state of GitHub's.
+    #[error("GitHub refuses for an unknown reason ({status}): {message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// GitHub's words.
+        message: String,
+    },
     /// GitHub understood the call and will refuse it again.
     #[error("GitHub refuses ({status}): {message}")]
     Rejected {
@@ -59,6 +74,12 @@ pub enum GitHubError {
         status: u16,
         /// GitHub's words.
         message: String,
+    },
+    /// The call is about something that GitHub cannot have, so none was made.
+    #[error("{name:?} is no name that GitHub gives")]
+    BadName {
+        /// The name of an account or a repository.
+        name: String,
     },
     /// GitHub answered that it cannot do it now.
     #[error("GitHub is unavailable ({status}): {message}")]
@@ -88,7 +109,7 @@ pub(super) enum Refusal {
     Unauthorized(String),
     Forbidden(String),
     Full(String),
-    Rejected(u16, String),
+    Other(u16, String),
     Unavailable(u16, String),
 }
 
@@ -109,7 +130,7 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now
         404 | 410 => Refusal::NotFound(message),
         422 if speaks_of_a_limit(&message) => Refusal::Full(message),
         code if status.is_server_error() => Refusal::Unavailable(code, message),
-        code => Refusal::Rejected(code, message),
+        code => Refusal::Other(code, message),
     }
 }
 
@@ -209,9 +230,9 @@ mod tests {
             (401, Refusal::Unauthorized(words())),
             (403, Refusal::Forbidden(words())),
             (404, Refusal::NotFound(words())),
-            (409, Refusal::Rejected(409, words())),
-            (422, Refusal::Rejected(422, words())),
-            (400, Refusal::Rejected(400, words())),
+            (409, Refusal::Other(409, words())),
+            (422, Refusal::Other(422, words())),
+            (400, Refusal::Other(400, words())),
             (500, Refusal::Unavailable(500, words())),
             (503, Refusal::Unavailable(503, words())),
         ] {

@@ -12,11 +12,16 @@ use super::error::{GitHubError, LONGEST_PAUSE, SHORTEST_PAUSE};
 /// minutes.
 pub const DENIED_PAUSE: Duration = Duration::minutes(5);
 
+/// How long calls pause that were refused with a new token: one of them asks for all whether GitHub knows it by now.
+const TOKEN_PAUSE: Duration = Duration::seconds(2);
+
 #[derive(Default)]
 pub(super) struct Gate {
     limited: Mutex<HashMap<CredentialKey, Limited>>,
     /// By credential and subject: an organization or a repository.
     denied: Mutex<HashMap<(CredentialKey, String), Denied>>,
+    /// The same for a token that is too new.
+    held: Mutex<HashMap<(CredentialKey, String), OffsetDateTime>>,
 }
 
 struct Limited {
@@ -43,6 +48,11 @@ impl Gate {
         {
             return Err(GitHubError::Denied { until: denied.until, reason: denied.reason.clone() });
         }
+        if let Some(until) = lock(&self.held).get(&(key, subject.to_ascii_lowercase()))
+            && *until > now
+        {
+            return Err(GitHubError::TokenTooNew { until: *until });
+        }
         Ok(())
     }
 
@@ -52,7 +62,9 @@ impl Gate {
         if let Some(limited) = lock(&self.limited).get_mut(&key) {
             limited.strikes = 0;
         }
-        lock(&self.denied).remove(&(key, subject.to_ascii_lowercase()));
+        let place = (key, subject.to_ascii_lowercase());
+        lock(&self.denied).remove(&place);
+        lock(&self.held).remove(&place);
     }
 
     /// GitHub limited a call. `until` is absent if it did not say for how long.
@@ -69,6 +81,13 @@ impl Gate {
         });
         entry.until = entry.until.max(until);
         GitHubError::RateLimited { until: entry.until }
+    }
+
+    /// GitHub refused a call with a token so new that not all of its servers may know it.
+    pub(super) fn hold(&self, key: CredentialKey, subject: &str, now: OffsetDateTime) -> GitHubError {
+        let until = now + TOKEN_PAUSE;
+        lock(&self.held).insert((key, subject.to_ascii_lowercase()), until);
+        GitHubError::TokenTooNew { until }
     }
 
     /// GitHub denied a call.

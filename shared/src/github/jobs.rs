@@ -1,4 +1,6 @@
-//! A repository's runs and jobs, as GitHub lists them.
+//! A repository's runs and jobs, as GitHub shows and lists them.
+//!
+//! What a decision does not need may be missing in GitHub's answers, and what is missing decides nothing.
 
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -53,8 +55,8 @@ pub struct Run {
     /// The run's id.
     pub id: RunId,
     /// When it was created.
-    #[serde(with = "time::serde::rfc3339")]
-    pub created_at: OffsetDateTime,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub created_at: Option<OffsetDateTime>,
     /// The event that triggered it. For a fork that was deleted, nothing else tells that there was one.
     #[serde(default)]
     pub event: Option<String>,
@@ -92,9 +94,11 @@ pub struct RunRepository {
     #[serde(default)]
     pub private: Option<bool>,
     /// The name, without its owner.
-    pub name: String,
+    #[serde(default)]
+    pub name: Option<String>,
     /// The account that owns it.
-    pub owner: RunOwner,
+    #[serde(default)]
+    pub owner: Option<RunOwner>,
 }
 
 /// A repository's owner.
@@ -109,19 +113,31 @@ pub struct RunOwner {
     pub kind: Option<String>,
 }
 
+/// What a look at one job says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct JobLook {
+    /// The job's state.
+    #[serde(default, rename = "status")]
+    pub state: Option<JobState>,
+    /// The registration of the runner that has or had it.
+    #[serde(default)]
+    pub runner_id: Option<RunnerId>,
+    /// That runner's name, which outlives the registration.
+    #[serde(default)]
+    pub runner_name: Option<String>,
+}
+
 /// A job, as GitHub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Job {
     /// Its id.
     pub id: JobId,
-    /// Its run.
-    pub run_id: RunId,
     /// The attempt of the run; absent from old Enterprise Servers.
     #[serde(default = "first_attempt")]
     pub run_attempt: u32,
     /// The job's state.
-    #[serde(rename = "status")]
-    pub state: JobState,
+    #[serde(default, rename = "status")]
+    pub state: Option<JobState>,
     /// The labels of its `runs-on`.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -129,11 +145,9 @@ pub struct Job {
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub created_at: Option<OffsetDateTime>,
     /// Its page.
-    pub html_url: Option<String>,
-    /// The registration of the runner that has or had it.
     #[serde(default)]
-    pub runner_id: Option<RunnerId>,
-    /// That runner's name, which outlives the registration.
+    pub html_url: Option<String>,
+    /// The name of the runner that has or had it.
     #[serde(default)]
     pub runner_name: Option<String>,
 }
@@ -201,14 +215,14 @@ impl<'a> InRepository<'a> {
     }
 
     /// One job; `None` if GitHub does not, or no longer, know it.
-    pub async fn job(self, id: JobId) -> Result<Option<Job>, GitHubError> {
+    pub async fn job(self, id: JobId) -> Result<Option<JobLook>, GitHubError> {
         let id = id.to_string();
         self.github.find(self.caller(), &self.call_on(&["jobs", &id])).await
     }
 
     /// The same before a launch: [`GitHubError::Paced`] says until when the launch has to wait. `has_waited`: the job's
     /// message has waited for such a moment.
-    pub async fn job_in_turn(self, id: JobId, has_waited: bool) -> Result<Option<Job>, GitHubError> {
+    pub async fn job_in_turn(self, id: JobId, has_waited: bool) -> Result<Option<JobLook>, GitHubError> {
         let id = id.to_string();
         self.github.find(self.caller(), &self.call_on(&["jobs", &id]).in_turn(has_waited)).await
     }
@@ -250,5 +264,23 @@ impl<'a> InRepository<'a> {
             all.extend(pages.next::<P>().await?.into_iter().flatten());
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_in_an_answer_decides_nothing() {
+        let look: JobLook = serde_json::from_str("{}").expect("readable");
+        assert_eq!(look, JobLook { state: None, runner_id: None, runner_name: None });
+        let job: Job = serde_json::from_str(r#"{"id":1}"#).expect("readable");
+        assert_eq!((job.state, job.labels.len(), job.run_attempt), (None, 0, 1));
+        let run: Run =
+            serde_json::from_str(r#"{"id":1,"repository":{"id":2},"head_repository":{"id":2}}"#).expect("readable");
+        assert_eq!((run.created_at, run.repository.owner.is_none()), (None, true));
+        // Whether the repository is public must be known: what is not said to be private may be seen by anyone.
+        assert_eq!(run.provenance(), Provenance { is_public: true, is_from_fork: Some(false) });
     }
 }

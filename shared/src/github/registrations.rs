@@ -64,8 +64,11 @@ pub struct Runner {
     /// The runner's name.
     pub name: String,
     /// Whether the runner is connected.
+    #[serde(default)]
     pub status: RunnerStatus,
-    /// Whether the runner has a job. It lags by up to a minute, and users saw it false in the middle of a job.
+    /// Whether the runner has a job. It lags by up to a minute, and users saw it false in the middle of a job. A runner of
+    /// which GitHub does not say so counts as busy, and so stays.
+    #[serde(default = "busy_unless_told")]
     pub busy: bool,
     /// The runner's version; absent until the runner has connected once.
     #[serde(default)]
@@ -79,15 +82,20 @@ impl Runner {
     }
 }
 
+fn busy_unless_told() -> bool {
+    true
+}
+
 /// A runner's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
     /// Connected.
     Online,
     /// Not connected, either not yet or no longer.
     Offline,
-    /// A word that this code does not know; never taken for offline.
+    /// A word that this code does not know, or none; never taken for offline.
+    #[default]
     #[serde(other)]
     Unknown,
 }
@@ -123,7 +131,8 @@ struct RunnerIdJson {
 
 #[derive(Deserialize)]
 struct RunnersJson {
-    total_count: usize,
+    #[serde(default)]
+    total_count: Option<usize>,
     runners: Vec<Runner>,
 }
 
@@ -135,7 +144,7 @@ impl PageJson for RunnersJson {
     }
 
     fn total(&self) -> Option<usize> {
-        Some(self.total_count)
+        self.total_count
     }
 }
 
@@ -175,6 +184,13 @@ impl GitHub {
     }
 }
 
+/// Whether GitHub refuses what the job itself asks for: its labels, or the name made of its class. GitHub answers 422 to such a
+/// request, but also to requests that it takes for spam. Source: GitHub's OpenAPI description of `generate-jitconfig`.
+fn speaks_of_the_request(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("label") || message.contains("name")
+}
+
 impl<'a> AtPlace<'a> {
     pub(super) fn caller(self) -> Caller<'a> {
         Caller::Account(&self.place.account)
@@ -204,7 +220,10 @@ impl<'a> AtPlace<'a> {
                 let JitConfigJson { runner, encoded_jit_config: encoded } = answer.body;
                 Ok(Registered::New(JitConfig { runner_id: runner.id, encoded }))
             }
-            Err(GitHubError::Rejected { status: 409, .. }) => Ok(Registered::NameTaken),
+            Err(GitHubError::Refused { status: 409, .. }) => Ok(Registered::NameTaken),
+            Err(GitHubError::Refused { status, message }) if speaks_of_the_request(&message) => {
+                Err(GitHubError::Rejected { status, message })
+            }
             Err(error) => {
                 if matches!((&error, request.group), (GitHubError::NotFound { .. }, RunnerGroup::Name(_))) {
                     self.github.forget_groups_of(self.scope());
@@ -280,8 +299,32 @@ impl<'a> AtPlace<'a> {
         match self.github.call::<()>(self.caller(), call).await {
             Ok(()) => Ok(Deletion::Deleted),
             Err(GitHubError::NotFound { .. }) => Ok(Deletion::Gone),
-            Err(GitHubError::Rejected { status: 422, .. }) => Ok(Deletion::Busy),
+            Err(GitHubError::Refused { status: 422, .. }) => Ok(Deletion::Busy),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_of_which_github_says_too_little_counts_as_busy() {
+        let runner: Runner = serde_json::from_str(r#"{"id":7,"name":"jit-default-1-1-1793530800"}"#).expect("readable");
+        assert_eq!((runner.status, runner.busy, runner.never_connected()), (RunnerStatus::Unknown, true, false));
+    }
+
+    #[test]
+    fn only_words_about_the_request_make_a_refusal_final() {
+        for (message, is_final) in [
+            ("Validation Failed; Labels is invalid", true),
+            ("Validation Failed; field: name, code: invalid", true),
+            ("Validation failed, or the endpoint has been spammed.", false),
+            ("Problems parsing JSON", false),
+            ("", false),
+        ] {
+            assert_eq!(speaks_of_the_request(message), is_final, "{message}");
         }
     }
 }

@@ -4,12 +4,14 @@
 //! |---|---|---|
 //! | App key or personal access token | 15 min | GitHub answers 401 |
 //! | installation token | until 2 min before it expires | GitHub answers 401, once for each call |
+//! | a new installation token that some of GitHub's servers refuse | as any other; the call waits | |
 //! | a failed request for a token | not at all, but calls that waited for it share its failure | |
 //! | an installation that was looked up | the process's life | GitHub answers 404 |
 //!
 //! However many calls need a token at the same time, it is requested once. It is narrowed to the permissions in use.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
@@ -30,6 +32,10 @@ use crate::secret::{Credential, SecretReader, expose};
 
 /// How long a copy of the secret is used before it is read again.
 const SECRET_LIFETIME: Duration = Duration::minutes(15);
+
+/// A new installation token takes seconds to reach all of GitHub's servers, of which users saw up to thirty. Until then some
+/// answer 401 (the token is not known), 403 or 404 (its permissions are not). Source: octokit/auth-app.js#65 and #589.
+const TOKEN_LAG: Duration = Duration::seconds(60);
 
 /// An installation token this close to its end is no longer used: a call may take ten seconds, and clocks differ.
 const TOKEN_MARGIN: Duration = Duration::minutes(2);
@@ -61,11 +67,61 @@ struct InstallationIdJson {
     id: InstallationId,
 }
 
-#[derive(Clone, Deserialize)]
-struct Token {
+#[derive(Deserialize)]
+struct TokenJson {
     token: SecretString,
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
+}
+
+#[derive(Clone)]
+struct Token {
+    bearer: SecretString,
+    expires_at: OffsetDateTime,
+    youth: Arc<Youth>,
+}
+
+/// Whether an installation token may still be on its way to some of GitHub's servers.
+pub(super) struct Youth {
+    made_at: OffsetDateTime,
+    /// A call with it has succeeded.
+    is_accepted: AtomicBool,
+}
+
+impl Youth {
+    pub(super) fn accept(&self) {
+        self.is_accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// No call with the token has succeeded so far.
+    pub(super) fn is_untried(&self) -> bool {
+        !self.is_accepted.load(Ordering::Relaxed)
+    }
+
+    /// Whether the refusal may only mean that the token is new. Once a call has succeeded, a 404 about one thing in an account
+    /// means what it says: otherwise nothing that is gone could be told from a new token.
+    pub(super) fn explains(&self, refusal: &Refusal, on_account_itself: bool, now: OffsetDateTime) -> bool {
+        now - self.made_at < TOKEN_LAG
+            && match refusal {
+                Refusal::Unauthorized(_) | Refusal::Forbidden(_) => true,
+                Refusal::NotFound(_) => on_account_itself || self.is_untried(),
+                _ => false,
+            }
+    }
+}
+
+/// What a call is signed with.
+pub(super) struct SignedIn {
+    pub(super) key: CredentialKey,
+    pub(super) bearer: SecretString,
+    /// Absent for a personal access token.
+    pub(super) youth: Option<Arc<Youth>>,
+}
+
+impl SignedIn {
+    fn with(installation: InstallationId, token: Token) -> Self {
+        Self { key: CredentialKey::Installation(installation), bearer: token.bearer, youth: Some(token.youth) }
+    }
 }
 
 impl SignIn {
@@ -84,7 +140,7 @@ impl SignIn {
     /// renewed meanwhile stays.
     pub(super) async fn forget(&self, key: CredentialKey, refused: &SecretString) {
         if let CredentialKey::Installation(installation) = key {
-            let is_refused = |known: &Token| expose(&known.token) == expose(refused);
+            let is_refused = |known: &Token| expose(&known.bearer) == expose(refused);
             if !self.token_of(installation).forget(is_refused).await {
                 return;
             }
@@ -139,10 +195,12 @@ impl SignIn {
         &self,
         transport: &Transport,
         account: &Account,
-    ) -> Result<(CredentialKey, SecretString), GitHubError> {
+    ) -> Result<SignedIn, GitHubError> {
         let identity = self.identity().await?;
         let signer = match &*identity {
-            Identity::Token(token) => return Ok((CredentialKey::Token, token.clone())),
+            Identity::Token(token) => {
+                return Ok(SignedIn { key: CredentialKey::Token, bearer: token.clone(), youth: None });
+            }
             Identity::App(_) if matches!(self.scope, ScopeKind::Enterprise(_)) => {
                 return Err(self.secret.unusable(NO_APP_FOR_ENTERPRISES).into());
             }
@@ -153,11 +211,11 @@ impl SignIn {
             None => self.look_up(transport, account, signer).await?,
         };
         match self.token(transport, installation, account, signer).await {
-            Ok(token) => Ok((CredentialKey::Installation(installation), token)),
+            Ok(token) => Ok(SignedIn::with(installation, token)),
             Err(GitHubError::NotFound { .. }) => {
                 let found = self.look_up(transport, account, signer).await?;
                 match self.token(transport, found, account, signer).await {
-                    Ok(token) => Ok((CredentialKey::Installation(found), token)),
+                    Ok(token) => Ok(SignedIn::with(found, token)),
                     // One answer says that the App is installed and the next that it is not: a passing state of GitHub's.
                     Err(GitHubError::NotFound { message }) => Err(GitHubError::Unavailable { status: 404, message }),
                     Err(error) => Err(error),
@@ -215,10 +273,10 @@ impl SignIn {
         installation: InstallationId,
         account: &Account,
         signer: &AppSigner,
-    ) -> Result<SecretString, GitHubError> {
+    ) -> Result<Token, GitHubError> {
         let is_fresh = |token: &Token| token.expires_at - TOKEN_MARGIN > self.clock.now();
         let fetch = async || self.fetch_token(transport, installation, account, signer).await;
-        Ok(self.token_of(installation).get(is_fresh, fetch).await?.token)
+        self.token_of(installation).get(is_fresh, fetch).await
     }
 
     async fn fetch_token(
@@ -236,9 +294,12 @@ impl SignIn {
         );
         let key = CredentialKey::Installation(installation);
         match self.call_with_signer(transport, signer, key, &account.login, &call).await {
-            Ok(Answer { body: token, .. }) => Ok(token),
+            Ok(Answer { body: TokenJson { token, expires_at }, .. }) => {
+                let youth = Youth { made_at: self.clock.now(), is_accepted: AtomicBool::new(false) };
+                Ok(Token { bearer: token, expires_at, youth: Arc::new(youth) })
+            }
             // "The permissions requested are not granted to this installation."
-            Err(GitHubError::Rejected { status: 422, message }) => {
+            Err(GitHubError::Refused { status: 422, message }) if message.contains("permission") => {
                 let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
                 Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
             }
@@ -289,6 +350,7 @@ impl SignIn {
                 Ok(answer)
             }
             Err(Failure::Silent(cause)) => Err(GitHubError::Silent { cause }),
+            Err(Failure::NoPath(name)) => Err(GitHubError::BadName { name }),
             Err(Failure::Refused(refusal)) => {
                 if matches!(refusal, Refusal::Unauthorized(_)) {
                     // The key may have been rotated. The next read comes after the pause that follows.

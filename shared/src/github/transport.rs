@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::call::{Call, CredentialKey, Pace};
 use super::error::{GitHubError, Refusal, classify};
 use super::gate::Gate;
+use super::names::is_segment;
 use super::pace::{Cost, Pacer};
 use crate::aws::causes;
 use crate::clock::Clock;
@@ -49,6 +50,8 @@ pub(super) enum Failure {
     Refused(Refusal),
     /// No answer, or one that cannot be read.
     Silent(String),
+    /// The path has a segment that is no name of GitHub's, so nothing was sent.
+    NoPath(String),
 }
 
 impl From<reqwest::Error> for Failure {
@@ -116,7 +119,8 @@ impl Transport {
         bearer: &SecretString,
         key: CredentialKey,
     ) -> Result<Answer<T>, Failure> {
-        let mut request = self.http.request(call.method.clone(), self.url(&call.path)).bearer_auth(expose(bearer));
+        let url = self.url(&call.path)?;
+        let mut request = self.http.request(call.method.clone(), url).bearer_auth(expose(bearer));
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }
@@ -166,16 +170,19 @@ impl Transport {
                 self.gate.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
             }
             Refusal::Full(message) => GitHubError::Full { message },
-            Refusal::Rejected(status, message) => GitHubError::Rejected { status, message },
+            Refusal::Other(status, message) => GitHubError::Refused { status, message },
             Refusal::Unavailable(status, message) => GitHubError::Unavailable { status, message },
         }
     }
 
-    /// Percent-encodes each segment, so that a name can never lead elsewhere.
-    fn url(&self, path: &[&str]) -> Url {
+    /// No request is made with a segment that could lead elsewhere.
+    fn url(&self, path: &[&str]) -> Result<Url, Failure> {
+        if let Some(segment) = path.iter().find(|segment| !is_segment(segment)) {
+            return Err(Failure::NoPath((*segment).to_owned()));
+        }
         let mut url = self.api_url.clone();
         url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(path);
-        url
+        Ok(url)
     }
 }
 

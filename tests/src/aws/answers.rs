@@ -21,6 +21,65 @@ pub const VCPU_QUOTA: &str = "You've reached the limit on the number of vCPUs yo
 /// Why ECS places no task: the account's quota of tasks.
 pub const TASK_QUOTA: &str = "You've reached the limit on the number of tasks you can run concurrently";
 
+/// Why ECS places no task: too many tasks of the cluster wait for instances (the quota "Tasks in the PROVISIONING state per
+/// cluster"). It comes as `ClientException`. Source: aws/aws-sdk-ruby#3047.
+pub const PROVISIONING_QUOTA: &str = "Tasks provisioning capacity limit exceeded.";
+
+/// What a person, a deployment or time mends: code and message of refusals of `RunTask`. Sources: ECS's `RunTask` reference,
+/// its "Troubleshooting" pages and users' reports, among others jonrau1/ElectricEye#9 (service-linked role) and
+/// boto/boto3#1878 (task role).
+pub const MENDABLE: [(&str, &str); 14] = [
+    (
+        "InvalidParameterException",
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+    ),
+    (
+        "ClientException",
+        "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/runner' that was provided for this task. \
+         Please verify that the role being passed has the proper trust relationship and permissions and that your IAM \
+         user has permissions to pass this role.",
+    ),
+    ("BlockedException", "Your AWS account was blocked. For more information, contact AWS Support."),
+    (
+        "ClientException",
+        "Your account is currently blocked. Contact aws-verification@amazon.com if you have questions.",
+    ),
+    (
+        "ClientException",
+        "Your request for accessing resources in this region is being validated, and you will not be able to launch \
+         additional resources in this region until the validation is complete.",
+    ),
+    ("ClusterNotFoundException", "Cluster not found."),
+    ("InvalidParameterException", "The referenced cluster was inactive."),
+    ("ClientException", "TaskDefinition not found."),
+    ("ClientException", "Unable to describe task definition."),
+    ("ClientException", "TaskDefinition is inactive"),
+    (
+        "InvalidParameterException",
+        "Error retrieving subnet information for [subnet-1]: The subnet ID 'subnet-1' does not exist (ErrorCode: \
+         InvalidSubnetID.NotFound)",
+    ),
+    (
+        "InvalidParameterException",
+        "Error retrieving security group information for [sg-1]: The security group 'sg-1' does not exist (ErrorCode: \
+         InvalidGroup.NotFound)",
+    ),
+    ("InvalidParameterException", "Override for container named runner is not a container in the TaskDefinition."),
+    (
+        "InvalidParameterException",
+        "The specified capacity provider strategy cannot contain a capacity provider that is \
+     not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+    ),
+];
+
+/// ECS asks EC2 about subnets and security groups, and passes EC2's own failures on as a wrong parameter. Source:
+/// reproio/wrapbox#43.
+pub const EC2_FAILS: [&str; 2] = [
+    "Error retrieving security group information for [sg-1]: An internal error has occurred (ErrorCode: InternalError)",
+    "Error retrieving subnet information for [subnet-1]: The service is unavailable. Please try again shortly. \
+     (ErrorCode: Unavailable)",
+];
+
 /// HTTP 200.
 pub fn ok(body: &Value) -> Answer {
     build(200, body)

@@ -31,7 +31,7 @@ mod tests;
 
 pub use events::{Started, TaskChange};
 pub use limits::{Limit, Rate};
-pub use task::{Provider, Resources, Status, StopCode, Task, TaskDefinition};
+pub use task::{Provider, Resources, Sidecar, Status, StopCode, Task, TaskDefinition};
 
 use refusal::Refusal;
 use state::State;

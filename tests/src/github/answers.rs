@@ -113,7 +113,8 @@ pub fn unavailable() -> Answer {
     error(503, "No server is currently available to service your request.")
 }
 
-pub(super) fn ok(body: &Value) -> Answer {
+/// 200, with any body.
+pub fn ok(body: &Value) -> Answer {
     wire::json(200, body)
 }
 

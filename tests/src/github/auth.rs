@@ -104,9 +104,26 @@ impl State {
         }
         match self.tokens.get(token) {
             Some(found) if found.expires_at > now && self.installations.contains_key(&found.installation.0) => {
-                Ok(Identity::Installation(Arc::clone(found)))
+                let found = Arc::clone(found);
+                self.check_lag(&found, now)?;
+                Ok(Identity::Installation(found))
             }
             _ => refuse(answers::bad_credentials()),
+        }
+    }
+
+    fn check_lag(&mut self, token: &Token, now: OffsetDateTime) -> Refused<()> {
+        if token.expires_at - TOKEN_LIFE + self.behaviour.token_lag <= now {
+            return Ok(());
+        }
+        let answers = &self.behaviour.lag_answers;
+        let heard = answers[self.lagging_calls % answers.len()];
+        self.lagging_calls += 1;
+        match heard {
+            401 => refuse(answers::bad_credentials()),
+            403 => refuse(answers::forbidden()),
+            404 => refuse(answers::not_found()),
+            _ => Ok(()),
         }
     }
 

@@ -34,6 +34,12 @@ pub struct Behaviour {
     pub queued_job_after: Duration,
     /// Whether GitHub answers 404 to an App JWT that it sees twice within a second, as users reported.
     pub identical_jwt_fails: bool,
+    /// How long after its creation an installation token has not reached all of GitHub's servers. Users saw seconds, up to
+    /// half a minute. Source: octokit/auth-app.js#65 and #589.
+    pub token_lag: Duration,
+    /// What calls with such a token hear, in turn. 401: the server does not know the token yet. 403 and 404: it does not know
+    /// its permissions or what it may see. 200: it knows all. Source: octokit/auth-app.js#589.
+    pub lag_answers: Vec<u16>,
     /// Whether GitHub tells when versions of the runner end; GHES and some plans do not.
     pub deprecations_offered: bool,
     /// When each version ends.
@@ -57,6 +63,8 @@ impl Default for Behaviour {
             unused_runner_after: DAY,
             queued_job_after: DAY,
             identical_jwt_fails: false,
+            token_lag: Duration::ZERO,
+            lag_answers: vec![403],
             deprecations_offered: true,
             end_of_life: BTreeMap::new(),
             runner_version: "2.336.0".to_owned(),

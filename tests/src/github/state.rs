@@ -260,6 +260,8 @@ pub(super) struct State {
     pub(super) app: App,
     pub(super) counters: Counters,
     pub(super) behaviour: Behaviour,
+    /// Calls with a token that has not reached all servers yet.
+    pub(super) lagging_calls: usize,
     pub(super) limits: Limits,
     pub(super) meters: HashMap<String, Meter>,
     /// By lower-case login.
@@ -293,6 +295,7 @@ impl State {
             app,
             counters: Counters::default(),
             behaviour: Behaviour::default(),
+            lagging_calls: 0,
             limits: Limits::default(),
             meters: HashMap::new(),
             accounts: BTreeMap::new(),

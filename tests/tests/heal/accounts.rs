@@ -17,12 +17,13 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
         ("no token", Some(refuse("access-token", github::answers::server_error()))),
         ("not found", Some(refuse("list-runners", github::answers::not_found()))),
         ("refused", Some(refuse("list-runners", github::answers::forbidden()))),
+        ("odd", Some(refuse("list-runners", github::answers::validation_failed(&["nobody knows why"])))),
         ("limited", Some(refuse("list-runners", github::answers::secondary_limit(None)))),
         ("down", Some(refuse("list-runners", github::answers::server_error()))),
         ("behind a broken proxy", Some(refuse("list-runners", github::answers::bad_gateway()))),
         ("silent", Some(("list-runners", Fault::Drop))),
     ] {
-        let world = World::new().await;
+        let mut world = World::new().await;
         let mut orphans = vec![world.orphan(&Scope::org(ORGANIZATION), 1)];
         for (number, login) in ["alpha", "beta", "gamma"].into_iter().enumerate() {
             world.github.add_organization(login);
@@ -38,9 +39,12 @@ async fn all_organizations_are_covered_and_one_that_fails_does_not_stop_the_othe
                 world.api.faults.script(operation, fault);
             }
         }
+        if fail == "odd" {
+            world.let_github_talk_nonsense();
+        }
         let outcome = world.clean().await;
         let left = orphans.iter().filter(|runner| is_there(&world, **runner)).count();
-        if matches!(fail, "no token" | "down" | "behind a broken proxy" | "silent") {
+        if matches!(fail, "no token" | "not found" | "refused" | "down" | "behind a broken proxy" | "silent") {
             assert_eq!((left, outcome.is_ok()), (0, true), "{fail}: the call is repeated, and the pass is complete");
             continue;
         }
@@ -121,14 +125,16 @@ async fn a_personal_accounts_repositories_are_covered_in_either_scope() {
 
 #[tokio::test]
 async fn one_repository_that_fails_does_not_stop_its_neighbours() {
-    let world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    let mut world = World::with(&[("RUNNER_SCOPE", "repo")]).await;
+    world.let_github_talk_nonsense();
     let mut orphans = Vec::new();
     for name in ["one", "two", "three"] {
         world.github.add_repository(ORGANIZATION, name);
         orphans.push(world.orphan(&Scope::repo(ORGANIZATION, name), orphans.len() as u64));
     }
     world.clock.advance(GRACE * 2);
-    world.api.faults.script("list-runners", Fault::Refuse(github::answers::forbidden()));
+    let odd = github::answers::validation_failed(&["nobody knows why"]);
+    world.api.faults.script("list-runners", Fault::Refuse(odd));
     assert!(matches!(world.clean().await, Err(CleanError::Incomplete(1))));
     assert_eq!(orphans.iter().filter(|runner| is_there(&world, **runner)).count(), 1);
 }

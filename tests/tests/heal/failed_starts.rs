@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use jitgate_tests::aws::ecs;
+use jitgate::job::JobId;
+use jitgate_tests::aws::answers;
+use jitgate_tests::aws::ecs::{self, TaskDefinition};
 use jitgate_tests::github::{self, JobStatus};
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::World;
+use jitgate_tests::world::{World, runner_classes};
+use serde_json::{Value, json};
 
 use crate::{BAD_IMAGE, MINUTE, PASS, logged, meanwhile};
 
@@ -28,6 +31,102 @@ async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {
         world.clean().await.unwrap();
         world.assert_done(&[job]);
     }
+}
+
+/// Runs the fleet while AWS takes every Spot task away before its runner is there. With `event`, EventBridge tells of it; without,
+/// another delivery of the same job does.
+async fn interrupt_spot(world: &World, rounds: usize, again: Option<JobId>) {
+    for _ in 0..rounds {
+        world.work().await;
+        for task in world.aws.ecs.live_tasks().into_iter().filter(|task| task.provider == ecs::Provider::Spot) {
+            world.aws.ecs.stop(&task.arn, ecs::StopCode::SpotInterruption, "Your Spot Task was interrupted.");
+        }
+        match again {
+            Some(job) => assert_eq!(world.deliver_queued(job).await.status_code, 202),
+            None => world.heal().await.expect("a cleaner that can do all it has to"),
+        }
+        world.stand_still(Duration::from_secs(20));
+    }
+}
+
+fn spot_first() -> String {
+    let mut classes = runner_classes();
+    classes[0]["capacity"] = json!(["spot", "on-demand"]);
+    classes.to_string()
+}
+
+fn providers(world: &World) -> Vec<ecs::Provider> {
+    world.aws.ecs.tasks().iter().map(|task| task.provider).collect()
+}
+
+#[tokio::test]
+async fn a_job_whose_spot_task_is_interrupted_goes_on_with_the_next_capacity() {
+    let (spot, on_demand) = (ecs::Provider::Spot, ecs::Provider::OnDemand);
+    for by_event in [true, false] {
+        let mut world = World::with(&[("RUNNER_CLASSES", &spot_first())]).await;
+        world.start_tasks_after(MINUTE);
+        let job = world.queue_and_deliver().await;
+        interrupt_spot(&world, 4, (!by_event).then_some(job)).await;
+        assert_eq!(providers(&world), [spot, on_demand], "by event: {by_event}");
+        world.work_until_quiet().await;
+        world.pass(PASS * 2);
+        let other = world.queue_and_deliver().await;
+        world.work().await;
+        assert_eq!(providers(&world), [spot, on_demand, spot], "another job begins with the first");
+        world.pass(PASS);
+        world.clean().await.unwrap();
+        world.pass(PASS);
+        world.assert_done(&[job, other]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_capacity_is_missing_late_goes_through_all_of_its_class_and_begins_again() {
+    let mut classes: Value = serde_json::from_str(&spot_first()).expect("JSON");
+    classes[0]["fallback"] = json!(["elsewhere"]);
+    let mut elsewhere = runner_classes()[0].clone();
+    (elsewhere["name"], elsewhere["labels"]) = ("elsewhere".into(), json!(["elsewhere"]));
+    elsewhere["subnets"] = json!(["subnet-2"]);
+    classes.as_array_mut().expect("a list").push(elsewhere);
+    for reason in
+        [answers::CAPACITY_UNAVAILABLE, "RESOURCE:FARGATE", "InsufficientInstanceCapacity: no capacity of m7i"]
+    {
+        let mut world = World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+        for _ in 0..4 {
+            world.aws.ecs.fail_next_start(reason);
+        }
+        let job = world.queue_and_deliver().await;
+        for _ in 0..12 {
+            world.work().await;
+            world.stand_still(MINUTE);
+            world.heal().await.unwrap();
+        }
+        let places: Vec<_> = world
+            .aws
+            .ecs
+            .tasks()
+            .iter()
+            .map(|task| (task.provider, task.network.to_string().contains("subnet-2")))
+            .collect();
+        let (spot, on_demand) = (ecs::Provider::Spot, ecs::Provider::OnDemand);
+        assert_eq!(places, [(spot, false), (on_demand, false), (on_demand, true), (spot, false), (on_demand, false)]);
+        world.run_runners();
+        world.pass(PASS * 2);
+        world.clean().await.unwrap();
+        world.assert_done(&[job]);
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_for_another_reason_is_tried_on_the_same_capacity() {
+    let mut world = World::with(&[("RUNNER_CLASSES", &spot_first())]).await;
+    world.aws.ecs.fail_next_start(BAD_IMAGE);
+    world.queue_and_deliver().await;
+    world.work().await;
+    world.stand_still(MINUTE);
+    world.heal().await.unwrap();
+    world.work_until_quiet().await;
+    assert_eq!(providers(&world), [ecs::Provider::Spot; 2]);
 }
 
 #[tokio::test]
@@ -105,6 +204,55 @@ async fn an_ordinary_end_costs_no_call() {
     world.aws.calls().clear();
     world.heal().await.unwrap();
     assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty());
+}
+
+/// The container that the class names decides, wherever ECS lists it and however the others end: a sidecar that is killed after
+/// the runner, a mesh's proxy, an agent that AWS adds.
+#[tokio::test]
+async fn how_other_containers_end_says_nothing_about_the_runner() {
+    let sidecars = [("proxy", 137), ("agent", 143), ("database", 0)];
+    for end in [0, 134, 1] {
+        let mut world = World::new().await;
+        let mut definition = TaskDefinition::new("runner");
+        for (name, exit_code) in sidecars {
+            definition = definition.with_sidecar(name, exit_code);
+        }
+        world.aws.ecs.add_task_definition(definition);
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        if end == 0 {
+            world.pass(PASS);
+            world.api.calls.clear();
+            world.aws.calls().clear();
+            world.heal().await.unwrap();
+            assert!(world.api.calls.all().is_empty() && world.aws.calls().all().is_empty(), "an ordinary end");
+            world.pass(MINUTE * 3);
+            world.clean().await.unwrap();
+            assert_eq!(world.api_calls("get-job"), 1, "asked once, as after any end");
+        } else {
+            let task = world.aws.ecs.live_tasks().remove(0);
+            world.aws.ecs.exit(&task.arn, end);
+            world.heal().await.unwrap();
+            assert_eq!(world.waiting(), 1, "noticed by the event, not minutes later by a pass");
+            world.run_runners();
+            world.work_until_quiet().await;
+            assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
+        }
+    }
+}
+
+/// An essential sidecar that ends first takes the task with it: the runner's container has no exit code, or that of its kill.
+#[tokio::test]
+async fn a_sidecar_that_ends_before_the_runner_has_run_is_no_ordinary_end() {
+    let world = World::new().await;
+    world.start_tasks_after(MINUTE);
+    world.aws.ecs.add_task_definition(TaskDefinition::new("runner").with_sidecar("proxy", 0));
+    world.queue_and_deliver().await;
+    world.work().await;
+    let task = world.aws.ecs.live_tasks().remove(0);
+    world.aws.ecs.stop(&task.arn, ecs::StopCode::EssentialContainerExited, "Essential container in task exited");
+    world.heal().await.unwrap();
+    assert_eq!(world.waiting(), 1);
 }
 
 #[tokio::test]

@@ -91,10 +91,13 @@ async fn a_refused_or_late_deletion_is_no_failure_and_a_failed_one_is_reported_a
     for (answer, fails) in [
         (github::answers::still_running("jit"), false),
         (github::answers::not_found(), false),
-        (github::answers::forbidden(), true),
+        (github::answers::error(400, "nobody knows why"), true),
     ] {
         // Without pacing: while the clock stands still, the pacer earns no points for a deletion.
-        let world = World::with(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
+        let mut world = World::with(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
+        if fails {
+            world.let_github_talk_nonsense();
+        }
         for job in 0..3 {
             world.orphan(&Scope::org(ORGANIZATION), job);
         }

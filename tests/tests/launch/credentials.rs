@@ -23,17 +23,71 @@ async fn one_token_an_hour_is_enough() {
     assert_eq!(world.github.tokens_made(), 2);
 }
 
+/// Works every second, as the event source does.
+async fn work_for(world: &mut World, time: Duration) {
+    for _ in 0..time.as_secs() {
+        world.work().await;
+        world.clock.advance(Duration::from_secs(1));
+    }
+}
+
+/// A new token takes seconds to reach all of GitHub's servers: until then some do not know it, some do not know what it may do.
+#[tokio::test]
+async fn a_new_token_that_some_servers_do_not_know_yet_costs_no_more_than_its_way() {
+    for answers in [vec![403], vec![401], vec![404], vec![401, 403, 200, 404], vec![200, 403], vec![200, 401]] {
+        for lag in [0, 1, 5, 30] {
+            let mut world = World::new().await;
+            world.github.behave(|behaviour| {
+                behaviour.token_lag = Duration::from_secs(lag);
+                behaviour.lag_answers.clone_from(&answers);
+            });
+            let mut jobs = Vec::new();
+            for _ in 0..10 {
+                jobs.push(world.queue_and_deliver().await);
+            }
+            work_for(&mut world, Duration::from_secs(lag + 10)).await;
+            assert_eq!(world.live_tasks(), 10, "{answers:?} for {lag} s: {:?}", world.api.calls.operations());
+            assert_eq!(world.github.tokens_made(), 1, "{answers:?} for {lag} s: another one would be as new again");
+            world.pass(Duration::from_mins(5));
+            world.assert_done(&jobs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_outlasts_the_tokens_first_minute_is_a_denial() {
+    for answer in [401, 403, 404] {
+        let mut world = World::new().await;
+        world.github.behave(|behaviour| {
+            behaviour.token_lag = Duration::from_mins(50);
+            behaviour.lag_answers = vec![answer];
+        });
+        let job = world.queue_and_deliver().await;
+        work_for(&mut world, Duration::from_secs(80)).await;
+        let calls = world.api.calls.all().len();
+        work_for(&mut world, Duration::from_mins(3)).await;
+        assert_eq!(world.api.calls.all().len(), calls, "{answer}: the denial is remembered");
+        assert!(calls < 60, "{answer}: {calls} calls in its first minute");
+        world.github.behave(|behaviour| behaviour.token_lag = Duration::ZERO);
+        work_for(&mut world, Duration::from_mins(6)).await;
+        world.pass(Duration::from_mins(5));
+        world.assert_done(&[job]);
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_github_no_longer_accepts_is_renewed_once() {
     let mut world = World::new().await;
     let mut jobs = vec![world.queue_and_deliver().await];
     world.work().await;
+    // A token that is refused earlier may only be new.
+    world.pass(Duration::from_mins(2));
     world.github.revoke_tokens();
     for _ in 0..4 {
         jobs.push(world.queue_and_deliver().await);
     }
     world.work().await;
-    assert_eq!(world.live_tasks(), 5);
+    assert_eq!(world.live_tasks(), 4);
     assert_eq!(world.github.tokens_made(), 2, "one more for all four");
     world.pass(Duration::from_mins(5));
     world.assert_done(&jobs);

@@ -7,7 +7,7 @@ use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, JobSpec, JobStatus};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{JOB_QUEUE, World, runner_classes};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{GENERATE, class_with};
 
@@ -28,6 +28,36 @@ async fn one_poison_message_does_not_hurt_its_neighbours() {
     assert_eq!(world.waiting(), 0);
     assert_eq!(world.github.job(job).unwrap().status, JobStatus::Completed);
     assert_eq!(world.github.job(other).unwrap().status, JobStatus::Completed);
+}
+
+#[tokio::test]
+async fn no_call_is_made_about_a_name_that_github_cannot_have_given() {
+    for (scope, field, name) in [
+        ("org", "organization", ".."),
+        ("org", "organization", "x\ny"),
+        ("repo", "owner", ".."),
+        ("repo", "repository", ""),
+        ("repo", "repository", "x\ny"),
+        ("repo", "repository", "x/../../y"),
+    ] {
+        for purpose in ["launch", "release"] {
+            let world = World::with(&[("RUNNER_SCOPE", scope)]).await;
+            world.queue_and_deliver().await;
+            let queued = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
+            world.work().await;
+            let mut message: Value = serde_json::from_str(&queued).expect("JSON");
+            (message[field], message["purpose"]) = (json!(name), json!(purpose));
+            message["attempt"] = json!(2);
+            world.api.calls.clear();
+            world.aws.sqs.put(JOB_QUEUE, &message.to_string());
+            world.work().await;
+            assert_eq!(world.api_calls(GENERATE), 0, "{scope} {field} {name:?}");
+            if purpose == "launch" {
+                let reasons = world.dead_letters();
+                assert!(reasons[0].contains("no name that GitHub gives"), "{scope} {field} {name:?}: {reasons:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -56,9 +86,8 @@ async fn overrides_that_are_too_long_fail_with_their_size_and_leave_no_registrat
 #[tokio::test]
 async fn a_refused_launch_takes_its_registration_back_and_is_given_up_with_ecs_words() {
     for refusal in [
-        answers::invalid_parameter("The subnet ID 'subnet-1' does not exist"),
-        answers::client_exception("TaskDefinition not found."),
-        answers::failure("MISSING"),
+        answers::client_exception("No Fargate configuration exists for given values."),
+        answers::invalid_parameter("Container Overrides length must be at most 8192"),
     ] {
         let world = World::new().await;
         world.queue_and_deliver().await;
@@ -81,6 +110,65 @@ async fn what_github_will_always_refuse_is_given_up_with_its_words() {
     let reasons = world.dead_letters();
     assert_eq!(reasons.len(), 1, "{:?}", world.api.calls.all());
     assert!(reasons[0].starts_with("GitHub refuses (422): "), "{reasons:?}");
+}
+
+/// One answer that nobody understands is no "no": not to a look at a job, and not to a registration.
+#[tokio::test]
+async fn what_github_refuses_for_an_unknown_reason_is_tried_again_and_given_up_if_that_lasts() {
+    let spam = || github::answers::error(422, "Validation failed, or the endpoint has been spammed.");
+    for operation in [GENERATE, "get-job", "access-token"] {
+        for answer in [spam(), github::answers::error(400, "Problems parsing JSON"), github::answers::error(418, "")] {
+            let mut world = World::new().await;
+            world.let_github_talk_nonsense();
+            let job = world.queue_and_deliver().await;
+            // A job that was asked about before.
+            if operation == "get-job" {
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+                world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+            }
+            world.api.faults.script(operation, Fault::Refuse(answer));
+            for _ in 0..60 {
+                world.work().await;
+                world.pass(Duration::from_secs(1));
+            }
+            assert_eq!(world.dead_letters(), Vec::<String>::new(), "{operation}");
+            world.work_until_quiet().await;
+            world.assert_done(&[job]);
+        }
+    }
+    let world = World::new().await;
+    world.queue_and_deliver().await;
+    world.api.faults.script_times(GENERATE, Fault::Refuse(spam()), 1000);
+    for _ in 0..240 {
+        world.work().await;
+        world.clock.advance(Duration::from_mins(1));
+    }
+    let reasons = world.dead_letters();
+    assert_eq!((reasons.len(), world.waiting(), world.aws.calls().count("RunTask")), (1, 0, 0));
+    assert!(reasons[0].contains("spammed"), "{reasons:?}");
+    assert_eq!(world.api_calls(GENERATE), 30);
+}
+
+/// GitHub leaves fields out, of a job that is asked about before it is launched.
+#[tokio::test]
+async fn a_look_at_a_job_needs_nothing_but_what_it_decides() {
+    for look in
+        [json!({}), json!({ "status": null }), json!({ "id": 1, "status": "queued" }), json!({ "status": "new word" })]
+    {
+        let mut world = World::new().await;
+        world.let_github_talk_nonsense();
+        let job = world.queue_and_deliver().await;
+        world.aws.faults().script_times("RunTask", Fault::Refuse(answers::throttling()), 3);
+        world.work().await;
+        world.api.faults.script_times("get-job", Fault::Refuse(github::answers::ok(&look)), 1000);
+        for _ in 0..60 {
+            world.work().await;
+            world.pass(Duration::from_secs(5));
+        }
+        world.api.faults.clear();
+        world.assert_done(&[job]);
+    }
 }
 
 #[tokio::test]
@@ -128,21 +216,24 @@ async fn a_spent_hourly_limit_defers_until_its_reset() {
 
 #[tokio::test]
 async fn what_an_operator_must_fix_in_aws_keeps_the_jobs_waiting() {
-    for (call, answer) in [
+    let mut refusals = vec![
         ("RunTask", answers::access_denied("RunTask")),
-        ("RunTask", answers::invalid_parameter("TaskDefinition is inactive")),
-        ("RunTask", answers::client_exception("TaskDefinition is inactive")),
+        ("RunTask", answers::failure("MISSING")),
+        ("RunTask", answers::failure("INACTIVE")),
         ("GetSecretValue", answers::access_denied("GetSecretValue")),
         ("GetSecretValue", answers::error(400, "ResourceNotFoundException", "no such secret")),
-    ] {
+    ];
+    refusals.extend(answers::MENDABLE.map(|(code, message)| ("RunTask", answers::error(400, code, message))));
+    for (call, answer) in refusals {
+        let words = String::from_utf8_lossy(answer.body()).into_owned();
         let mut world = World::new().await;
         let job = world.queue_and_deliver().await;
         world.aws.faults().script(call, Fault::Refuse(answer));
         world.work().await;
-        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{call}");
+        assert_eq!((world.waiting(), world.dead_letters().len(), world.github.runners().len()), (1, 0, 0), "{words}");
         world.clock.advance(Duration::from_mins(4));
         world.work().await;
-        assert_eq!(world.live_tasks(), 0, "{call}: no try for a while");
+        assert_eq!(world.live_tasks(), 0, "{words}: no try for a while");
         world.clock.advance(Duration::from_mins(2));
         world.work_until_quiet().await;
         world.assert_done(&[job]);

@@ -84,6 +84,7 @@ pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, ca
     let (job, attempt) = LaunchToken::parse(prefix, &task.started_by)?;
     let is_of_job = |message: &&Message| message.job.id == job && message.purpose == Purpose::Launch;
     let message = task.message.as_ref().filter(is_of_job)?.clone().for_launch(attempt.next(), now);
+    let message = message.on_placement(task.next_placement().unwrap_or_default());
     Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), swapped: None })
 }
 
@@ -104,7 +105,8 @@ pub fn backoff(attempt: Attempt) -> Duration {
     (FIRST_DELAY * 2_u32.pow(failed)).min(LONGEST_DELAY)
 }
 
-/// Whether the runner ended as it does after a job. The job may have been another one than its own.
+/// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
+/// code never ran: an essential sidecar ended before it.
 pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
-    task.stop_code.as_deref() == Some("EssentialContainerExited") && matches!(task.exit_code, None | Some(0))
+    task.stop_code.as_deref() == Some("EssentialContainerExited") && task.exit_code == Some(0)
 }

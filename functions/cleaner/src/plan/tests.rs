@@ -195,6 +195,7 @@ fn over(attempt: u16, code: &str, ago: Duration) -> TaskView {
     TaskView {
         is_over: true,
         stop_code: Some(code.to_owned()),
+        exit_code: Some(0),
         stopped_at: Some(NOW - ago),
         message: Some(message()),
         ..task(&format!("jit-42-{attempt}"), None, OLD)

@@ -307,6 +307,10 @@ fn complete_overrides(overrides: Option<&Value>, definition: &TaskDefinition) ->
     if overrides["containerOverrides"].as_array().is_none_or(Vec::is_empty) {
         overrides["containerOverrides"] = json!([{ "name": definition.container }]);
     }
+    for sidecar in &definition.sidecars {
+        let containers = overrides["containerOverrides"].as_array_mut().expect("set above");
+        containers.insert(0, json!({ "name": sidecar.name }));
+    }
     overrides["inferenceAcceleratorOverrides"] = json!([]);
     overrides
 }

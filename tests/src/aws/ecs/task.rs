@@ -7,13 +7,25 @@ use serde_json::{Value, json};
 
 use crate::aws::{ACCOUNT, REGION};
 
-/// A task definition with one container on Fargate.
+/// A container beside the runner's, of the task definition or added by AWS, such as an agent of its own.
+#[derive(Clone, Debug)]
+pub struct Sidecar {
+    /// Its name.
+    pub name: String,
+    /// What it ends with when the task stops: 0 if it heeds SIGTERM, 137 if it is killed. Source: ECS's "Stopped tasks error
+    /// codes".
+    pub exit_code: i32,
+}
+
+/// A task definition with the runner's container on Fargate.
 #[derive(Clone, Debug)]
 pub struct TaskDefinition {
     /// The family's name.
     pub family: String,
     /// The container's name.
     pub container: String,
+    /// Other containers. ECS lists containers in no particular order: these come first.
+    pub sidecars: Vec<Sidecar>,
     /// CPU units, of which 1,024 are one vCPU.
     pub cpu_units: u32,
     /// Memory in MiB.
@@ -25,7 +37,21 @@ pub struct TaskDefinition {
 impl TaskDefinition {
     /// One vCPU and 2 GiB, with a container called `runner`.
     pub fn new(family: &str) -> Self {
-        Self { family: family.to_owned(), container: "runner".to_owned(), cpu_units: 1024, memory: 2048, revision: 0 }
+        Self {
+            family: family.to_owned(),
+            container: "runner".to_owned(),
+            sidecars: Vec::new(),
+            cpu_units: 1024,
+            memory: 2048,
+            revision: 0,
+        }
+    }
+
+    /// The same with one more sidecar.
+    #[must_use]
+    pub fn with_sidecar(mut self, name: &str, exit_code: i32) -> Self {
+        self.sidecars.push(Sidecar { name: name.to_owned(), exit_code });
+        self
     }
 
     /// The ARN of this revision.
@@ -213,15 +239,29 @@ impl Task {
     /// The task as JSON. Answers and events differ in the format of moments and in tags.
     pub(super) fn to_json(&self, moment: impl Fn(i64) -> Value, tags: bool) -> Value {
         let id = self.id();
-        let mut container = json!({
-            "containerArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{}/{id}/c", self.cluster),
-            "taskArn": self.arn,
-            "name": self.definition.container,
-            "lastStatus": if self.status == Status::Provisioning { "PENDING" } else { self.status.as_str() },
-            "networkInterfaces": [],
-            "healthStatus": "UNKNOWN",
-            "cpu": "0",
-        });
+        let container_of = |name: &str, exit_code: Option<i32>| {
+            let mut container = json!({
+                "containerArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{}/{id}/{name}", self.cluster),
+                "taskArn": self.arn,
+                "name": name,
+                "lastStatus": if self.status == Status::Provisioning { "PENDING" } else { self.status.as_str() },
+                "networkInterfaces": [],
+                "healthStatus": "UNKNOWN",
+                "cpu": "0",
+            });
+            if let Some(code) = exit_code {
+                container["exitCode"] = Value::from(code);
+            }
+            if self.stop_code == Some(StopCode::TaskFailedToStart) {
+                container["reason"] = Value::from(self.stopped_reason.as_deref());
+            }
+            container
+        };
+        let has_run = self.status == Status::Stopped && self.started_at.is_some();
+        let sidecars = self.definition.sidecars.iter();
+        let mut containers: Vec<_> =
+            sidecars.map(|sidecar| container_of(&sidecar.name, has_run.then_some(sidecar.exit_code))).collect();
+        containers.push(container_of(&self.definition.container, self.exit_code));
         let mut task = json!({
             "attachments": [],
             "availabilityZone": format!("{REGION}a"),
@@ -257,13 +297,7 @@ impl Task {
         set("stopCode", self.stop_code.map(|code| Value::from(code.as_str())));
         set("stoppedReason", self.stopped_reason.as_deref().map(Value::from));
         set("capacityProviderName", self.by_strategy.then(|| Value::from(self.provider.as_str())));
-        if let Some(code) = self.exit_code {
-            container["exitCode"] = Value::from(code);
-        }
-        if self.stop_code == Some(StopCode::TaskFailedToStart) {
-            container["reason"] = Value::from(self.stopped_reason.as_deref());
-        }
-        task["containers"] = Value::from(vec![container]);
+        task["containers"] = Value::from(containers);
         if tags {
             task["tags"] = tags_json(&self.tags);
         }

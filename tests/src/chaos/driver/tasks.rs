@@ -65,7 +65,8 @@ impl Driver {
                 "taskArn": task,
                 "lastStatus": "STOPPED",
                 "stopCode": stopped.stop_code.map(StopCode::as_str),
-                "containers": [{ "exitCode": stopped.exit_code }],
+                "containers": [{ "name": stopped.definition.container, "exitCode": stopped.exit_code }],
+                "overrides": *stopped.overrides,
             },
         }))
     }
