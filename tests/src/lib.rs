@@ -4,6 +4,7 @@ pub mod aws;
 pub mod chaos;
 pub mod fleet;
 pub mod github;
+pub mod hook;
 pub mod lambda;
 pub mod openapi;
 pub mod payloads;

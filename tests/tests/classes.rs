@@ -194,13 +194,18 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
     let task = launch(&world, &["fargate"]).await;
     let environment = task.environment();
     assert_eq!((environment["HTTPS_PROXY"].as_str(), environment["EMPTY"].as_str()), ("http://proxy.example:3128", ""));
-    assert_eq!(environment.len(), 4, "and jitgate's own two");
+    assert_eq!(environment.len(), 5, "and jitgate's own three");
     assert_eq!((task.tags["team"].as_str(), task.tags["jitgate:class"].as_str()), ("build", "default"));
 }
 
 #[tokio::test]
 async fn the_longest_environment_and_message_fit_the_overrides() {
-    let world = world(&[class(&json!({ "name": "n".repeat(24), "environment": { "A": "\"".repeat(745) } }))]).await;
+    // The environment has 1,499 characters; the repositories that the gate lets in take the rest of 1,700.
+    let world = world(&[class(&json!({
+        "name": "n".repeat(24), "environment": { "A": "\"".repeat(745) },
+        "repositories": ["*/*".to_owned() + &"*".repeat(185)],
+    }))])
+    .await;
     let long = "x".repeat(100);
     world.github.add_repository(ORGANIZATION, &long);
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, &long));

@@ -148,7 +148,15 @@ impl<'a> Try<'a> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
         let (kind, mut reasons) = (self.fit.kind(), Vec::new());
         for placement in self.context.config.classes.placements(self.fit) {
-            let launch = Launch { message: self.message, placement, token: &self.token, runner_name, jit };
+            let launch = Launch {
+                message: self.message,
+                fit: self.fit,
+                scope: &self.place.scope,
+                placement,
+                token: &self.token,
+                runner_name,
+                jit,
+            };
             let error = match self.context.tasks.run(launch).await {
                 Err(RunError::NoCapacity { reason }) => {
                     reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));

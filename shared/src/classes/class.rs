@@ -70,6 +70,8 @@ pub struct RunnerClass {
     pub tags: BTreeMap<String, String>,
     /// The repositories whose jobs are taken; all if absent.
     pub repositories: Option<Vec<RepositoryGlob>>,
+    /// Whether the runner refuses jobs that this class would not take.
+    pub gate: bool,
     /// Whether jobs of public repositories are taken.
     pub public_repositories: bool,
     /// Whether jobs of pull requests from forks are taken.

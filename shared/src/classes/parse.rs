@@ -55,7 +55,7 @@ mod tests {
                "sizes":{"cpu":16,"memory":120,"disk":200,"arch":true,"spot":true,"run":true},"security_groups":["g"],
                "assign_public_ip":true,"capacity":["spot","on-demand"],"max_runners":7,"idle_minutes":5,
                "lifetime_minutes":60,"environment":{"HTTPS_PROXY":"http://proxy.example:3128"},
-               "tags":{"team":"build"},"repositories":["octo-org/*"],"public_repositories":true,
+               "tags":{"team":"build"},"repositories":["octo-org/*"],"gate":false,"public_repositories":true,
                "fork_pull_requests":true,"self_hosted":true,"compatible":["runs-on"],"ignored_labels":["image=*"]"#,
         );
         let classes = RunnerClasses::parse(&json).unwrap();
@@ -92,6 +92,7 @@ mod tests {
             environment: [("HTTPS_PROXY".to_owned(), "http://proxy.example:3128".to_owned())].into(),
             tags: [("team".to_owned(), "build".to_owned())].into(),
             repositories: Some(vec!["octo-org/*".parse().unwrap()]),
+            gate: false,
             public_repositories: true,
             fork_pull_requests: true,
             self_hosted: true,
@@ -121,6 +122,7 @@ mod tests {
             environment: BTreeMap::new(),
             tags: BTreeMap::new(),
             repositories: None,
+            gate: true,
             public_repositories: false,
             fork_pull_requests: false,
             self_hosted: false,
@@ -196,6 +198,8 @@ mod tests {
             (with(r#","environment":{"1A":"c"}"#), "environment: \"1A\""),
             (with(r#","environment":{"JITGATE_JOB":"c"}"#), "JITGATE_"),
             (with(r#","environment":{"Actions_Runner_Input_JitConfig":"c"}"#), "ACTIONS_RUNNER_INPUT_"),
+            (with(r#","environment":{"ACTIONS_RUNNER_HOOK_JOB_STARTED":"/a.sh"}"#), "is the gate's"),
+            (with(&format!(r#","repositories":["o/{}"]"#, "r".repeat(1700))), "characters in all; with the gate"),
             (with(r#","architecture":{"arm64":null}"#), "expected a string"),
             (with(r#","capacity":[{"spot":null}]"#), "expected a string"),
             (with(r#","environment":{"A":"\u0000"}"#), "null character"),

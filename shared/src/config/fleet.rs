@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use super::common::{allow_list, http_url, job_queue_url, name_prefix, queue_url, secret_id};
 use super::environment::{ConfigError, Environment};
 use super::github::GitHubConfig;
+use super::sharing::check_sharing;
 use crate::admission::AllowList;
 use crate::classes::RunnerClasses;
 use crate::globs::RepositoryGlob;
@@ -48,13 +49,16 @@ pub struct FleetConfig {
 impl FleetConfig {
     /// Reads and checks the variables of the worker and the cleaner.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let github = GitHubConfig::from_environment(environment)?;
+        let classes = environment.runner_classes()?;
+        check_sharing(&classes, &github.scope)?;
         Ok(Self {
             job_queue_url: job_queue_url(environment)?,
             dead_letter_queue_url: environment
                 .parsed("DEAD_LETTER_QUEUE_URL", None, |value| queue_url(value).map(Some))?,
             github_secret_id: secret_id(environment)?,
-            github: GitHubConfig::from_environment(environment)?,
-            classes: environment.runner_classes()?,
+            github,
+            classes,
             allowed: allow_list(environment)?,
             max_runners: environment.parsed("MAX_RUNNERS", None, |value| match value.parse() {
                 Ok(number) => Ok(NonZeroU32::new(number)),
