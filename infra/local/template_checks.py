@@ -108,7 +108,8 @@ def check(stack: Stack, checks: Checks) -> None:
     [container] = description["taskDefinition"]["containerDefinitions"]
     checks.that(
         "the task writes the gate and runs ./run.sh of the official image",
-        container["command"][-1].endswith("exec ./run.sh") and container["image"].startswith("ghcr.io/actions/actions-runner:"),
+        container["command"][-1].endswith("exec ./run.sh")
+        and container["image"].startswith("ghcr.io/actions/actions-runner:"),
         container,
     )
 

@@ -6,6 +6,7 @@ pub mod fleet;
 pub mod github;
 pub mod hook;
 pub mod lambda;
+pub mod logs;
 pub mod openapi;
 pub mod payloads;
 pub mod runner;

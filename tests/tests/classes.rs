@@ -215,6 +215,15 @@ async fn the_longest_environment_and_message_fit_the_overrides() {
 }
 
 #[tokio::test]
+async fn a_class_without_security_groups_gets_the_stacks_own() {
+    let classes = [class(&json!({ "security_groups": [] })), class(&json!({ "name": "own", "labels": ["own"] }))];
+    let classes = Value::from(classes.to_vec()).to_string();
+    let world = World::with(&[("RUNNER_CLASSES", &classes), ("RUNNER_SECURITY_GROUPS", "sg-stack,sg-2")]).await;
+    assert_eq!(launch(&world, &["fargate"]).await.network["securityGroups"], json!(["sg-stack", "sg-2"]));
+    assert_eq!(launch(&world, &["own"]).await.network["securityGroups"], json!(["sg-1"]));
+}
+
+#[tokio::test]
 async fn what_a_job_chose_applies_to_the_fallbacks_too() {
     let first = class(&json!({
         "fallback": ["x86", "other"], "sizes": { "cpu": 8, "arch": true },

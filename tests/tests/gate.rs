@@ -257,6 +257,20 @@ async fn a_bound_runner_refuses_another_runs_job_with_the_same_label() {
     assert_eq!(conclusion(&world, job).as_deref(), Some("success"));
 }
 
+/// An administrator of one organisation's hook knows the secret of all hooks.
+#[tokio::test]
+async fn a_signed_lie_about_a_public_repository_starts_a_runner_that_refuses_the_job() {
+    let mut world = world(json!({})).await;
+    world.github.publish(ORGANIZATION, "octo-repo");
+    let fork = world.github.queue_job(JobSpec::labels(["fargate"]).from_fork_of("mallory"));
+    let lie = world.github.event(fork, "queued").public(false);
+    assert_eq!(world.deliver(&lie).await.status_code, 202);
+    world.work().await;
+    world.pass(MINUTE);
+    assert_eq!(conclusion(&world, fork).as_deref(), Some("failure"));
+    assert!(refusals(&world)[0].contains("public_repositories"), "{:?}", refusals(&world));
+}
+
 #[tokio::test]
 async fn a_class_may_do_without_the_gate() {
     let mut world = world(json!({ "gate": false })).await;

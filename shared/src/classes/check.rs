@@ -24,6 +24,10 @@ const LONGEST_ENVIRONMENT: usize = 1500;
 /// needs to know takes about 250 at worst.
 const LONGEST_WITH_GATE: usize = 1700;
 
+/// Minutes that a task may live unless its class says otherwise: an hour more than a job may run. Source: GitHub's "Actions
+/// limits", 5 days.
+pub(crate) const USUAL_LIFETIME: u32 = (5 * 24 + 1) * 60;
+
 /// Most tags of a class. A task may have 50 (an ECS limit); the rest is ours, with room for new ones.
 const MOST_TAGS: usize = 35;
 
@@ -108,7 +112,7 @@ impl ClassJson {
             warm: warm(self.warm.unwrap_or_default(), &self.labels)?,
             max_runners: self.max_runners,
             idle_minutes,
-            lifetime_minutes: self.lifetime_minutes,
+            lifetime_minutes: self.lifetime_minutes.unwrap_or(USUAL_LIFETIME),
             public_repositories: self.public_repositories.unwrap_or_default(),
             fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
             self_hosted: self.self_hosted.unwrap_or_default(),

@@ -24,7 +24,7 @@ pub struct FleetConfig {
     pub github_secret_id: String,
     /// `GITHUB_API_URL`, `GITHUB_CA_FILE`, `RUNNER_SCOPE`, `GITHUB_ENTERPRISE`, `GITHUB_POINTS_PER_MINUTE`
     pub github: GitHubConfig,
-    /// `RUNNER_CLASSES`
+    /// `RUNNER_CLASSES`, with `RUNNER_SECURITY_GROUPS` where a class names no security group.
     pub classes: RunnerClasses,
     /// `ALLOWED_INSTALLATIONS`: the accounts whose jobs are taken and whose runners the cleaner looks after.
     pub allowed: AllowList,
@@ -50,7 +50,8 @@ impl FleetConfig {
     /// Reads and checks the variables of the worker and the cleaner.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let github = GitHubConfig::from_environment(environment)?;
-        let classes = environment.runner_classes()?;
+        let groups = environment.parsed("RUNNER_SECURITY_GROUPS", Vec::new(), security_groups)?;
+        let classes = environment.runner_classes()?.with_security_groups(&groups);
         check_sharing(&classes, &github.scope)?;
         Ok(Self {
             job_queue_url: job_queue_url(environment)?,
@@ -76,6 +77,12 @@ impl FleetConfig {
                 .parsed("WEBHOOK_URL", None, |value| http_url(value, "the URL that hooks deliver to").map(Some))?,
         })
     }
+}
+
+fn security_groups(value: &str) -> Result<Vec<String>, String> {
+    let groups: Vec<String> = value.split(',').map(|group| group.trim().to_owned()).collect();
+    let is_fine = groups.len() <= 5 && groups.iter().all(|group| group.starts_with("sg-"));
+    if is_fine { Ok(groups) } else { Err("up to 5 ids of security groups, separated by commas".to_owned()) }
 }
 
 #[cfg(test)]
@@ -124,6 +131,7 @@ mod tests {
             ("RUNNER_CLASSES", "[]", "2 bytes; a function has 4096"),
             ("RUNNER_CLASSES", "file:/no/such/file.json", "in that file: No such file"),
             ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
+            ("RUNNER_SECURITY_GROUPS", "default", "ids of security groups"),
             ("GITHUB_API_URL", "api.github.com", "an https URL"),
             ("DRY_RUN", "yes", "true or false"),
             ("RECONCILE_REPOSITORIES", "octo-org", "owner/name"),
