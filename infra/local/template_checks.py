@@ -107,8 +107,9 @@ def check(stack: Stack, checks: Checks) -> None:
     description = stack.aws.client("ecs").describe_task_definition(taskDefinition=stack.deployed.task_definition)
     [container] = description["taskDefinition"]["containerDefinitions"]
     checks.that(
-        "the task runs ./run.sh of the official image",
-        container["command"] == ["./run.sh"] and container["image"].startswith("ghcr.io/actions/actions-runner:"),
+        "the task writes the gate and runs ./run.sh of the official image",
+        container["command"][-1].endswith("exec ./run.sh")
+        and container["image"].startswith("ghcr.io/actions/actions-runner:"),
         container,
     )
 

@@ -10,7 +10,7 @@ locals {
     capacity        = null, runner_group_id = null, subnet_ids = null, security_group_ids = null, assign_public_ip = null
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
-    self_hosted     = null, public_repositories = null, fork_pull_requests = null, compatible = null
+    self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
     ignored_labels  = null, warm = null
   }]
 
@@ -73,6 +73,7 @@ locals {
     environment         = class.environment
     tags                = class.tags
     repositories        = class.repositories
+    gate                = class.gate
     public_repositories = class.public_repositories
     fork_pull_requests  = class.fork_pull_requests
     self_hosted         = class.self_hosted
@@ -132,11 +133,16 @@ resource "aws_ecs_task_definition" "runner" {
     image     = each.value.image
     essential = true
     # The official image names neither a command nor an entry point.
-    command = ["./run.sh"]
+    command = ["sh", "-c", "printf '%s' \"$JITGATE_GATE_SCRIPT\" >/tmp/jitgate-gate.sh && unset JITGATE_GATE_SCRIPT && exec ./run.sh"]
     # The most that Fargate allows. Spot warns two minutes ahead, which a job can use to finish.
     stopTimeout = 120
-    # The official image sets this, which would send every line of the runner's diagnostics to CloudWatch.
-    environment = [{ name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" }]
+    environment = [
+      # The runner executes this script before a job's first step.
+      { name = "ACTIONS_RUNNER_HOOK_JOB_STARTED", value = "/tmp/jitgate-gate.sh" },
+      # The official image sets this, which would send every line of the runner's diagnostics to CloudWatch.
+      { name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" },
+      { name = "JITGATE_GATE_SCRIPT", value = file("${path.module}/gate.sh") },
+    ]
     logConfiguration = {
       logDriver = "awslogs"
       options = {

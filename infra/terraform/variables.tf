@@ -274,7 +274,7 @@ variable "runner_image" {
   # GitHub refuses outdated runners, and a just-in-time runner does not update itself. Raise this within 30 days of a
   # release of actions/runner.
   default     = "ghcr.io/actions/actions-runner:2.338.0"
-  description = "The runners' container image, with `run.sh` of actions/runner in its working directory. Keep it current: GitHub refuses versions that are more than 30 days behind."
+  description = "The runners' container image, with `run.sh` of actions/runner in its working directory, `sh` and `sed`. Keep it current: GitHub refuses versions that are more than 30 days behind."
 
   validation {
     condition     = length(var.runner_image) > 0
@@ -381,6 +381,7 @@ variable "runner_classes" {
     environment         = optional(map(string))
     tags                = optional(map(string))
     repositories        = optional(list(string))
+    gate                = optional(bool)
     public_repositories = optional(bool)
     fork_pull_requests  = optional(bool)
     self_hosted         = optional(bool)

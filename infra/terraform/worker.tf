@@ -17,7 +17,11 @@ resource "aws_lambda_function" "worker" {
   s3_key           = local.code.worker.s3_key
 
   environment {
-    variables = merge(local.every_function, local.fleet, { MAX_RUNNERS = tostring(var.max_runners) })
+    variables = merge(local.every_function, local.fleet, {
+      ALLOWED_INSTALLATIONS  = join(",", var.allowed_installations)
+      MAX_RUNNERS            = tostring(var.max_runners)
+      RUNNER_SECURITY_GROUPS = join(",", length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups)
+    })
   }
 
   logging_config {

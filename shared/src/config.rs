@@ -7,6 +7,7 @@ mod common;
 mod environment;
 mod fleet;
 mod github;
+mod sharing;
 mod webhook;
 
 pub use common::ENVIRONMENT_SIZE;

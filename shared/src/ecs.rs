@@ -3,11 +3,13 @@
 //! `clientToken` makes a launch happen once: ECS accepts one task for it and tells everyone who comes later which one that
 //! was. `startedBy` holds the same text, because it outlives the task's stop and tags do not.
 
+mod gate;
 mod run;
 mod run_error;
 mod task;
 mod tasks;
 
+pub use gate::{GATE_VARIABLE, HOOK_VARIABLE};
 pub use run::{JIT_CONFIG_VARIABLE, Launch, Started};
 pub use run_error::{LONGEST_OVERRIDES, RunError};
 pub use task::{JOB_VARIABLE, TaskArn, TaskView, tag};

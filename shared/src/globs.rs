@@ -1,5 +1,6 @@
 //! Patterns for repositories.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// `owner/name`, in which each `*` stands for any characters. Like GitHub, it ignores case.
@@ -24,6 +25,12 @@ impl RepositoryGlob {
     /// then.
     pub fn only_name(&self) -> Option<&str> {
         (!self.name.contains('*')).then_some(self.name.as_str())
+    }
+}
+
+impl fmt::Display for RepositoryGlob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.owner, self.name)
     }
 }
 

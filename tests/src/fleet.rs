@@ -67,6 +67,8 @@ async fn start_task(tasks: &Tasks, world: &World, job: JobId) {
     let fit = classes.fit(&Asked::from(&message.job)).expect("labels of the world's own class");
     let launch = Launch {
         message: &message,
+        fit: &fit,
+        scope: &jitgate::github::Scope::Organization(ORGANIZATION.to_owned()),
         placement: classes.placements(&fit)[0],
         token: &token,
         runner_name: &runner_name,

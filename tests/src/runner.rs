@@ -3,13 +3,19 @@
 //! [`Runner::step`] does one thing and returns, for stories with a clock of their own; [`Runner::run`] runs from start
 //! to end on the system's clock.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use jitgate::job::{JobId, RunnerId};
 use time::OffsetDateTime;
 
 use crate::github::{GitHub, JobStatus};
+use crate::hook::{self, Hooked};
+
+/// The gate, as the task definition has it.
+pub const GATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/terraform/gate.sh");
 
 /// The variable of the task's override in which the runner finds its configuration.
 pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
@@ -38,6 +44,7 @@ pub struct Runner {
     work: Duration,
     conclusion: String,
     ghost: bool,
+    hook: Option<BTreeMap<String, String>>,
     job: Option<(JobId, OffsetDateTime)>,
 }
 
@@ -46,7 +53,15 @@ impl Runner {
     pub fn start(github: &GitHub, encoded_jit_config: &str, work: Duration) -> Result<Self, Refused> {
         let id = github.recognise(encoded_jit_config).ok_or(Refused)?;
         github.connect(id).map_err(|_| Refused)?;
-        Ok(Self { github: github.clone(), id, work, conclusion: "success".to_owned(), ghost: false, job: None })
+        Ok(Self {
+            github: github.clone(),
+            id,
+            work,
+            conclusion: "success".to_owned(),
+            ghost: false,
+            hook: None,
+            job: None,
+        })
     }
 
     /// How its job will end, if not with `success`.
@@ -61,6 +76,13 @@ impl Runner {
     #[must_use]
     pub fn haunt(mut self) -> Self {
         self.ghost = true;
+        self
+    }
+
+    /// Executes the gate before each job, as the task definition has it do, with the task's own variables.
+    #[must_use]
+    pub fn gated(mut self, environment: BTreeMap<String, String>) -> Self {
+        self.hook = Some(environment);
         self
     }
 
@@ -81,9 +103,30 @@ impl Runner {
         Step::Finished(job)
     }
 
+    /// Whether the hook lets the job run.
+    ///
+    /// # Panics
+    /// If it fails without ending the worker: steps with `if: always()` would run.
+    fn admits(&self, job: JobId) -> bool {
+        let Some(environment) = &self.hook else { return true };
+        let event = self.github.event_of_run(job).expect("a job that was just taken");
+        match hook::execute("sh", Path::new(GATE), environment, &event) {
+            Hooked::Proceeds => true,
+            Hooked::Refused(words) => {
+                self.github.note(Some(job), "refused", words);
+                false
+            }
+            Hooked::Failed(words) => panic!("the gate failed but did not end the worker: {words}"),
+        }
+    }
+
     fn listen(&mut self) -> Step {
         match self.github.take_job(self.id) {
             Ok(None) => Step::Idle,
+            Ok(Some(job)) if !self.admits(job.id) => {
+                self.github.finish_job(self.id, "failure");
+                Step::Finished(job.id)
+            }
             Ok(Some(job)) => {
                 self.job = Some((job.id, self.github.clock().now() + self.work));
                 Step::Working(job.id)

@@ -194,19 +194,33 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
     let task = launch(&world, &["fargate"]).await;
     let environment = task.environment();
     assert_eq!((environment["HTTPS_PROXY"].as_str(), environment["EMPTY"].as_str()), ("http://proxy.example:3128", ""));
-    assert_eq!(environment.len(), 4, "and jitgate's own two");
+    assert_eq!(environment.len(), 5, "and jitgate's own three");
     assert_eq!((task.tags["team"].as_str(), task.tags["jitgate:class"].as_str()), ("build", "default"));
 }
 
 #[tokio::test]
 async fn the_longest_environment_and_message_fit_the_overrides() {
-    let world = world(&[class(&json!({ "name": "n".repeat(24), "environment": { "A": "\"".repeat(745) } }))]).await;
+    // The environment has 1,499 characters; the repositories that the gate lets in take the rest of 1,700.
+    let world = world(&[class(&json!({
+        "name": "n".repeat(24), "environment": { "A": "\"".repeat(745) },
+        "repositories": ["*/*".to_owned() + &"*".repeat(185)],
+    }))])
+    .await;
     let long = "x".repeat(100);
     world.github.add_repository(ORGANIZATION, &long);
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, &long));
     world.deliver_queued(job).await;
     world.work().await;
     assert_eq!((world.live_tasks(), world.dead_letters().len()), (1, 0), "{:?}", world.dead_letters());
+}
+
+#[tokio::test]
+async fn a_class_without_security_groups_gets_the_stacks_own() {
+    let classes = [class(&json!({ "security_groups": [] })), class(&json!({ "name": "own", "labels": ["own"] }))];
+    let classes = Value::from(classes.to_vec()).to_string();
+    let world = World::with(&[("RUNNER_CLASSES", &classes), ("RUNNER_SECURITY_GROUPS", "sg-stack,sg-2")]).await;
+    assert_eq!(launch(&world, &["fargate"]).await.network["securityGroups"], json!(["sg-stack", "sg-2"]));
+    assert_eq!(launch(&world, &["own"]).await.network["securityGroups"], json!(["sg-1"]));
 }
 
 #[tokio::test]

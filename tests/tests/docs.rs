@@ -54,6 +54,50 @@ fn the_document_names_every_variable_the_code_reads_and_no_other() {
     assert_eq!(named, read);
 }
 
+#[test]
+fn each_promise_has_a_test_that_exists_or_says_on_what_it_rests() {
+    fn sources(dir: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                sources(&entry, all);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                all.push_str(&std::fs::read_to_string(entry).expect("text"));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut all = String::new();
+    for dir in ["shared/src", "functions", "tests/tests"] {
+        sources(&root.join(dir), &mut all);
+    }
+    let page = file("SECURITY.md");
+    let promises = rows(between(&page, "<!-- promises -->", "<!-- /promises -->"));
+    assert!(promises.len() >= 15, "{promises:?}");
+    for promise in promises {
+        assert!(promise.len() == 4 && promise.iter().all(|cell| !cell.is_empty()), "{promise:?}");
+        for place in promise[2].split('`').skip(1).step_by(2) {
+            assert!(root.join(place).is_file(), "{place} of {:?}", promise[0]);
+        }
+        let tests: Vec<&str> = promise[3].split('`').skip(1).step_by(2).filter(|name| name.len() > 25).collect();
+        assert!(!tests.is_empty() || promise[3].contains("est on") || promise[3].contains("ests on"), "{promise:?}");
+        for test in tests {
+            assert!(all.contains(&format!("fn {test}(")), "no test {test}");
+        }
+    }
+}
+
+#[test]
+fn the_stacks_security_group_has_no_inbound_rule() {
+    let template = file("template.yaml");
+    let group = between(&template, "  RunnerSecurityGroup:\n", "\n\n");
+    assert!(group.contains("SecurityGroupEgress:") && !group.contains("Ingress"), "{group}");
+    assert!(!template.contains("SecurityGroupIngress"));
+    let module = file("infra/terraform/runners.tf");
+    let group = between(&module, "resource \"aws_security_group\" \"runners\"", "\n}\n");
+    assert!(group.contains("egress {") && !group.contains("ingress {"), "{group}");
+    assert!(!module.contains("aws_security_group_rule") && !module.contains("aws_vpc_security_group_ingress_rule"));
+}
+
 /// Lists all paths, and maps an error to its own, from the same lines. A new variant does not compile without a line
 /// here, and fails the test without a value below and a row in the table.
 macro_rules! paths {

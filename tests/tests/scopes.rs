@@ -134,6 +134,18 @@ async fn an_account_that_is_not_on_the_list_costs_nothing() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_taken_off_the_list_after_its_delivery_gets_no_runner() {
+    let mut world = World::new().await;
+    world.queue_and_deliver().await;
+    world.set("ALLOWED_INSTALLATIONS", "another-org");
+    world.worker = world.new_worker().unwrap();
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
+    assert_eq!(world.api.calls.operations(), Vec::<String>::new());
+    assert_eq!(world.dead_letters(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_cleaner_does_not_walk_accounts_that_are_not_on_the_list() {
     let mut world = World::with(&[("ALLOWED_INSTALLATIONS", ORGANIZATION), ("RECONCILE_REPOSITORIES", "*/*")]).await;
     world.github.add_organization("stranger");

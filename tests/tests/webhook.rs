@@ -9,6 +9,7 @@ use jitgate::job::Message;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::GitHub;
 use jitgate_tests::lambda::http_event::Front;
+use jitgate_tests::logs::logged;
 use jitgate_tests::payloads::{WorkflowJobEvent, examples, sign};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{Delivery, JOB_QUEUE, SECRET_ID, START, WEBHOOK_SECRET, World, answer};
@@ -369,6 +370,35 @@ async fn a_rotation_needs_no_redeploy_and_loses_no_delivery() {
 }
 
 #[tokio::test]
+async fn a_payload_that_does_not_say_counts_as_public_and_an_internal_repository_as_private() {
+    let world = World::new().await;
+    let silent = queued().without("/repository/private").without("/repository/visibility");
+    let response = world.deliver(&silent).await;
+    assert!(response.status_code == 200 && response.body.contains("the repository is public"), "{}", response.body);
+    let internal = queued().with("/repository/private", json!(true)).with("/repository/visibility", json!("internal"));
+    assert_eq!(world.deliver(&internal).await.status_code, 202);
+}
+
+#[tokio::test]
+async fn two_rotations_within_five_minutes_leave_only_the_last_two_secrets_valid() {
+    let world = World::new().await;
+    let signed_with = |secret: &str| {
+        let delivery = Delivery::new("workflow_job", queued().bytes());
+        let signature = sign(secret, &delivery.body);
+        delivery.signature(&signature)
+    };
+    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 202);
+    for next in ["the next one", "the one after"] {
+        world.clock.advance(Duration::from_mins(1));
+        world.aws.secrets.rotate(SECRET_ID, &GitHub::app_secret(next).to_string());
+    }
+    world.clock.advance(Duration::from_secs(6));
+    assert_eq!(world.request(&signed_with("the one after")).await.status_code, 202, "at once");
+    assert_eq!(world.request(&signed_with("the next one")).await.status_code, 202, "the previous one");
+    assert_eq!(world.request(&signed_with(WEBHOOK_SECRET)).await.status_code, 401, "no version any more");
+}
+
+#[tokio::test]
 async fn a_forged_flood_does_not_become_a_flood_of_calls() {
     let world = World::new().await;
     let forged = Delivery::new("workflow_job", queued().bytes()).signature(&sign("guess", &queued().bytes()));
@@ -386,9 +416,14 @@ async fn a_forged_flood_does_not_become_a_flood_of_calls() {
     world.aws.faults().script_times("GetSecretValue", Fault::Refuse(answers::unavailable()), 1000);
     world.clock.advance(Duration::from_secs(6));
     let before = world.aws.calls().count("GetSecretValue");
-    for _ in 0..50 {
-        assert_eq!(world.request(&forged).await.status_code, 503, "the signature cannot be checked now");
-    }
+    let flood = async {
+        for _ in 0..50 {
+            assert_eq!(world.request(&forged).await.status_code, 503, "the signature cannot be checked now");
+        }
+    };
+    let ((), lines) = logged(flood).await;
+    let errors = lines.lines().filter(|line| line.contains("cannot be verified")).count();
+    assert_eq!(errors, 1, "one line for each real look: {lines}");
     let calls = world.aws.calls().count("GetSecretValue") - before;
     assert!(calls <= 2, "{calls} calls while Secrets Manager is down");
 }

@@ -119,6 +119,7 @@ impl WebhookSecrets {
             Err(error) => {
                 seen.failed(&error, now);
                 if !can_keep {
+                    tracing::error!(error = %error, "a delivery cannot be verified");
                     return Err(error);
                 }
                 tracing::warn!(error = %error, "the secret could not be read again, the kept one is used");
@@ -140,6 +141,7 @@ impl WebhookSecrets {
             }
             Err(error) => {
                 seen.failed(&error, now);
+                tracing::error!(error = %error, "a delivery cannot be verified");
                 Err(error)
             }
         }

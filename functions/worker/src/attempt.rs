@@ -152,7 +152,15 @@ impl<'a> Try<'a> {
         placements.rotate_left(first);
         for (index, placement) in placements {
             let message = &self.message.clone().on_placement(index);
-            let launch = Launch { message, placement, token: &self.token, runner_name, jit };
+            let launch = Launch {
+                message,
+                fit: self.fit,
+                scope: &self.place.scope,
+                placement,
+                token: &self.token,
+                runner_name,
+                jit,
+            };
             let error = match self.context.tasks.run(launch).await {
                 Err(RunError::NoCapacity { reason }) => {
                     reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));

@@ -26,7 +26,8 @@
 //!
 //! GitHub is not asked whether a job still waits before its first launch: right after the delivery its answer lags, and
 //! jobs would starve. It is asked once a message has waited for longer than a moment, for old jobs, and before each further
-//! attempt. Only "in progress" and "completed" keep a job from its runner; a job that GitHub does not show may still wait.
+//! attempt. Only "in progress" and "completed" keep a job from its runner. A job that GitHub does not show may still wait,
+//! unless it is half an hour old.
 
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::Fit;
@@ -38,12 +39,8 @@ use crate::attempt::{Attempted, Try, live_task};
 use crate::context::Context;
 use crate::leftovers::Leftovers;
 use crate::protocol::SHOWN_AFTER;
-use crate::swaps::{has_runner, repository, still_waits};
+use crate::swaps::{SHOWN_BY, needs_none, repository, still_waits};
 use crate::verdict::{Aftermath, LaunchError};
-
-/// A job this old may have ended meanwhile, however late its delivery. GitHub is not asked earlier: right after the
-/// delivery it may not show yet that the job is queued.
-const WORTH_ASKING: Duration = Duration::minutes(30);
 
 /// A delivery that comes this long after its job was created has failed before, so the job may have been cancelled and
 /// released since then.
@@ -89,7 +86,14 @@ struct Launcher<'a> {
 
 impl Launcher<'_> {
     async fn run(&mut self) -> Result<Launched, LaunchError> {
-        // First of all: jobs that wait for capacity come by again and again, and asking GitHub about each of them would use
+        let Job { owner, installation_id, .. } = &self.message.job;
+        // The list may have changed since the delivery. A warm runner is asked for by the cleaner, which has looked.
+        if self.message.purpose == Purpose::Launch && !self.context.config.allowed.includes(owner, *installation_id) {
+            let unwelcome = Unwelcome::Account(owner.clone());
+            self.leave().await?;
+            return Ok(Launched::Refused(unwelcome));
+        }
+        // Before anything is asked: jobs that wait for capacity come by again and again, and asking GitHub about each of them would use
         // up its hourly limit.
         let _turn = self.context.shortages.turn(self.fit.kind(), self.context.clock.now())?;
         if self.message.purpose == Purpose::Warm {
@@ -99,7 +103,7 @@ impl Launcher<'_> {
         if self.is_worth_asking() {
             let has_waited = self.message.progress.not_before.is_some();
             let job = repository(self.context, &self.place, &self.message).job_in_turn(self.message.job.id, has_waited);
-            if has_runner(self.context, &self.message, job.await?).await? {
+            if needs_none(self.context, &self.message, job.await?).await? {
                 return self.leave().await;
             }
             self.aftermath.asked = true;
@@ -118,13 +122,14 @@ impl Launcher<'_> {
         }
     }
 
-    /// Whether the job may have ended since its delivery.
+    /// Whether the job may have ended since its delivery. GitHub is not asked about others: right after the delivery it may not
+    /// show yet that the job is queued.
     fn is_worth_asking(&self) -> bool {
         let Message { job, progress, .. } = &self.message;
         progress.ask_first
             || progress.unsettled
             || job.queued_at - job.created_at > LATE
-            || self.context.clock.now() - job.created_at > WORTH_ASKING
+            || self.context.clock.now() - job.created_at > SHOWN_BY
     }
 
     /// Where the job's code comes from; `None` if the job has been deleted. GitHub is asked only if the class depends on it.

@@ -7,9 +7,14 @@
 use jitgate::github::{InRepository, JobLook, JobState, Place};
 use jitgate::job::{Message, Purpose};
 use jitgate::names::{LaunchToken, RunnerOrigin};
+use time::Duration;
 
 use crate::context::Context;
 use crate::verdict::LaunchError;
+
+/// GitHub shows a job by this age, so an older one that it does not show has been deleted, or its repository is out of reach.
+/// Otherwise a delivery that is repeated months later would start a runner each time.
+pub(crate) const SHOWN_BY: Duration = Duration::minutes(30);
 
 /// How many jobs, each on the next one's runner, are followed. The cleaner finds a job that waits beyond that.
 const LONGEST_CHAIN: usize = 10;
@@ -18,10 +23,9 @@ pub(crate) fn repository<'a>(context: &'a Context, place: &'a Place, message: &'
     context.github.in_repository(&place.account, &message.job.owner, &message.job.repository)
 }
 
-/// Whether the job has, or had, a runner. Only a clear answer counts: a job that GitHub does not show, or whose state it does
-/// not say, may still wait. If it
-/// has another job's runner, that job is launched again.
-pub(crate) async fn has_runner(
+/// Whether the job needs no runner: it has or had one, or it is gone. A young job that GitHub does not show, or whose state it
+/// does not say, may still wait. If it has another job's runner, that job is launched again.
+pub(crate) async fn needs_none(
     context: &Context,
     message: &Message,
     job: Option<JobLook>,
@@ -31,7 +35,8 @@ pub(crate) async fn has_runner(
             launch_for_swapped(context, message, job).await?;
             Ok(true)
         }
-        _ => Ok(false),
+        Some(_) => Ok(false),
+        None => Ok(context.clock.now() - message.job.created_at > SHOWN_BY),
     }
 }
 
@@ -41,7 +46,7 @@ pub(crate) async fn still_waits(context: &Context, place: &Place, message: &Mess
         return Ok(false);
     }
     let job = repository(context, place, message).job(message.job.id).await?;
-    Ok(!has_runner(context, message, job).await?)
+    Ok(!needs_none(context, message, job).await?)
 }
 
 /// `job` is the state of the message's job, which runs or has run. If its runner was launched for another job that still

@@ -7,6 +7,7 @@ use super::json::{ClassJson, EachJson, ObjectOnly, SizesJson, TaskDefinitionJson
 use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};
 use super::warm::{Hours, MOST_WARM, Warm};
+use crate::ecs::HOOK_VARIABLE;
 use crate::globs::RepositoryGlob;
 
 /// Longest name of a class, in characters; it becomes part of runner names, which have 64.
@@ -18,6 +19,14 @@ const LONGEST_GROUP_NAME: usize = 128;
 /// Most characters that `environment` may have as JSON: a task's overrides may have 8,192 (an ECS limit), of which the
 /// JIT config, the job's message and their JSON take about 6,200 at worst.
 const LONGEST_ENVIRONMENT: usize = 1500;
+
+/// Most characters that `environment` and the repositories that the gate lets in may have together. What else the gate
+/// needs to know takes about 250 at worst.
+const LONGEST_WITH_GATE: usize = 1700;
+
+/// Minutes that a task may live unless its class says otherwise: an hour more than a job may run. Source: GitHub's "Actions
+/// limits", 5 days.
+pub(crate) const USUAL_LIFETIME: u32 = (5 * 24 + 1) * 60;
 
 /// Most tags of a class. A task may have 50 (an ECS limit); the rest is ours, with room for new ones.
 const MOST_TAGS: usize = 35;
@@ -69,6 +78,12 @@ impl ClassJson {
         if self.max_runners == Some(0) {
             return Err("max_runners must be 1 or more".to_owned());
         }
+        let gate = self.gate.unwrap_or(true);
+        let environment = environment(self.environment.unwrap_or_default(), gate)?;
+        let repositories = self.repositories.map(|globs| repositories(&globs)).transpose()?;
+        if gate {
+            check_gate(&environment, repositories.as_deref().unwrap_or_default())?;
+        }
         let size = size(self.cpu, self.memory)?;
         let disk = self.disk.map(|gib| disk("disk", gib)).transpose()?;
         Ok(RunnerClass {
@@ -81,9 +96,10 @@ impl ClassJson {
             sizes: sizes(self.sizes.map(|ObjectOnly(sizes)| sizes), size, disk)?,
             size,
             disk,
-            environment: environment(self.environment.unwrap_or_default())?,
+            environment,
             tags: tags(self.tags.unwrap_or_default())?,
-            repositories: self.repositories.map(|globs| repositories(&globs)).transpose()?,
+            repositories,
+            gate,
             ignored_labels: patterns(&self.ignored_labels.unwrap_or_default())
                 .map_err(|problem| format!("ignored_labels: {problem}"))?,
             name: self.name,
@@ -96,7 +112,7 @@ impl ClassJson {
             warm: warm(self.warm.unwrap_or_default(), &self.labels)?,
             max_runners: self.max_runners,
             idle_minutes,
-            lifetime_minutes: self.lifetime_minutes,
+            lifetime_minutes: self.lifetime_minutes.unwrap_or(USUAL_LIFETIME),
             public_repositories: self.public_repositories.unwrap_or_default(),
             fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
             self_hosted: self.self_hosted.unwrap_or_default(),
@@ -212,7 +228,7 @@ fn sizes(json: Option<SizesJson>, usual: Option<FargateSize>, usual_disk: Option
     Ok(sizes)
 }
 
-fn environment(variables: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+fn environment(variables: BTreeMap<String, String>, gate: bool) -> Result<BTreeMap<String, String>, String> {
     for (name, value) in &variables {
         let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -222,18 +238,37 @@ fn environment(variables: BTreeMap<String, String>) -> Result<BTreeMap<String, S
         if let Some(reserved) = reserved(name, &RESERVED_VARIABLES) {
             return Err(format!("environment: {name:?} must not begin with {reserved}"));
         }
+        if gate && name == HOOK_VARIABLE {
+            return Err(format!("environment: {HOOK_VARIABLE} is the gate's; with \"gate\": false it is yours"));
+        }
         if value.contains('\0') {
             return Err(format!("environment: the value of {name:?} must not contain a null character"));
         }
     }
-    // As the JSON that ECS counts: an escaped character is longer than itself.
-    let characters = serde_json::to_string(&variables).expect("strings always become JSON").chars().count();
+    let characters = length(&variables);
     if characters > LONGEST_ENVIRONMENT {
         return Err(format!(
             "environment: {characters} characters in all; {LONGEST_ENVIRONMENT} at most fit a task's overrides"
         ));
     }
     Ok(variables)
+}
+
+/// As the JSON that ECS counts: an escaped character is longer than itself.
+fn length(variables: &BTreeMap<String, String>) -> usize {
+    serde_json::to_string(variables).expect("strings always become JSON").chars().count()
+}
+
+fn check_gate(variables: &BTreeMap<String, String>, repositories: &[RepositoryGlob]) -> Result<(), String> {
+    let words = repositories.iter().map(|glob| format!(" repository={glob}").chars().count());
+    let characters = length(variables) + words.sum::<usize>();
+    if characters > LONGEST_WITH_GATE {
+        return Err(format!(
+            "repositories and environment: {characters} characters in all; with the gate, {LONGEST_WITH_GATE} at most fit \
+             a task's overrides"
+        ));
+    }
+    Ok(())
 }
 
 fn tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {

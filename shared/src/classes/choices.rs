@@ -17,6 +17,11 @@ pub(super) struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
+    /// Whether a label binds the runner to one run.
+    pub(super) fn is_bound(&self) -> bool {
+        self.run.is_some() || self.runs_on.is_some()
+    }
+
     pub(super) fn take(&mut self, role: Role<'_>, label: &'a str) -> Result<(), Objection> {
         let Role::Choice(key, value) = role else { return Ok(()) };
         match key {

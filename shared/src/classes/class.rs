@@ -20,6 +20,15 @@ impl RunnerClasses {
         self.0.iter().find(|class| class.name == name)
     }
 
+    /// The same classes, with these security groups for those that name none.
+    #[must_use]
+    pub fn with_security_groups(mut self, groups: &[String]) -> Self {
+        for class in self.0.iter_mut().filter(|class| class.security_groups.is_empty()) {
+            class.security_groups = groups.to_vec();
+        }
+        self
+    }
+
     /// All classes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &RunnerClass> {
         self.0.iter()
@@ -48,7 +57,7 @@ pub struct RunnerClass {
     pub sizes: Sizes,
     /// Subnets of the task's network interface; 1 to 16 (an ECS limit).
     pub subnets: Vec<String>,
-    /// Security groups of the task's network interface; 5 at most (an ECS limit). None means the VPC's default one.
+    /// Security groups of the task's network interface; 5 at most (an ECS limit). None means `RUNNER_SECURITY_GROUPS`.
     pub security_groups: Vec<String>,
     /// Whether the task gets a public IP address; in a public subnet it needs one to reach GitHub.
     pub assign_public_ip: bool,
@@ -62,14 +71,16 @@ pub struct RunnerClass {
     pub warm: Vec<Warm>,
     /// Minutes that a runner may be online without a job, counted from when it was first seen idle; 2 to 1440.
     pub idle_minutes: u32,
-    /// Minutes that a task may live, busy or not. GitHub itself ends jobs after five days.
-    pub lifetime_minutes: Option<u32>,
+    /// Minutes that a task may live, busy or not.
+    pub lifetime_minutes: u32,
     /// Further environment variables of the runner's container. Job steps see them.
     pub environment: BTreeMap<String, String>,
     /// Further tags of the task, by key.
     pub tags: BTreeMap<String, String>,
     /// The repositories whose jobs are taken; all if absent.
     pub repositories: Option<Vec<RepositoryGlob>>,
+    /// Whether the runner refuses jobs that this class would not take.
+    pub gate: bool,
     /// Whether jobs of public repositories are taken.
     pub public_repositories: bool,
     /// Whether jobs of pull requests from forks are taken.

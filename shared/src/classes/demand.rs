@@ -34,6 +34,8 @@ pub struct Demand {
     pub architecture: Option<Architecture>,
     /// Whether it may run on Spot.
     pub spot: Option<bool>,
+    /// Whether it has asked for a runner that no other run may use (`run=`).
+    pub is_bound: bool,
 }
 
 impl RunnerClass {
@@ -43,6 +45,7 @@ impl RunnerClass {
             disk: choices.disk.map(|(label, gib)| self.disk_of(label, gib)).transpose()?,
             architecture: choices.architecture.map(|(label, asked)| self.architecture_of(label, asked)).transpose()?,
             spot: choices.spot.map(|(_, spot)| spot),
+            is_bound: choices.is_bound(),
         })
     }
 

@@ -38,6 +38,7 @@ pub(super) struct ClassJson {
     pub(super) environment: Option<BTreeMap<String, String>>,
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) repositories: Option<Vec<String>>,
+    pub(super) gate: Option<bool>,
     pub(super) public_repositories: Option<bool>,
     pub(super) fork_pull_requests: Option<bool>,
     pub(super) self_hosted: Option<bool>,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use super::common::{allow_list, http_url, job_queue_url, name_prefix, queue_url, secret_id};
 use super::environment::{ConfigError, Environment};
 use super::github::GitHubConfig;
+use super::sharing::check_sharing;
 use crate::admission::AllowList;
 use crate::classes::RunnerClasses;
 use crate::globs::RepositoryGlob;
@@ -23,7 +24,7 @@ pub struct FleetConfig {
     pub github_secret_id: String,
     /// `GITHUB_API_URL`, `GITHUB_CA_FILE`, `RUNNER_SCOPE`, `GITHUB_ENTERPRISE`, `GITHUB_POINTS_PER_MINUTE`
     pub github: GitHubConfig,
-    /// `RUNNER_CLASSES`
+    /// `RUNNER_CLASSES`, with `RUNNER_SECURITY_GROUPS` where a class names no security group.
     pub classes: RunnerClasses,
     /// `ALLOWED_INSTALLATIONS`: the accounts whose jobs are taken and whose runners the cleaner looks after.
     pub allowed: AllowList,
@@ -48,13 +49,17 @@ pub struct FleetConfig {
 impl FleetConfig {
     /// Reads and checks the variables of the worker and the cleaner.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let github = GitHubConfig::from_environment(environment)?;
+        let groups = environment.parsed("RUNNER_SECURITY_GROUPS", Vec::new(), security_groups)?;
+        let classes = environment.runner_classes()?.with_security_groups(&groups);
+        check_sharing(&classes, &github.scope)?;
         Ok(Self {
             job_queue_url: job_queue_url(environment)?,
             dead_letter_queue_url: environment
                 .parsed("DEAD_LETTER_QUEUE_URL", None, |value| queue_url(value).map(Some))?,
             github_secret_id: secret_id(environment)?,
-            github: GitHubConfig::from_environment(environment)?,
-            classes: environment.runner_classes()?,
+            github,
+            classes,
             allowed: allow_list(environment)?,
             max_runners: environment.parsed("MAX_RUNNERS", None, |value| match value.parse() {
                 Ok(number) => Ok(NonZeroU32::new(number)),
@@ -72,6 +77,12 @@ impl FleetConfig {
                 .parsed("WEBHOOK_URL", None, |value| http_url(value, "the URL that hooks deliver to").map(Some))?,
         })
     }
+}
+
+fn security_groups(value: &str) -> Result<Vec<String>, String> {
+    let groups: Vec<String> = value.split(',').map(|group| group.trim().to_owned()).collect();
+    let is_fine = groups.len() <= 5 && groups.iter().all(|group| group.starts_with("sg-"));
+    if is_fine { Ok(groups) } else { Err("up to 5 ids of security groups, separated by commas".to_owned()) }
 }
 
 #[cfg(test)]
@@ -120,6 +131,7 @@ mod tests {
             ("RUNNER_CLASSES", "[]", "2 bytes; a function has 4096"),
             ("RUNNER_CLASSES", "file:/no/such/file.json", "in that file: No such file"),
             ("GITHUB_POINTS_PER_MINUTE", "-1", "a whole number"),
+            ("RUNNER_SECURITY_GROUPS", "default", "ids of security groups"),
             ("GITHUB_API_URL", "api.github.com", "an https URL"),
             ("DRY_RUN", "yes", "true or false"),
             ("RECONCILE_REPOSITORIES", "octo-org", "owner/name"),

@@ -9,11 +9,12 @@ use aws_sdk_ecs::types::{
 };
 use serde::Serialize;
 
+use super::gate::{GATE_VARIABLE, HOOK_VARIABLE, gate};
 use super::run_error::{LONGEST_OVERRIDES, RunError, not_started, refused};
 use super::task::{JOB_VARIABLE, TaskArn, tag};
 use super::tasks::Tasks;
-use crate::classes::{Capacity, Placement, RunnerClass};
-use crate::github::JitConfig;
+use crate::classes::{Capacity, Fit, Placement, RunnerClass};
+use crate::github::{JitConfig, Scope};
 use crate::job::Message;
 use crate::names::{LaunchToken, RunnerName};
 use crate::secret::expose;
@@ -27,6 +28,10 @@ pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 pub struct Launch<'a> {
     /// The job's message; the task carries it.
     pub message: &'a Message,
+    /// The job's class, which decides whose jobs the runner may do, even if a fallback provides the task.
+    pub fit: &'a Fit<'a>,
+    /// Where the runner is registered.
+    pub scope: &'a Scope,
     /// What the task is made of and runs on.
     pub placement: Placement<'a>,
     /// `clientToken` and `startedBy`.
@@ -143,8 +148,12 @@ impl<'a> Overrides<'a> {
         let own = [
             (JIT_CONFIG_VARIABLE, Cow::Borrowed(expose(&launch.jit.encoded))),
             (JOB_VARIABLE, Cow::Owned(launch.message.to_body())),
+            (GATE_VARIABLE, Cow::Owned(gate(launch.message, launch.fit, launch.scope))),
         ];
-        let further = class.environment.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
+        // A fallback may do without the gate and name a script of its own; the job's class keeps its gate.
+        let may_set = |name: &str| name != HOOK_VARIABLE || !launch.fit.class.gate;
+        let further = class.environment.iter().filter(|(name, _)| may_set(name));
+        let further = further.map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
         let environment = own.into_iter().chain(further).map(|(name, value)| Variable { name, value }).collect();
         Self {
             containers: [Container { name: &class.container, environment }],

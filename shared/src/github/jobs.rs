@@ -269,6 +269,8 @@ impl<'a> InRepository<'a> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -282,5 +284,26 @@ mod tests {
         assert_eq!((run.created_at, run.repository.owner.is_none()), (None, true));
         // Whether the repository is public must be known: what is not said to be private may be seen by anyone.
         assert_eq!(run.provenance(), Provenance { is_public: true, is_from_fork: Some(false) });
+    }
+
+    #[test]
+    fn the_code_of_a_deleted_fork_counts_as_a_forks() {
+        let is_from_fork = |event: Value, head: Value| {
+            let run = json!({
+                "id": 1, "created_at": "2026-11-01T12:00:00Z", "event": event, "head_repository": head,
+                "repository": { "id": 7, "private": false, "name": "r", "owner": { "id": 1, "login": "o" } },
+            });
+            serde_json::from_value::<Run>(run).expect("a run").provenance().is_from_fork
+        };
+        for (event, head, expected) in [
+            (json!("pull_request"), json!({ "id": 8 }), true),
+            (json!("pull_request"), json!({ "id": 7 }), false),
+            (json!("pull_request"), Value::Null, true),
+            (json!("pull_request_target"), Value::Null, true),
+            (Value::Null, Value::Null, true),
+            (json!("push"), Value::Null, false),
+        ] {
+            assert_eq!(is_from_fork(event.clone(), head.clone()), Some(expected), "{event} of {head}");
+        }
     }
 }

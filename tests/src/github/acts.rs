@@ -8,6 +8,7 @@ use super::runners::Gone;
 use super::scope::Scope;
 use super::state::{AccountKind, Installation, Job};
 use super::{GitHub, PERMISSIONS, jitconfig};
+use crate::hook::JobEvent;
 use crate::payloads::WorkflowJobEvent;
 
 /// What people do.
@@ -123,6 +124,11 @@ impl GitHub {
         let taken = state.take_job(runner, now)?;
         self.ring(&state);
         Ok(taken.and_then(|id| state.jobs.get(&id.0).cloned()))
+    }
+
+    /// What the runner knows of the job's event.
+    pub fn event_of_run(&self, job: JobId) -> Option<JobEvent> {
+        self.state().0.event_of_run(job)
     }
 
     /// The runner finishes its job; GitHub soon removes the registration.

@@ -11,6 +11,7 @@ use super::objects;
 use super::route::{Paging, query};
 use super::scope::Scope;
 use super::state::{Due, Job, JobStatus, Run, State, next};
+use crate::hook::JobEvent;
 use crate::wire::{Answer, Request};
 
 /// A job to queue.
@@ -25,6 +26,7 @@ pub struct JobSpec {
     pub(super) id: Option<JobId>,
     pub(super) waiting: bool,
     pub(super) fork: Option<String>,
+    pub(super) event: Option<String>,
     pub(super) example: Option<usize>,
     pub(super) queued_at: Option<OffsetDateTime>,
 }
@@ -42,6 +44,7 @@ impl JobSpec {
             id: None,
             waiting: false,
             fork: None,
+            event: None,
             example: None,
             queued_at: None,
         }
@@ -104,6 +107,13 @@ impl JobSpec {
         self
     }
 
+    /// Of a run that this event triggered, instead of a push or a pull request.
+    #[must_use]
+    pub fn on_event(mut self, event: &str) -> Self {
+        self.event = Some(event.to_owned());
+        self
+    }
+
     /// With deliveries made from this one of GitHub's examples.
     #[must_use]
     pub fn like_example(mut self, number: usize) -> Self {
@@ -119,7 +129,8 @@ impl State {
         let id = spec.id.map_or_else(|| next(&mut self.counters.job), |id| id.0);
         let run_id = spec.run.map_or_else(|| next(&mut self.counters.run), |run| run.0);
         let status = if spec.waiting { JobStatus::Waiting } else { JobStatus::Queued };
-        let event = if spec.fork.is_some() { "pull_request" } else { "push" }.to_owned();
+        let usual = if spec.fork.is_some() { "pull_request" } else { "push" };
+        let event = spec.event.unwrap_or_else(|| usual.to_owned());
         let fork = spec.fork.as_ref().map(|owner| self.repository(owner, &spec.repository));
         let jobs = BTreeSet::new();
         let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, event, fork, jobs };
@@ -225,6 +236,20 @@ impl State {
             runner.ended_at = Some(at);
             self.end_job(id, "failure", at);
         }
+    }
+
+    /// What a runner gets to know of its job's event.
+    pub(super) fn event_of_run(&self, id: JobId) -> Option<JobEvent> {
+        let run = self.runs.get(&self.jobs.get(&id.0)?.run_id.0)?;
+        let mut payload = json!({ "repository": objects::repository(&run.repository) });
+        let head = objects::repository(run.fork.as_ref().unwrap_or(&run.repository));
+        if run.event.starts_with("pull_request") {
+            payload["pull_request"] =
+                json!({ "title": "\"full_name\": \"octo-org/octo-repo\"", "head": { "repo": head } });
+        } else if run.event == "workflow_run" {
+            payload["workflow_run"] = json!({ "head_repository": head });
+        }
+        Some(JobEvent { repository: run.repository.full_name(), run_id: run.id, name: run.event.clone(), payload })
     }
 
     fn of_scope<'a>(&'a self, scope: &Scope, job: u64) -> Option<&'a Job> {

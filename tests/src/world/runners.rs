@@ -37,7 +37,7 @@ impl World {
                     let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
                     match Runner::start(&self.github, &config, WORK) {
                         Ok(runner) => {
-                            self.runners.insert(started.task, runner);
+                            self.runners.insert(started.task, runner.gated(started.environment));
                         }
                         Err(_) => self.aws.ecs.exit(&started.task, 1),
                     }

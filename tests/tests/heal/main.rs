@@ -9,12 +9,11 @@ mod passes;
 mod runner_swaps;
 mod stuck_tasks;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jitgate::job::{JobId, RunnerId};
 use jitgate_tests::github::Outcome;
+pub(crate) use jitgate_tests::logs::logged;
 use jitgate_tests::wire::Faults;
 use jitgate_tests::world::{Delivery, World};
 
@@ -79,27 +78,4 @@ async fn send(world: &World, is_up: bool) -> usize {
         world.github.delivered(delivery.id, Outcome { status, body: "x".to_owned() });
     }
     deliveries.len()
-}
-
-/// The outcome of a future, and what was logged in the meantime.
-async fn logged<T>(course: impl Future<Output = T>) -> (T, String) {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no panic while writing").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    let outcome = course.await;
-    drop(guard);
-    let written = lines.0.lock().expect("no panic while writing");
-    (outcome, String::from_utf8_lossy(&written).into_owned())
 }

@@ -40,6 +40,18 @@ async fn a_registration_that_a_list_skips_is_not_gone() {
 }
 
 #[tokio::test]
+async fn a_task_lives_an_hour_longer_than_github_lets_a_job_run_even_if_its_class_says_nothing() {
+    let mut world = World::new().await;
+    at_work(&mut world).await;
+    world.stand_still(MINUTE * 60 * 24 * 5);
+    world.clean().await.unwrap();
+    assert_eq!(world.live_tasks(), 1);
+    world.stand_still(MINUTE * 61);
+    world.clean().await.unwrap();
+    assert_eq!(world.live_tasks(), 0);
+}
+
+#[tokio::test]
 async fn a_task_older_than_its_class_allows_is_stopped() {
     let mut classes = runner_classes();
     classes[0]["lifetime_minutes"] = json!(60);

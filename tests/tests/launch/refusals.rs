@@ -6,7 +6,7 @@ use jitgate::ecs::LONGEST_OVERRIDES;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, JobSpec, JobStatus};
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{JOB_QUEUE, World, runner_classes};
+use jitgate_tests::world::{JOB_QUEUE, START, World, runner_classes};
 use serde_json::{Value, json};
 
 use crate::{GENERATE, class_with};
@@ -58,6 +58,31 @@ async fn no_call_is_made_about_a_name_that_github_cannot_have_given() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_delivery_of_months_ago_whose_job_is_gone_starts_nothing() {
+    let world = World::new().await;
+    let job = world.github.queue_job(JobSpec::labels(["fargate"]).queued_at(START - time::Duration::days(90)));
+    world.deliver_queued(job).await;
+    let gone = github::answers::not_found();
+    world.api.faults.choose(Box::new(move |called| (called == "get-job").then(|| Fault::Refuse(gone.clone()))));
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting(), world.github.runners().len()), (0, 0, 0));
+    assert_eq!(world.dead_letters(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_job_that_was_approved_after_days_gets_its_runner() {
+    let mut world = World::new().await;
+    let job = world.github.queue_job(JobSpec::labels(["fargate"]).waiting());
+    world.pass(Duration::from_hours(48));
+    world.github.queue_again(job);
+    world.deliver_queued(job).await;
+    world.work().await;
+    assert_eq!(world.live_tasks(), 1);
+    world.pass(Duration::from_mins(5));
+    world.assert_done(&[job]);
 }
 
 #[tokio::test]

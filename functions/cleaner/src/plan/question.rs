@@ -11,8 +11,13 @@ use time::OffsetDateTime;
 
 use super::seen::Working;
 
-/// Launches of one job, all together. After that something is wrong that launching does not mend.
+/// Launches of one job, all together, if the last one came to nothing. After that something is wrong that launching does not
+/// mend.
 pub const MOST_ATTEMPTS: u16 = 8;
+
+/// Launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job out of
+/// the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
+pub const MOST_SWAPS: u16 = 200;
 
 /// How long the second launch waits after an event; each further one waits twice as long.
 const FIRST_DELAY: Duration = Duration::from_secs(10);
@@ -51,6 +56,11 @@ impl Cause {
     /// Whether the job's message may be on the queue.
     pub fn may_be_queued(self) -> bool {
         matches!(self, Self::StillWaiting | Self::Untold)
+    }
+
+    /// How many launches the job may have had before.
+    fn most_attempts(self) -> u16 {
+        if matches!(self, Self::Stopped | Self::Busy) { MOST_SWAPS } else { MOST_ATTEMPTS }
     }
 
     /// In words, for the log.
@@ -93,7 +103,9 @@ pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, ca
 pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: bool) -> Repair {
     match state {
         Some(JobState::Queued) if run_has_ended => Repair::LeaveStuck,
-        Some(JobState::Queued) if question.message.progress.attempt.0 > MOST_ATTEMPTS => Repair::GiveUp,
+        Some(JobState::Queued) if question.message.progress.attempt.0 > question.cause.most_attempts() => {
+            Repair::GiveUp
+        }
         Some(JobState::Queued) => Repair::Relaunch,
         Some(JobState::InProgress | JobState::Completed | JobState::Waiting) | None => Repair::None,
     }

@@ -24,6 +24,9 @@ pub const NEVER_CAME: Duration = Duration::minutes(20);
 /// The idle limit of a task whose class is no longer configured.
 const IDLE_LIMIT: Duration = Duration::minutes(10);
 
+/// The lifetime of a task whose class is no longer configured: the usual one.
+const LIFETIME: Duration = Duration::hours(5 * 24 + 1);
+
 pub(super) fn plan(world: &World<'_>) -> Vec<Action> {
     let kept: HashSet<_> = world.pools.iter().flat_map(|pool| &pool.kept).map(|task| &task.view.arn).collect();
     let actions = world.live.iter().flat_map(|task| of_task(world, task, kept.contains(&task.view.arn)));
@@ -35,8 +38,7 @@ fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
     let (Some(id), Some(created_at)) = (view.runner_id, view.created_at) else { return Vec::new() };
     let (now, age) = (world.now, world.now - created_at);
     let class = view.class.as_deref().and_then(|name| world.settings.classes.named(name));
-    let lifetime = class.and_then(|class| class.lifetime_minutes).map(|minutes| Duration::minutes(minutes.into()));
-    if lifetime.is_some_and(|lifetime| age > lifetime) {
+    if age > class.map_or(LIFETIME, |class| Duration::minutes(class.lifetime_minutes.into())) {
         let reason = "jitgate: longer than its class lets a task live";
         return vec![Action::Stop { task: view.arn.clone(), reason }];
     }

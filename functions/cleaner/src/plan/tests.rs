@@ -236,15 +236,19 @@ fn a_runner_that_is_busy_is_asked_about_since_its_job_may_be_another() {
 
 #[test]
 fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_ever() {
-    let question = |attempt| Question {
+    let after = |attempt, cause| Question {
         message: message().for_launch(Attempt(attempt), NOW),
-        cause: Cause::Stopped,
+        cause,
         stopped_reason: None,
         swapped: None,
     };
+    let question = |attempt| after(attempt, Cause::FailedStart);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), false), Repair::Relaunch);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), true), Repair::LeaveStuck);
     assert_eq!(plan_repair(&question(MOST_ATTEMPTS + 1), Some(JobState::Queued), false), Repair::GiveUp);
+    for (attempt, repair) in [(MOST_ATTEMPTS + 1, Repair::Relaunch), (MOST_SWAPS + 1, Repair::GiveUp)] {
+        assert_eq!(plan_repair(&after(attempt, Cause::Stopped), Some(JobState::Queued), false), repair);
+    }
     for state in [None, Some(JobState::InProgress), Some(JobState::Completed), Some(JobState::Waiting)] {
         assert_eq!(plan_repair(&question(2), state, false), Repair::None);
     }

@@ -1,12 +1,12 @@
 //! Watches the cluster and runs a runner stand-in per task, as Fargate would run the image.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ecs::error::DisplayErrorContext;
-use aws_sdk_ecs::types::{DesiredStatus, Task};
+use aws_sdk_ecs::types::{DesiredStatus, Task, TaskOverride};
 use jitgate::job::JobId;
 use jitgate_tests::github::GitHub;
 use jitgate_tests::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
@@ -119,6 +119,7 @@ impl Watcher {
         let fate = job.and_then(|job| self.fates.meet(job));
         let runner = jit_config(task).filter(|_| !matches!(fate, Some(Fate::NeverStarts | Fate::Slow)));
         let runner = runner.and_then(|config| Runner::start(&self.github, config, self.job_time).ok());
+        let runner = runner.map(|runner| runner.gated(environment_of(task)));
         let reason = match fate {
             Some(Fate::NeverStarts) => "CannotPullContainerError: the image was not found",
             _ => "Essential container in task exited",
@@ -159,6 +160,12 @@ impl Watcher {
         let parts = task.started_by()?.split('-').filter_map(|part| part.parse().ok().map(JobId));
         parts.into_iter().find(|id| self.github.job(*id).is_some())
     }
+}
+
+fn environment_of(task: &Task) -> BTreeMap<String, String> {
+    let containers = task.overrides().map(TaskOverride::container_overrides).unwrap_or_default();
+    let variables = containers.iter().flat_map(aws_sdk_ecs::types::ContainerOverride::environment);
+    variables.filter_map(|variable| Some((variable.name()?.to_owned(), variable.value()?.to_owned()))).collect()
 }
 
 fn jit_config(task: &Task) -> Option<&str> {
