@@ -36,6 +36,7 @@
 //! | `LaunchError::RunNotShown` | deferred | growing |
 //! | `LaunchError::NamesTaken` | deferred | growing |
 //! | `LaunchError::LimitReached` | deferred | limit |
+//! | `LaunchError::Standstill` | deferred | exactly |
 //!
 //! | delay | how long |
 //! |---|---|
@@ -120,6 +121,14 @@ pub enum LaunchError {
         /// How long the job has waited.
         waited: Duration,
     },
+    /// Other launches found no capacity, one after the other, so this one was not tried.
+    #[error("no capacity a moment ago: {reason}")]
+    Standstill {
+        /// When this job's turn comes, after the next launch that tries for all.
+        until: OffsetDateTime,
+        /// ECS's words.
+        reason: String,
+    },
 }
 
 /// What happens to the message.
@@ -174,6 +183,8 @@ enum Rule {
     Settle,
     /// This job's turn comes at that moment.
     Turn(OffsetDateTime),
+    /// The same, and the job may have waited for long.
+    LateTurn(OffsetDateTime),
     /// GitHub limits the credential until that moment.
     Limited(OffsetDateTime),
     /// A person must correct something; worth another look from that moment.
@@ -214,6 +225,7 @@ fn rule(error: &LaunchError, now: OffsetDateTime) -> Rule {
         | LaunchError::NamesTaken => Rule::Grow,
         LaunchError::Unsure { .. } => Rule::Settle,
         LaunchError::LimitReached { waited, .. } => Rule::Limit(*waited),
+        LaunchError::Standstill { until, .. } => Rule::LateTurn(*until),
     }
 }
 
@@ -241,6 +253,7 @@ pub fn judge(
         Rule::Grow => (now + spread(growing_delay(progress.backoff)), grown, Cause::Other),
         Rule::Settle => (now + SETTLING_DELAY, grown, Cause::Other),
         Rule::Turn(until) => (until, if aftermath.asked { (0, false) } else { as_before }, Cause::Other),
+        Rule::LateTurn(until) => (until, (progress.backoff, true), Cause::Other),
         Rule::Limited(until) => {
             let is_short = until + a_little - now < SHORT_PAUSE;
             (until + a_little, if is_short { as_before } else { anew }, Cause::Other)
