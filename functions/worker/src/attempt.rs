@@ -74,7 +74,7 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// Tries the attempt, and whether a registration may be left.
+    /// Tries the attempt. Also returns whether a registration may be left.
     pub(crate) async fn run(mut self) -> (Result<Attempted, LaunchError>, bool) {
         let mut met = Met::Nothing;
         let outcome = loop {
