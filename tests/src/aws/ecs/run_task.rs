@@ -192,6 +192,8 @@ impl State {
             stopped_reason: None,
             exit_code: None,
             created_at: self.now,
+            pull_started_at: None,
+            pull_stopped_at: None,
             started_at: None,
             stopping_at: None,
             stopped_at: None,

@@ -143,6 +143,10 @@ impl State {
             return;
         }
         task.status = Status::Running;
+        // The image is about half of a start.
+        let start = self.now - task.created_at;
+        task.pull_started_at = Some(task.created_at + start * 2 / 5);
+        task.pull_stopped_at = Some(task.created_at + start * 9 / 10);
         task.started_at = Some(self.now);
         let started = Started {
             task: task.arn.clone(),
