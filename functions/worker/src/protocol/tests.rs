@@ -69,15 +69,25 @@ fn the_table_is_the_protocol() {
     }
 }
 
+/// No name's registration.
+const NONE: usize = usize::MAX;
+
 /// A launch's registrations and its task, as they really are.
 #[derive(Clone, Debug, Default)]
 struct Truth {
     /// By name, whether a registration has it.
     names: Vec<bool>,
-    /// The task, if one has the token: which name's registration it runs, and whether it is over.
+    /// The task, if one has the token: which name's registration it runs, and whether it is over. Once that registration is
+    /// gone it is [`NONE`], because another one under its name is not the task's.
     task: Option<(usize, bool)>,
     /// How many tasks were started for the token.
     started: usize,
+}
+
+impl Truth {
+    fn has(&self, name: usize) -> bool {
+        self.names.get(name).is_some_and(|exists| *exists)
+    }
 }
 
 /// What the world answers when nothing in it is certain: each observation may lag.
@@ -134,14 +144,14 @@ impl Adversary {
                 let young = Met::RegistrationHidden(Some(Duration::ZERO));
                 match self.truth.task {
                     // GitHub may fail to show one that exists, whatever its age.
-                    Some((own, false)) if self.truth.names[own] => pick(&[Met::RegistrationShown, young, old]),
+                    Some((own, false)) if self.truth.has(own) => pick(&[Met::RegistrationShown, young, old]),
                     _ => pick(&[young, old]),
                 }
             }
             Action::AskAboutJob => pick(&[Met::JobWaits, Met::JobGone]),
             Action::DeleteRegistration => match self.truth.task {
                 // It exists, so its runner may be busy; GitHub refuses.
-                Some((own, false)) if self.truth.names[own] => Met::RegistrationBusy,
+                Some((own, false)) if self.truth.has(own) => Met::RegistrationBusy,
                 _ => Met::RegistrationDeleted,
             },
             Action::StopTask => {
@@ -176,11 +186,14 @@ proptest! {
         let mut truth = Truth { names, task, started: usize::from(task.is_some()) };
         if let Some((own, is_over)) = truth.task {
             truth.names[own] = is_registered || !is_over && truth.names[own];
+            if !truth.names[own] {
+                truth.task = Some((NONE, is_over));
+            }
         }
         let mut world = Adversary { truth, registered: None, taken: Vec::new(), doubts };
         let (mut met, mut steps) = (Met::Nothing, choices.iter());
         let live_and_registered = |world: &Adversary| match world.truth.task {
-            Some((own, false)) => world.truth.names[own],
+            Some((own, false)) => world.truth.has(own),
             _ => false,
         };
         let last = loop {
