@@ -1,12 +1,14 @@
 //! Measures the functions' release binaries as Lambda runs them: as processes behind a Runtime API. The stand-ins for
 //! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
-//! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER]`.
+//! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
+//! The part `shortages` is measured only where it is named: it takes a quarter of an hour.
 
 mod cold;
 mod deployment;
 mod memory;
 mod package;
+mod shortages;
 mod storm;
 mod warm;
 
@@ -91,6 +93,9 @@ async fn main() {
     }
     if wanted("paced") {
         add(storm::paced(&programs).await);
+    }
+    if options.only.as_deref() == Some("shortages") {
+        add(shortages::shortages(&programs, if options.quick { 1 } else { 3 }).await);
     }
     if wanted("memory") {
         add(memory::peaks(&programs, options.runs(20).min(3)).await);
