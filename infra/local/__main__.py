@@ -123,6 +123,7 @@ def _demo(binaries: dict[str, Path]) -> int:
 def _deployed(binaries: dict[str, Path]) -> int:
     """Runs the demo on a stack that is deployed and removed as the docs say, then on one deployed by Terraform."""
     import demo
+    import monitoring_checks
     import play_checks
     import terraform
     import terraform_checks
@@ -140,6 +141,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
         heading("Starting the stack with Terraform")
         with stack(binaries, "terraform", with_provider) as running:
             heading("What Terraform deployed")
+            monitoring_checks.levels(running, checks)
             terraform_checks.same(found, running.found, checks)
             demo.run(running, checks)
             terraform_checks.run(running, checks)
@@ -148,6 +150,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
 
 def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool = False) -> "Inventory":
     import demo
+    import monitoring_checks
     import newcomer
     import permission_checks
     import template_checks
@@ -158,6 +161,7 @@ def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool 
         heading("What was deployed")
         template_checks.check(running, checks)
         permission_checks.check(running.found, checks)
+        monitoring_checks.levels(running, checks)
         demo.run(running, checks)
         permission_checks.used(running, checks)
         if running.newcomer is not None:

@@ -58,6 +58,26 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
     return deployment_of(aws, stack)
 
 
+def monitor(aws: Emulator, level: str) -> None:
+    """Updates the stack to another level of monitoring."""
+    cloudformation = aws.client("cloudformation")
+    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    kept = [
+        {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+        for parameter in stack["Parameters"]
+        if parameter["ParameterKey"] != "Monitoring"
+    ]
+    cloudformation.update_stack(
+        StackName=STACK,
+        UsePreviousTemplate=True,
+        Parameters=[*kept, {"ParameterKey": "Monitoring", "ParameterValue": level}],
+        Capabilities=MADE_BY_THE_TRANSFORM,
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+
+
 def deployment_of(aws: Emulator, stack: dict[str, Any]) -> Deployment:
     """Reads a stack's outputs."""
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

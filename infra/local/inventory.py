@@ -194,10 +194,14 @@ def _tasks(aws: Emulator, words: dict[str, str]) -> Inventory:
 def _events(aws: Emulator, words: dict[str, str]) -> Inventory:
     scheduler, events = aws.client("scheduler"), aws.client("events")
     found = {}
+    for group in scheduler.list_schedule_groups()["ScheduleGroups"]:
+        if group["Name"] != "default":
+            words |= {group["Arn"]: "{schedule group}", _whole(group["Name"]): _whole("{name of schedule group}")}
+            found["schedule group"] = group["State"]
     for summary in scheduler.list_schedules()["Schedules"]:
         words |= {summary["Arn"]: "{schedule}", summary["Name"]: "{name of schedule}"}
-        schedule = scheduler.get_schedule(Name=summary["Name"])
-        kept = ("Description", "ScheduleExpression", "State", "FlexibleTimeWindow")
+        schedule = scheduler.get_schedule(Name=summary["Name"], GroupName=summary["GroupName"])
+        kept = ("Description", "ScheduleExpression", "State", "FlexibleTimeWindow", "GroupName")
         found["schedule"] = {key: schedule.get(key) for key in kept}
         target = schedule["Target"]
         found["schedule"]["target"] = {key: target.get(key) for key in ("Arn", "RoleArn", "Input")}

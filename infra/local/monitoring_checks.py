@@ -1,8 +1,9 @@
-"""Checks that the alarms and the dashboard use metrics that the functions write."""
+"""Checks the levels of monitoring, and that the alarms and the dashboard use metrics that the functions write."""
 
 import json
 from typing import Any
 
+import inventory
 from checks import Checks
 from deployment import STACK
 from stack import Stack
@@ -13,12 +14,43 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 """A metric and its dimensions. To CloudWatch, the same name with other dimensions is another metric."""
 
 
+BASIC = {
+    "cleaner-errors",
+    "cleaner-silent",
+    "dead-letters",
+    "jobs-starve",
+    "jobs-wait",
+    "webhook-refuses",
+    "webhook-throttles",
+}
+"""The alarms that tell of lost jobs. `tests/tests/losses.rs` says which tells of what."""
+
+
+def levels(stack: Stack, checks: Checks) -> None:
+    """Deploys each level of monitoring and adds it to the inventory. Leaves the stack with `full`."""
+    found = {"basic": _alarm_names(stack)}
+    for level in ("off", "full"):
+        stack.monitor(level)
+        found[level] = _alarm_names(stack)
+        for key, value in inventory.take(stack.aws).items():
+            if key.startswith(("alarm ", "dashboard ")):
+                stack.found[f"{level}: {key}"] = value
+    checks.that("without monitoring there is no alarm", found["off"] == set(), found["off"])
+    checks.that("basic monitoring has the alarms that tell of lost jobs", found["basic"] == BASIC, found["basic"])
+    checks.that("full monitoring has all 15 alarms", found["full"] > BASIC and len(found["full"]) == 15, found["full"])
+
+
+def _alarm_names(stack: Stack) -> set[str]:
+    alarms = stack.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"].removeprefix(f"{STACK}-") for alarm in alarms}
+
+
 def check(stack: Stack, checks: Checks) -> None:
-    """Compares the metrics that are used with those that were written. Needs jobs to have run."""
+    """Compares the metrics that are used with those written. Needs `full` monitoring, and jobs to have run."""
     written = _written(stack)
     watched = _alarms(stack) | _dashboard(stack)
     names = {name for name, _ in written}
-    expected = {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted", "Passes"}
+    expected = {"JobsLaunched", "QueueToLaunch", "GitHubBudgetRemaining", "RegistrationsDeleted"}
     unseen = {series for series in watched if series[0] in names and not _is_written(series, written)}
     checks.that(
         "alarms and dashboard use metrics with the dimensions with which they are written",

@@ -47,6 +47,13 @@ class Stack:
     newcomer: Newcomer | None
     ending: ExitStack
 
+    def monitor(self, level: str) -> None:
+        """Deploys another level of monitoring."""
+        if self.applied is None:
+            deployment.monitor(self.aws, level)
+        else:
+            self.applied.monitor(level)
+
     def leave_running(self) -> None:
         """Lets the stack outlive the `with` block and this program."""
         self.ending.pop_all()

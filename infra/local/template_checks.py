@@ -88,7 +88,9 @@ def check(stack: Stack, checks: Checks) -> None:
         queue,
     )
 
-    schedule = stack.aws.client("scheduler").get_schedule(Name=physical_id["CleanerFunctionSchedule"])
+    schedule = stack.aws.client("scheduler").get_schedule(
+        Name=physical_id["CleanerFunctionSchedule"], GroupName=physical_id["CleanerSchedules"]
+    )
     checks.that(
         "EventBridge Scheduler runs the cleaner every five minutes",
         schedule["ScheduleExpression"] == "rate(5 minutes)" and schedule["State"] == "ENABLED",

@@ -51,6 +51,7 @@ module "jitgate" {
   subnet_ids            = var.settings.subnet_ids
   runner_labels         = var.settings.runner_labels
   github_api_url        = var.settings.github_api_url
+  monitoring            = var.settings.monitoring
 }
 
 output "jitgate" {
@@ -58,6 +59,9 @@ output "jitgate" {
 }
 """
 """The root module of each deployment, much as a user would write it."""
+
+SETTINGS = "terraform.tfvars.json"
+"""The file with the root module's variables."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,14 @@ class Applied:
             if change["mode"] == "managed" and change["change"]["actions"] != ["no-op"]
         ]
 
+    def monitor(self, level: str) -> None:
+        """Applies another level of monitoring."""
+        file = self.folder / SETTINGS
+        values = json.loads(file.read_text())
+        values["settings"]["monitoring"] = level
+        file.write_text(json.dumps(values))
+        self.terraform.must(self.folder, "apply", "-auto-approve", "-input=false", "-no-color", env=self.environment)
+
     def state(self) -> str:
         """Terraform's state file."""
         return (self.folder / "terraform.tfstate").read_text()
@@ -195,8 +207,9 @@ def apply(
         "subnet_ids": parameters["SubnetIds"].split(","),
         "runner_labels": parameters["RunnerLabels"].split(","),
         "github_api_url": parameters["GitHubApiUrl"],
+        "monitoring": "basic",
     }
-    (folder / "terraform.tfvars.json").write_text(json.dumps({"settings": settings}))
+    (folder / SETTINGS).write_text(json.dumps({"settings": settings}))
     environment = {"AWS_ENDPOINT_URL": aws.url, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", **ROOT_KEY}
     terraform.must(folder, "init", "-input=false", "-no-color")
     terraform.must(folder, "apply", "-auto-approve", "-input=false", "-no-color", env=environment)

@@ -44,8 +44,14 @@ resource "aws_lambda_function_event_invoke_config" "cleaner" {
   maximum_event_age_in_seconds = 21600
 }
 
+# A group of its own, because the scheduler counts its calls by group.
+resource "aws_scheduler_schedule_group" "cleaner" {
+  name_prefix = "${var.name}-cleaner-"
+}
+
 resource "aws_scheduler_schedule" "cleaner" {
   name_prefix         = "${var.name}-cleaner-"
+  group_name          = aws_scheduler_schedule_group.cleaner.name
   description         = "jitgate ${var.name}: cleaner"
   schedule_expression = "rate(5 minutes)"
 

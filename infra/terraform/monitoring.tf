@@ -8,7 +8,10 @@ locals {
   # The dimensions of our own metrics.
   ours = { for function in ["worker", "cleaner"] : function => { deployment = var.runner_name_prefix, function = function } }
 
+  # `basic` marks the alarms without which jobs can be lost unnoticed. Those use AWS's own metrics, which cost nothing,
+  # apart from JobWaited, which is only written while jobs wait.
   usual_alarm = {
+    basic      = false
     namespace  = "jitgate"
     statistic  = "Sum"
     percentile = null
@@ -22,6 +25,7 @@ locals {
 
   alarms = { for key, alarm in {
     dead-letters = {
+      basic       = true
       description = "A job was given up. Its message in the dead-letter queue says why."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
@@ -29,6 +33,7 @@ locals {
       statistic   = "Maximum"
     }
     jobs-wait = {
+      basic       = true
       description = "A message is half an hour old. A deferred job gets a new message within 15 minutes, so the worker probably takes no messages."
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
@@ -38,6 +43,7 @@ locals {
       periods     = 2
     }
     jobs-starve = {
+      basic       = true
       description = "A job has waited for more than half an hour and was deferred again: Fargate has no capacity, GitHub limits requests or is down, or the runner limit is reached. The query why-jobs-wait shows which."
       metric      = "JobWaited"
       dimensions  = local.ours["worker"]
@@ -66,10 +72,12 @@ locals {
       periods     = 3
     }
     cleaner-silent = {
-      description = "The cleaner has not made a pass for 15 minutes. Check that its schedule is enabled and that it starts."
+      basic       = true
+      description = "For 15 minutes, the cleaner's schedule has not called it. Check that the schedule is enabled."
       # Not Lambda's Invocations: stopped tasks invoke the cleaner, too, even if the schedule is off.
-      metric     = "Passes"
-      dimensions = local.ours["cleaner"]
+      namespace  = "AWS/Scheduler"
+      metric     = "InvocationAttemptCount"
+      dimensions = { ScheduleGroup = aws_scheduler_schedule_group.cleaner.name }
       comparison = "LessThanThreshold"
       threshold  = 1
       periods    = 3
@@ -82,6 +90,7 @@ locals {
       dimensions  = { FunctionName = aws_lambda_function.webhook.function_name }
     }
     webhook-refuses = {
+      basic       = true
       description = "The webhook answered deliveries with 5xx, because it cannot read the secret or write to the queue. Its log shows which. GitHub does not repeat a failed delivery by itself."
       namespace   = "AWS/Lambda"
       metric      = "Url5xxCount" # Errors does not count an answer of 503
@@ -94,6 +103,7 @@ locals {
       dimensions  = { FunctionName = aws_lambda_function.worker.function_name }
     }
     cleaner-errors = {
+      basic       = true
       description = "For 15 minutes, the cleaner's passes have failed, at least in part. Its log shows why."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
@@ -101,6 +111,7 @@ locals {
       periods     = 3
     }
     webhook-throttles = {
+      basic       = true
       description = "Lambda rejected deliveries because concurrency was exhausted. GitHub does not repeat a failed delivery by itself."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
@@ -180,7 +191,7 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "watch" {
-  for_each = { for key, alarm in local.alarms : key => alarm if var.monitoring }
+  for_each = { for key, alarm in local.alarms : key => alarm if var.monitoring == "full" || (var.monitoring == "basic" && alarm.basic) }
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
@@ -200,7 +211,7 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
 }
 
 resource "aws_cloudwatch_dashboard" "jitgate" {
-  count = var.monitoring ? 1 : 0
+  count = var.monitoring == "full" ? 1 : 0
 
   dashboard_name = var.name
   dashboard_body = jsonencode({ widgets = [for widget in [
@@ -277,7 +288,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
 }
 
 resource "aws_cloudwatch_query_definition" "saved" {
-  for_each = { for key, query in local.queries : key => query if var.monitoring }
+  for_each = { for key, query in local.queries : key => query if var.monitoring != "off" }
 
   name            = "${var.name}/${each.key}"
   log_group_names = [for group in each.value.groups : aws_cloudwatch_log_group.functions[group].name]

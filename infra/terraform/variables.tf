@@ -465,9 +465,14 @@ variable "runner_classes_layer_arn" {
 # --- Monitoring --------------------------------------------------------------------------------------------------------
 
 variable "monitoring" {
-  type        = bool
-  default     = true
-  description = "Whether to create alarms, a dashboard and saved queries. An account's first ten alarm metrics and three dashboards are free; each further alarm costs $0.10 a month, each further dashboard $3."
+  type        = string
+  default     = "basic"
+  description = "What to create for watching. `basic`: saved queries, and the seven alarms that tell of lost jobs, which cost $0.70 a month. `full`: all fifteen alarms, which cost $1.50, and a dashboard for $3. An account's first ten alarms and three dashboards are free. `off`: nothing."
+
+  validation {
+    condition     = contains(["off", "basic", "full"], var.monitoring)
+    error_message = "monitoring must be off, basic or full."
+  }
 }
 
 variable "alarm_topic_arn" {

@@ -20,6 +20,7 @@ mod driver;
 mod faults;
 pub mod gateway;
 mod judge;
+mod loss;
 mod plan;
 mod report;
 pub mod tripwire;
@@ -36,6 +37,7 @@ use time::OffsetDateTime;
 
 use crate::github::Meter;
 
+pub use loss::Loss;
 pub use plan::{Arrival, Knobs};
 pub use report::Report;
 

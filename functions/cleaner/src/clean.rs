@@ -27,7 +27,6 @@ use crate::warm::keep_warm;
 
 pub(crate) async fn clean(pass: Pass<'_>) -> Result<(), CleanError> {
     let mut tally = Tally::default();
-    tally.add(Done::Pass);
     let looked = look(pass, &mut tally).await;
     let recent = looked.as_ref().map_or(&[][..], |looked| &looked.recent);
     tally.extend(redeliver(pass, recent).await);

@@ -10,8 +10,6 @@ use crate::context::Pass;
 /// What became of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Done {
-    /// A pass over everything. One over a single job does not count.
-    Pass,
     /// There was nothing to do, or somebody else had done it.
     Nothing,
     RegistrationDeleted,
@@ -39,7 +37,6 @@ impl Done {
     /// The metric that counts it.
     fn metric(self) -> Option<&'static str> {
         Some(match self {
-            Self::Pass => "Passes",
             Self::Nothing => return None,
             Self::RegistrationDeleted => "RegistrationsDeleted",
             Self::TaskStopped => "TasksStopped",
@@ -86,7 +83,8 @@ impl Tally {
                 metrics.count(metric, *count);
             }
         }
-        if let Some(remaining) = pass.github.take_budget() {
+        // CloudWatch charges a metric for each hour with a value, and an idle fleet has a pass in each.
+        if let Some(remaining) = pass.github.take_budget().filter(|_| tasks > 0) {
             metrics.put("GitHubBudgetRemaining", Unit::Count, remaining);
         }
         metrics.write(pass.clock.now());

@@ -1,5 +1,7 @@
 //! What became of the messages of a batch, as metrics.
 
+use std::collections::BTreeMap;
+
 use jitgate::metrics::{Metrics, Unit};
 
 use crate::verdict::Cause;
@@ -32,39 +34,37 @@ pub(crate) enum Outcome {
 
 /// Counts the outcomes, and how long their jobs have waited.
 pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Metrics<'_>) {
-    let count = |kind: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|outcome| kind(outcome)).count();
-    let waits: Vec<_> = outcomes
-        .iter()
-        .flatten()
-        .filter_map(|outcome| if let Outcome::Launched(seconds) = outcome { Some(*seconds) } else { None })
-        .collect();
-    metrics.count("JobsLaunched", waits.len());
-    if !waits.is_empty() {
-        metrics.put("QueueToLaunch", Unit::Seconds, waits);
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let (mut until_launch, mut so_far) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        let (name, count) = match outcome {
+            Err(MustReturn) => ("MessagesReturned", 1),
+            Ok(Outcome::Launched(seconds)) => {
+                until_launch.push(*seconds);
+                ("JobsLaunched", 1)
+            }
+            Ok(Outcome::Warmed) => ("WarmRunnersLaunched", 1),
+            Ok(Outcome::Nothing) => continue,
+            Ok(Outcome::Stopped(tasks)) => ("TasksReleased", *tasks),
+            Ok(Outcome::Expired) => ("JobsExpired", 1),
+            Ok(Outcome::Refused) => ("JobsRefused", 1),
+            Ok(Outcome::GivenUp) => ("JobsGivenUp", 1),
+            Ok(Outcome::Deferred { waited, cause }) => {
+                so_far.extend(*waited);
+                if *cause == Cause::Limit {
+                    *counts.entry("JobsOverLimit").or_default() += 1;
+                }
+                (if *cause == Cause::Person { "JobsDenied" } else { "JobsDeferred" }, 1)
+            }
+        };
+        *counts.entry(name).or_default() += count;
     }
-    let deferred: Vec<_> = outcomes
-        .iter()
-        .flatten()
-        .filter_map(
-            |outcome| {
-                if let Outcome::Deferred { waited, cause } = outcome { Some((*waited, *cause)) } else { None }
-            },
-        )
-        .collect();
-    let caused_by = |reason| deferred.iter().filter(|(_, cause)| *cause == reason).count();
-    metrics.count("JobsDeferred", deferred.len() - caused_by(Cause::Person));
-    metrics.count("JobsOverLimit", caused_by(Cause::Limit));
-    metrics.count("JobsDenied", caused_by(Cause::Person));
-    let waited: Vec<_> = deferred.iter().filter_map(|(waited, _)| *waited).collect();
-    if !waited.is_empty() {
-        metrics.put("JobWaited", Unit::Seconds, waited);
+    for (name, count) in counts {
+        metrics.count(name, count);
     }
-    metrics.count("JobsGivenUp", count(|outcome| *outcome == Outcome::GivenUp));
-    metrics.count("WarmRunnersLaunched", count(|outcome| *outcome == Outcome::Warmed));
-    metrics.count("JobsRefused", count(|outcome| *outcome == Outcome::Refused));
-    metrics.count("JobsExpired", count(|outcome| *outcome == Outcome::Expired));
-    let stopped =
-        outcomes.iter().flatten().map(|outcome| if let Outcome::Stopped(tasks) = outcome { *tasks } else { 0 });
-    metrics.count("TasksReleased", stopped.sum());
-    metrics.count("MessagesReturned", outcomes.iter().filter(|outcome| outcome.is_err()).count());
+    for (name, seconds) in [("QueueToLaunch", until_launch), ("JobWaited", so_far)] {
+        if !seconds.is_empty() {
+            metrics.put(name, Unit::Seconds, seconds);
+        }
+    }
 }

@@ -281,7 +281,7 @@ run "given_security_groups_replace_the_created_one" {
   variables {
     security_group_ids  = ["sg-1", "sg-2"]
     webhook_concurrency = 20
-    monitoring          = false
+    monitoring          = "off"
   }
   assert {
     condition     = length(aws_security_group.runners) == 0 && jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[0].security_groups == ["sg-1", "sg-2"]
@@ -295,4 +295,33 @@ run "given_security_groups_replace_the_created_one" {
     condition     = length(aws_cloudwatch_metric_alarm.watch) == 0 && length(aws_cloudwatch_dashboard.jitgate) == 0 && length(aws_cloudwatch_query_definition.saved) == 0
     error_message = "Monitoring is off, but an alarm, a dashboard or a query exists."
   }
+}
+
+run "basic_monitoring_has_the_alarms_that_tell_of_lost_jobs" {
+  assert {
+    condition     = join(" ", keys(aws_cloudwatch_metric_alarm.watch)) == "cleaner-errors cleaner-silent dead-letters jobs-starve jobs-wait webhook-refuses webhook-throttles"
+    error_message = "These are not the basic alarms."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.jitgate) == 0 && length(aws_cloudwatch_query_definition.saved) == 5
+    error_message = "Basic monitoring has the saved queries and no dashboard."
+  }
+}
+
+run "full_monitoring_has_every_alarm_and_the_dashboard" {
+  variables {
+    monitoring = "full"
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.watch) == 15 && length(aws_cloudwatch_dashboard.jitgate) == 1 && length(aws_cloudwatch_query_definition.saved) == 5
+    error_message = "Full monitoring lacks an alarm, the dashboard or a query."
+  }
+}
+
+run "another_level_of_monitoring_is_refused" {
+  command = plan
+  variables {
+    monitoring = "true"
+  }
+  expect_failures = [var.monitoring]
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::loss::Loss;
 use super::plan::Chance;
 use crate::aws::answers as aws;
 use crate::github::answers as github;
@@ -27,11 +28,11 @@ pub(super) enum Mishap {
 
 /// Chooses a fault for a call of this operation, with a name by which it is counted.
 pub(super) fn choose(operation: &str, chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {
-    match operation {
-        "RunTask" => run_task(chance),
-        "DescribeTasks" | "ListTasks" | "StopTask" => ecs(chance),
-        "SendMessage" => send_message(chance),
-        "GetSecretValue" => get_secret_value(chance),
+    match Loss::of_call(operation) {
+        Loss::RunTask => run_task(chance),
+        Loss::Tasks => ecs(chance),
+        Loss::Queue => send_message(chance),
+        Loss::Secret => get_secret_value(chance),
         _ => github_api(chance, now),
     }
 }

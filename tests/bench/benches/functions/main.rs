@@ -134,16 +134,20 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Writes the tables of costs into the document, and the table of figures if it is complete.
+/// Writes the tables of costs into the documents, and the table of figures if it is complete.
 fn write(figures: &[Figure], is_complete: bool) {
-    let path = repository().join("docs/PERFORMANCE.md");
-    let mut text = std::fs::read_to_string(&path).expect("the document that the tables are written into");
+    let mut tables = cost::tables().to_vec();
     if is_complete {
-        text = replaced(&text, "figures", &format!("{}\n{}", machine(), table(figures)));
+        tables.push(("figures", format!("{}\n{}", machine(), table(figures))));
     }
-    for (name, table) in cost::tables() {
-        text = replaced(&text, name, &table);
-    }
+    write_into("docs/PERFORMANCE.md", &tables);
+    write_into("README.md", &cost::readme_tables());
+}
+
+fn write_into(document: &str, tables: &[(&str, String)]) {
+    let path = repository().join(document);
+    let text = std::fs::read_to_string(&path).expect("the document that the tables are written into");
+    let text = tables.iter().fold(text, |text, (name, table)| replaced(&text, name, table));
     std::fs::write(&path, text).expect("a document that can be written");
 }
 
