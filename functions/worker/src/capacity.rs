@@ -32,9 +32,9 @@ const AFTER_FAILURE: f64 = 0.85;
 const PAUSES: [i64; 4] = [10, 20, 30, LONGEST_PAUSE];
 const LONGEST_PAUSE: i64 = 60;
 
-/// Jobs that wait for the end of a pause come back within this time after it. A thousand are then a hundred a second,
-/// which is less than five processes launch.
-const SPREAD: Duration = Duration::seconds(10);
+/// Jobs that wait for the end of a pause come back within this time after it. A thousand are then 125 a second, about what
+/// five processes launch.
+const SPREAD: Duration = Duration::seconds(8);
 
 /// So many of them come back for the next try, two batches; the others at the next whole minute, which is the end of
 /// every long pause. While a quota lets one task start now and then, that is enough to use it, and a job costs one

@@ -9,6 +9,9 @@ use crate::context::Context;
 /// line. A wait costs less than that: it is billed once for all messages of the batch.
 const SHORT_PAUSE: Duration = Duration::seconds(2);
 
+/// Calls that wait for the same moment are made within this time after it. A batch has ten of them.
+const SPREAD: Duration = Duration::milliseconds(250);
+
 /// How often one call waits. A GitHub that limits every call needs a deferral after all.
 const MOST_WAITS: u32 = 2;
 
@@ -25,8 +28,7 @@ pub(crate) async fn patiently<T>(
         if pause > SHORT_PAUSE || waits == MOST_WAITS {
             return outcome;
         }
-        // Jobs that wait for the same moment do not all call at it.
-        let spread = Duration::seconds(1) * context.clock.chance();
+        let spread = SPREAD * context.clock.chance();
         context.clock.sleep((pause + spread).try_into().unwrap_or_default()).await;
         waits += 1;
     }
