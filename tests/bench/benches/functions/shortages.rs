@@ -102,6 +102,7 @@ fn slow_down(world: &World, share: Option<f64>, seed: u64) {
 }
 
 /// Queues the jobs, and returns how long their workers take until no message is left.
+#[expect(clippy::print_stderr, reason = "what is going on, in a quarter of an hour")]
 async fn launch_all(programs: &Programs, world: &World) -> Duration {
     // The webhook in this process uses no GitHub and no `RunTask`.
     queue(world, JOBS).await;
@@ -113,6 +114,7 @@ async fn launch_all(programs: &Programs, world: &World) -> Duration {
     let begun = Instant::now();
     join_all(workers.iter().map(|worker| work_off(worker, world))).await;
     let took = begun.elapsed();
+    eprintln!("{JOBS} jobs: {:.1} s", took.as_secs_f64());
     assert_eq!(world.aws.ecs.tasks().len(), JOBS, "one task for each job");
     took
 }
