@@ -270,6 +270,17 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
         ["AWS/Lambda", "Throttles", "FunctionName", aws_lambda_function.worker.function_name, { label = "worker throttled" }],
       ]
     },
+    {
+      x = 0, y = 18, title = "Seconds of a task's start (median)", stat = "p50"
+      metrics = [
+        ["jitgate", "StartWait", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "until the pull" }],
+        ["jitgate", "StartWait", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "until the pull, 90th percentile", stat = "p90" }],
+        ["jitgate", "ImagePull", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "pull of the image" }],
+        ["jitgate", "ImagePull", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "pull of the image, 90th percentile", stat = "p90" }],
+        ["jitgate", "StartRest", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "until it runs" }],
+        ["jitgate", "StartRest", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "until it runs, 90th percentile", stat = "p90" }],
+      ]
+    },
     ] : {
     type       = "metric", width = 12, height = 6, x = widget.x, y = widget.y
     properties = { title = widget.title, region = local.region, period = 300, stat = widget.stat, metrics = widget.metrics }

@@ -143,6 +143,7 @@ paths! {
     LaunchError::RunNotShown => "LaunchError::RunNotShown",
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
     LaunchError::LimitReached { .. } => "LaunchError::LimitReached",
+    LaunchError::Standstill { .. } => "LaunchError::Standstill",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
@@ -181,6 +182,7 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::ZERO },
         LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::minutes(10) },
         LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::hours(20) },
+        LaunchError::Standstill { until, reason: words() },
     ]
 }
 

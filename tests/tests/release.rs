@@ -136,7 +136,7 @@ async fn later_launches_of_the_same_job_are_found_too() {
 async fn a_job_that_is_cancelled_while_its_message_is_hidden_gets_no_runner() {
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
-    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script_times("RunTask", Fault::Refuse(answers::throttling()), 2);
     world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
     assert_eq!(world.work_one_batch(&world.worker).await.len(), 1);
     world.github.cancel_job(job);

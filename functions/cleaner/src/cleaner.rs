@@ -33,10 +33,15 @@ impl Cleaner {
         let pass = Pass::new(&self.context, until);
         match event {
             Event::Schedule => Box::pin(clean(pass)).instrument(error_span!("pass", trigger = "schedule")).await,
-            Event::Stopped(arn) => {
+            Event::Stopped(arn, ended) => {
+                ended.tell(pass);
                 Box::pin(heal(pass, arn))
                     .instrument(error_span!("pass", trigger = "stopped task", task.arn = %arn))
                     .await
+            }
+            Event::Done(ended) => {
+                ended.tell(pass);
+                Ok(())
             }
             Event::Progress => Ok(()),
         }

@@ -4,6 +4,8 @@ use jitgate::ecs::{JOB_VARIABLE, TaskArn};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::ended::Ended;
+
 /// An invocation's payload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
@@ -11,9 +13,11 @@ pub enum Event {
     /// The schedule, or a person: a pass over everything.
     Schedule,
     /// A task stopped otherwise than after a job: a pass over its job.
-    Stopped(TaskArn),
-    /// A task has come further, or ended as it does after a job. There is one such event for each job, and acting on it would
-    /// cost a call each, so this is left to the schedule.
+    Stopped(TaskArn, Box<Ended>),
+    /// A task ended as it does after a job. There is one such event for each job, and acting on it would cost a call each,
+    /// so this is left to the schedule.
+    Done(Box<Ended>),
+    /// A task has come further.
     Progress,
 }
 
@@ -24,7 +28,8 @@ impl From<Value> for Event {
         }
         let task = &event["detail"];
         match (task["lastStatus"].as_str(), task["taskArn"].as_str()) {
-            (Some("STOPPED"), Some(arn)) if !ended_by_itself(task) => Self::Stopped(TaskArn(arn.to_owned())),
+            (Some("STOPPED"), Some(_)) if ended_by_itself(task) => Self::Done(Box::new(Ended::of(task))),
+            (Some("STOPPED"), Some(arn)) => Self::Stopped(TaskArn(arn.to_owned()), Box::new(Ended::of(task))),
             _ => Self::Progress,
         }
     }

@@ -36,6 +36,7 @@ mod act;
 mod clean;
 mod cleaner;
 mod context;
+mod ended;
 mod event;
 mod heal;
 mod look;
@@ -48,5 +49,6 @@ mod versions;
 mod warm;
 
 pub use cleaner::Cleaner;
+pub use ended::Ended;
 pub use event::Event;
 pub use tally::CleanError;

@@ -1,5 +1,7 @@
 //! One attempt of a launch: does what [`step`] says, and tells it what that met.
 
+use std::time::Instant;
+
 use jitgate::classes::Fit;
 use jitgate::ecs::{EcsError, Launch, RunError, Started, TaskArn, TaskView};
 use jitgate::github::{AtPlace, Deletion, JitConfig, JitRequest, Place, Registered, Registration};
@@ -9,9 +11,19 @@ use time::Duration;
 
 use crate::context::Context;
 use crate::leftovers::{Leftovers, delete};
+use crate::patience::patiently;
 use crate::protocol::{Action, Ending, Failure, Met, Spared, Step, TakeBack, step};
 use crate::swaps::still_waits;
 use crate::verdict::LaunchError;
+
+/// How long a launch without capacity waits before it tries again, give or take half. Three tries start a task in 97 of
+/// 100 cases where three answers in ten have no capacity. Lambda bills the wait, which is about as long as `RunTask`
+/// takes.
+const REPEATS: [std::time::Duration; 2] =
+    [std::time::Duration::from_millis(150), std::time::Duration::from_millis(450)];
+
+/// A call that took longer than this is not made again. A launch must end before Lambda's deadline.
+const REPEAT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What an attempt came to.
 pub(crate) enum Attempted {
@@ -127,9 +139,15 @@ impl<'a> Try<'a> {
             labels: &self.message.job.labels,
             has_waited: self.message.progress.not_before.is_some(),
         };
-        let Registration { outcome, is_doubtful } = self.at().register(&request).await;
-        self.may_be_left |= is_doubtful;
-        match outcome? {
+        let mut may_be_left = false;
+        let registered = patiently(self.context, async || {
+            let Registration { outcome, is_doubtful } = self.at().register(&request).await;
+            may_be_left |= is_doubtful;
+            outcome
+        });
+        let registered = registered.await;
+        self.may_be_left |= may_be_left;
+        match registered? {
             Registered::New(jit) => {
                 self.registered = Some((name, jit));
                 Ok(Met::Registered)
@@ -142,18 +160,40 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// Where there is no capacity, the next placement is tried under the same token: if an earlier one was accepted after
-    /// all, the conflict says so. After the last one come those that this job has lost before.
+    /// Starts the task. Where there is no capacity, it tries again in a moment: the registration in hand costs more than
+    /// a call to ECS.
     async fn start(&mut self) -> Result<Met, LaunchError> {
+        let mut pauses = REPEATS.into_iter();
+        loop {
+            let error = match self.try_placements().await {
+                Ok(started) => return Ok(self.started(started)),
+                Err(error) => error,
+            };
+            let may_have_some = matches!(error, RunError::NoCapacity { .. }) && !self.is_at_standstill();
+            let met = if matches!(error, RunError::Silent { .. }) { Met::Unanswered } else { Met::NotStarted };
+            self.error = Some(error);
+            let Some(pause) = pauses.next().filter(|_| may_have_some) else { return Ok(met) };
+            self.pause(pause).await;
+        }
+    }
+
+    /// Where there is no capacity, the next placement is tried under the same token: if an earlier one was accepted after
+    /// all, the conflict says so.
+    async fn try_placements(&self) -> Result<Started, RunError> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
-        let (kind, mut reasons) = (self.fit.kind(), Vec::new());
+        let Context { shortages, clock, .. } = self.context;
+        let mut reasons = Vec::new();
         let mut placements: Vec<_> = (0_u8..).zip(self.context.config.classes.placements(self.fit)).collect();
         let first = usize::from(self.message.progress.placement) % placements.len().max(1);
         placements.rotate_left(first);
         for (index, placement) in placements {
-            let message = &self.message.clone().on_placement(index);
+            let kind = placement.kind();
+            if !shortages.is_worth_trying(&kind, clock.now()) {
+                reasons.push(format!("{} on {}: none a moment ago", placement.class.name, placement.capacity));
+                continue;
+            }
             let launch = Launch {
-                message,
+                message: &self.message.clone().on_placement(index),
                 fit: self.fit,
                 scope: &self.place.scope,
                 placement,
@@ -161,25 +201,44 @@ impl<'a> Try<'a> {
                 runner_name,
                 jit,
             };
-            let error = match self.context.tasks.run(launch).await {
+            match self.run_task(launch).await {
                 Err(RunError::NoCapacity { reason }) => {
+                    shortages.missing(&kind, &reason, clock.now());
                     reasons.push(format!("{} on {}: {reason}", placement.class.name, placement.capacity));
-                    continue;
                 }
                 Ok(started) => {
-                    self.context.shortages.found(&kind);
-                    return Ok(self.started(started));
+                    shortages.found(&kind);
+                    return Ok(started);
                 }
-                Err(error) => error,
-            };
-            let met = if matches!(error, RunError::Silent { .. }) { Met::Unanswered } else { Met::NotStarted };
-            self.error = Some(error);
-            return Ok(met);
+                Err(error) => return Err(error),
+            }
         }
-        let reason = reasons.join("; ");
-        self.context.shortages.missing(&kind, &reason, self.context.clock.now());
-        self.error = Some(RunError::NoCapacity { reason });
-        Ok(Met::NotStarted)
+        Err(RunError::NoCapacity { reason: reasons.join("; ") })
+    }
+
+    /// Calls `RunTask`, and once more after a failure that may pass. It is the same call, so should the first one have been
+    /// accepted after all, ECS answers with its task.
+    async fn run_task(&self, launch: Launch<'_>) -> Result<Started, RunError> {
+        let begun = Instant::now();
+        match self.context.tasks.run(launch).await {
+            Err(RunError::Throttled { .. } | RunError::Unavailable { .. } | RunError::Unknown { .. })
+                if begun.elapsed() < REPEAT_WITHIN =>
+            {
+                self.pause(REPEATS[0]).await;
+                self.context.tasks.run(launch).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn pause(&self, about: std::time::Duration) {
+        let clock = &self.context.clock;
+        clock.sleep(about.mul_f64(0.5 + clock.chance())).await;
+    }
+
+    fn is_at_standstill(&self) -> bool {
+        let placements = self.context.config.classes.placements(self.fit);
+        placements.iter().all(|placement| self.context.shortages.is_at_standstill(&placement.kind()))
     }
 
     fn started(&mut self, started: Started) -> Met {

@@ -38,6 +38,7 @@ use time::Duration;
 use crate::attempt::{Attempted, Try, live_task};
 use crate::context::Context;
 use crate::leftovers::Leftovers;
+use crate::patience::patiently;
 use crate::protocol::SHOWN_AFTER;
 use crate::swaps::{SHOWN_BY, needs_none, repository, still_waits};
 use crate::verdict::{Aftermath, LaunchError};
@@ -95,14 +96,16 @@ impl Launcher<'_> {
         }
         // Before anything is asked: jobs that wait for capacity come by again and again, and asking GitHub about each of them would use
         // up its hourly limit.
-        let _turn = self.context.shortages.turn(self.fit.kind(), self.context.clock.now())?;
+        let placements = self.context.config.classes.placements(self.fit);
+        let _turn = self.context.shortages.turn(&placements, &self.context.clock).await?;
         if self.message.purpose == Purpose::Warm {
             // There is no job to ask about. Once the task is over, the cleaner asks for the next one.
             return Ok(Launched::Attempted(self.attempt().await?));
         }
         if self.is_worth_asking() {
             let has_waited = self.message.progress.not_before.is_some();
-            let job = repository(self.context, &self.place, &self.message).job_in_turn(self.message.job.id, has_waited);
+            let repository = repository(self.context, &self.place, &self.message);
+            let job = patiently(self.context, async || repository.job_in_turn(self.message.job.id, has_waited).await);
             if needs_none(self.context, &self.message, job.await?).await? {
                 return self.leave().await;
             }

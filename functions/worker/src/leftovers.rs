@@ -6,6 +6,7 @@ use jitgate::job::{Message, RunnerId};
 use jitgate::names::{MOST_SPARES, RunnerName};
 
 use crate::context::Context;
+use crate::patience::patiently;
 
 /// This many free names in a row mean that no try has taken a later one. A name becomes free again when its registration
 /// is taken back, or when its runner has done a job.
@@ -95,7 +96,7 @@ impl<'a> Leftovers<'a> {
 
 /// Deletes a registration. Whether it is gone now: GitHub refuses if its runner is busy, which is right.
 pub(crate) async fn delete(context: &Context, place: &Place, id: RunnerId) -> bool {
-    match context.github.at(place).delete(id).await {
+    match patiently(context, async || context.github.at(place).delete(id).await).await {
         Ok(Deletion::Deleted | Deletion::Gone) => true,
         Ok(Deletion::Busy) => false,
         Err(error) => {

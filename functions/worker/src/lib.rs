@@ -10,6 +10,7 @@ mod launch;
 mod leftovers;
 pub mod limits;
 mod outcome;
+mod patience;
 mod protocol;
 mod received;
 mod release;

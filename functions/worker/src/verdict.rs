@@ -40,6 +40,7 @@
 //! | `LaunchError::RunNotShown` | deferred | growing |
 //! | `LaunchError::NamesTaken` | deferred | growing |
 //! | `LaunchError::LimitReached` | deferred | limit |
+//! | `LaunchError::Standstill` | deferred | exactly |
 //!
 //! `GitHubError::Refused` is given up when it is the answer for the thirtieth time in a row.
 //!
@@ -130,6 +131,14 @@ pub enum LaunchError {
         /// How long the job has waited.
         waited: Duration,
     },
+    /// Other launches found no capacity, one after the other, so this one was not tried.
+    #[error("no capacity a moment ago: {reason}")]
+    Standstill {
+        /// When this job's turn comes, after the next launch that tries for all.
+        until: OffsetDateTime,
+        /// ECS's words.
+        reason: String,
+    },
 }
 
 /// What happens to the message.
@@ -184,6 +193,8 @@ enum Rule {
     Settle,
     /// This job's turn comes at that moment.
     Turn(OffsetDateTime),
+    /// The same, and the job may have waited for long.
+    LateTurn(OffsetDateTime),
     /// GitHub limits the credential until that moment, or does not know it everywhere before.
     Limited(OffsetDateTime),
     /// A person must correct something; worth another look from that moment.
@@ -226,6 +237,7 @@ fn rule(error: &LaunchError, progress: &Progress, now: OffsetDateTime) -> Rule {
         | LaunchError::NamesTaken => Rule::Grow,
         LaunchError::Unsure { .. } => Rule::Settle,
         LaunchError::LimitReached { waited, .. } => Rule::Limit(*waited),
+        LaunchError::Standstill { until, .. } => Rule::LateTurn(*until),
     }
 }
 
@@ -253,6 +265,7 @@ pub fn judge(
         Rule::Grow => (now + spread(growing_delay(progress.backoff)), grown, Cause::Other),
         Rule::Settle => (now + SETTLING_DELAY, grown, Cause::Other),
         Rule::Turn(until) => (until, if aftermath.asked { (0, false) } else { as_before }, Cause::Other),
+        Rule::LateTurn(until) => (until, (progress.backoff, true), Cause::Other),
         Rule::Limited(until) => {
             let is_short = until + a_little - now < SHORT_PAUSE;
             (until + a_little, if is_short { as_before } else { anew }, Cause::Other)

@@ -18,20 +18,6 @@ pub struct Fit<'a> {
     pub demand: Demand,
 }
 
-impl Fit<'_> {
-    /// Jobs of the same kind meet the same capacity: it names the class and what the job has chosen, except the disk.
-    pub fn kind(&self) -> String {
-        let Self { class, demand } = self;
-        let chosen = [
-            demand.size.map(|size| size.to_string()),
-            demand.architecture.map(|architecture| architecture.to_string()),
-            demand.spot.map(|spot| if spot { "spot" } else { "on-demand" }.to_owned()),
-        ];
-        let parts = std::iter::once(class.name.clone()).chain(chosen.into_iter().flatten());
-        parts.collect::<Vec<_>>().join(", ")
-    }
-}
-
 impl RunnerClasses {
     /// The first class that a job fits.
     pub fn fit(&self, asked: &Asked<'_>) -> Result<Fit<'_>, Misfit> {

@@ -21,6 +21,15 @@ pub struct Placement<'a> {
     pub disk: Option<Disk>,
 }
 
+impl Placement<'_> {
+    /// Names everything that ECS's capacity may depend on. Tasks of one kind meet the same capacity.
+    pub fn kind(&self) -> String {
+        let Self { class, capacity, architecture, size, .. } = self;
+        let size = size.map(|size| format!(", {size}")).unwrap_or_default();
+        format!("{}, {capacity}, {architecture}{size}", class.name)
+    }
+}
+
 impl RunnerClasses {
     /// What a launch tries: the class itself on each capacity provider, then its fallbacks in the same way. What the
     /// job has chosen holds everywhere, so a fallback without the architecture that the job asked for is left out.

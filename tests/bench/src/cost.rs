@@ -76,9 +76,9 @@ const IDLE_POLLS: Quantity = Quantity::new(
 );
 const FUNCTION_LOGS: Quantity = Quantity::new(
     "Log lines of a job",
-    5.0,
+    6.0,
     "KB",
-    "five invocations with Lambda's own lines, two of our lines, metrics",
+    "five invocations with Lambda's own lines, three of our lines, metrics",
 );
 const RUNNER_LOGS: Quantity =
     Quantity::new("The runner's log of a job", 2.0, "KB", "the job's own output goes to GitHub");

@@ -101,6 +101,11 @@ impl Ecs {
         self.at_now(|state| state.limits[provider.index()] = limit);
     }
 
+    /// From now on this share of launches finds no capacity, at random by the seed: AWS has a little less than is asked for.
+    pub fn set_shortage(&self, provider: Provider, share: f64, seed: u64) {
+        self.at_now(|state| state.shortages[provider.index()] = Some(limits::Shortage::new(share, seed)));
+    }
+
     /// Sets the rate limit of an operation; calls beyond it get a `ThrottlingException`.
     pub fn set_rate(&self, operation: &str, rate: Rate) {
         self.at_now(|state| state.rates.set(operation, rate));

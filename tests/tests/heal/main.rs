@@ -8,6 +8,7 @@ mod orphans;
 mod passes;
 mod runner_swaps;
 mod stuck_tasks;
+mod task_ends;
 
 use std::time::Duration;
 

@@ -7,8 +7,10 @@ use jitgate::config::FleetConfig;
 use jitgate_tests::github::{self, EndOfLife, HookTarget, ORGANIZATION, Scope};
 use jitgate_tests::wire::Fault;
 use jitgate_tests::world::World;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use crate::{BAD_IMAGE, MINUTE, PASS, at_work, logged, send, surplus};
+use crate::{BAD_IMAGE, GRACE, MINUTE, PASS, at_work, logged, send, surplus};
 
 #[tokio::test]
 async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
@@ -77,6 +79,33 @@ async fn a_failure_to_list_jobs_does_not_stop_the_deletion_of_orphans() {
     world.api.faults.script_times("list-runs", Fault::Refuse(github::answers::forbidden()), 9);
     assert!(matches!(world.clean().await, Err(CleanError::Incomplete(1))));
     assert!(world.github.runner(orphan).is_none());
+}
+
+#[tokio::test]
+async fn a_list_of_a_hundred_pages_of_which_some_fail_is_complete_in_the_same_pass() {
+    const PAGES: usize = 100;
+    const ORPHANS: usize = 30;
+    let world = World::unchecked(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
+    world.github.limit(|limits| limits.secondary = None);
+    // The orphans are on the last page, after all that are too young to delete.
+    let later = (world.clock.now() + GRACE * 2).unix_timestamp();
+    for number in 0..PAGES * 100 - ORPHANS {
+        let name = format!("jit-default-{number}-1-{later}");
+        world.github.orphan(&Scope::org(ORGANIZATION), &name, &["fargate"], false);
+    }
+    for number in 0..ORPHANS {
+        world.orphan(&Scope::org(ORGANIZATION), 1_000_000 + number as u64);
+    }
+    world.clock.advance(GRACE * 2);
+    let mut random = StdRng::seed_from_u64(16);
+    world.api.faults.choose(Box::new(move |operation| {
+        let is_read = operation.starts_with("list-");
+        (is_read && random.random_bool(0.05)).then(|| Fault::Refuse(github::answers::bad_gateway()))
+    }));
+    world.clean().await.unwrap();
+    assert_eq!(world.github.runners().len(), PAGES * 100 - ORPHANS, "all orphans are deleted");
+    let calls = world.api_calls("list-runners");
+    assert!((PAGES + 1..=PAGES * 115 / 100).contains(&calls), "{calls} calls for {PAGES} pages");
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use jitgate::job::JobId;
 use jitgate_tests::aws::{answers, ecs};
 use jitgate_tests::github;
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{World, runner_classes};
+use jitgate_tests::world::{World, invoke, runner_classes};
 use serde_json::json;
 
 use crate::GENERATE;
@@ -133,4 +134,124 @@ async fn without_spot_capacity_the_class_goes_to_on_demand_and_then_to_its_fallb
     let task = &world.aws.ecs.live_tasks()[2];
     assert!(task.network.to_string().contains("subnet-2"), "{}", task.network);
     assert_eq!(world.github.runners().len(), 3, "one registration for each, however many choices were tried");
+}
+
+/// A deployment in which nothing but ECS's capacity is short.
+async fn unlimited() -> World {
+    let world = World::unchecked(&[("GITHUB_POINTS_PER_MINUTE", "0")]).await;
+    world.github.limit(|limits| limits.secondary = None);
+    world
+}
+
+async fn deliver(world: &World, jobs: usize) -> Vec<JobId> {
+    let mut delivered = Vec::new();
+    for _ in 0..jobs {
+        delivered.push(world.queue_and_deliver().await);
+    }
+    delivered
+}
+
+#[tokio::test]
+async fn a_launch_that_finds_no_capacity_tries_again_with_the_registration_in_hand() {
+    for refusals in [1, 2] {
+        let world = unlimited().await;
+        world.queue_and_deliver().await;
+        world.aws.faults().script_times("RunTask", Fault::Refuse(answers::capacity_unavailable()), refusals);
+        world.work().await;
+        world.assert_one_runner();
+        assert_eq!((world.waiting(), world.api_calls(GENERATE)), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_share_without_capacity_holds_up_few_jobs_and_stops_none() {
+    const JOBS: usize = 200;
+    for (percent, most_waiting, most_seconds) in [(3, 2, 20), (10, 4, 30), (30, 14, 60)] {
+        for seed in 0..2 {
+            let mut world = unlimited().await;
+            world.aws.ecs.set_shortage(ecs::Provider::OnDemand, f64::from(percent) / 100.0, seed);
+            let jobs = deliver(&world, JOBS).await;
+            world.work().await;
+            let waiting = world.waiting();
+            assert!(waiting <= most_waiting, "{percent} %: {waiting} jobs wait after the first try");
+            let begun = world.clock.now();
+            while world.waiting() > 0 {
+                world.clock.advance(Duration::from_secs(1));
+                world.work().await;
+            }
+            let seconds = (world.clock.now() - begun).whole_seconds();
+            assert!(seconds <= most_seconds, "{percent} %: {seconds} s");
+            let registrations = world.api_calls(GENERATE);
+            assert!(registrations <= JOBS + 2 * most_waiting, "{percent} %: {registrations} registrations");
+            world.pass(Duration::from_mins(5));
+            world.assert_done(&jobs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_capacity_each_process_tries_once_a_minute_and_all_jobs_go_soon_after_it_returns() {
+    const JOBS: usize = 100;
+    let mut world = unlimited().await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let jobs = deliver(&world, JOBS).await;
+    let workers: Vec<_> = (0..5).map(|_| world.new_worker().expect("a complete environment")).collect();
+    let mut messages = 0;
+    let mut tries = Vec::new();
+    let mut first_success = None;
+    for second in 0..900 {
+        if second == 600 {
+            world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::default());
+        }
+        for worker in workers.iter().cycle() {
+            let Some(batch) = world.source.take() else { break };
+            messages += batch.len();
+            let answer = invoke(worker, batch.event().clone()).await;
+            assert!(world.source.settle(&batch, &answer).returned.is_empty());
+        }
+        if second % 60 == 59 {
+            tries.push(world.aws.calls().count("RunTask"));
+            world.aws.calls().clear();
+        }
+        let launched = world.live_tasks();
+        if launched > 0 && first_success.is_none() {
+            first_success = Some(second);
+            assert!(messages <= 15 * JOBS, "{messages} messages in ten minutes");
+        }
+        if first_success.is_some_and(|first| second == first + 15) {
+            assert!(launched >= JOBS * 3 / 4, "{launched} within 15 s");
+        }
+        world.clock.advance(Duration::from_secs(1));
+    }
+    assert!(tries[2..10].iter().all(|tries| *tries <= workers.len()), "a minute: {tries:?}");
+    assert!(first_success.is_some_and(|first| first <= 661), "{first_success:?}");
+    world.pass(Duration::from_mins(5));
+    world.assert_done(&jobs);
+}
+
+#[tokio::test]
+async fn spot_without_capacity_is_asked_once_a_minute_while_on_demand_takes_the_jobs() {
+    let mut classes = runner_classes();
+    classes[0]["capacity"] = json!(["spot", "on-demand"]);
+    let world = World::unchecked(&[("RUNNER_CLASSES", &classes.to_string()), ("GITHUB_POINTS_PER_MINUTE", "0")]).await;
+    world.github.limit(|limits| limits.secondary = None);
+    world.aws.ecs.set_limit(ecs::Provider::Spot, ecs::Limit::exhausted());
+    deliver(&world, 20).await;
+    world.work().await;
+    world.clock.advance(Duration::from_mins(5));
+    world.aws.calls().clear();
+    deliver(&world, 20).await;
+    world.work().await;
+    assert_eq!((world.live_tasks(), world.waiting()), (40, 0));
+    assert_eq!(world.aws.calls().count("RunTask"), 21, "one launch asked for Spot first");
+    world.aws.ecs.set_limit(ecs::Provider::Spot, ecs::Limit::default());
+    world.clock.advance(Duration::from_mins(1));
+    deliver(&world, 10).await;
+    world.work().await;
+    let on_spot = world.aws.ecs.live_tasks().iter().filter(|task| task.provider == ecs::Provider::Spot).count();
+    assert!(on_spot >= 1, "{on_spot}");
+    deliver(&world, 10).await;
+    world.work().await;
+    let newest = world.aws.ecs.live_tasks().split_off(50);
+    assert!(newest.iter().all(|task| task.provider == ecs::Provider::Spot), "it is asked first again");
 }

@@ -284,7 +284,7 @@ async fn a_missing_runner_group_keeps_only_its_own_jobs_waiting() {
 async fn when_the_queue_refuses_a_deferral_the_message_itself_returns() {
     let world = World::new().await;
     world.queue_and_deliver().await;
-    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script_times("RunTask", Fault::Refuse(answers::throttling()), 2);
     world.aws.faults().script("SendMessage", Fault::Refuse(answers::unavailable()));
     assert_eq!(world.work_one_batch(&world.worker).await.len(), 1);
     assert!(world.github.runners().is_empty());

@@ -33,7 +33,7 @@ async fn a_registration_that_github_makes_after_we_gave_up_waiting_is_taken_back
     let mut world = World::new().await;
     let job = world.queue_and_deliver().await;
     world.api.faults.script(GENERATE, Fault::Drop);
-    world.aws.faults().script("RunTask", Fault::Refuse(answers::throttling()));
+    world.aws.faults().script_times("RunTask", Fault::Refuse(answers::throttling()), 2);
     world.work().await;
     assert_eq!((world.waiting(), world.github.runners().len()), (1, 0), "the second try's registration is deleted");
     let registered =
@@ -100,7 +100,7 @@ async fn a_name_taken_again_is_not_spared_for_the_task_that_once_had_it() {
     world.start_tasks_after(Duration::from_mins(2));
     let job = world.queue_and_deliver().await;
     let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
-    world.aws.faults().script("RunTask", Fault::Misreport(answers::server_exception()));
+    world.aws.faults().script_times("RunTask", Fault::Misreport(answers::server_exception()), 2);
     world.work().await;
     assert_eq!((world.live_tasks(), world.github.runners().len()), (1, 0), "started, but its registration is gone");
     world.aws.sqs.put(JOB_QUEUE, &body);

@@ -2,12 +2,13 @@
 //! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
 //! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
-//! The part `bursts` is measured only where it is named.
+//! The parts `bursts` and `shortages` are measured only where they are named: they take most of an hour and a quarter.
 
 mod cold;
 mod deployment;
 mod memory;
 mod package;
+mod shortages;
 mod storm;
 mod warm;
 
@@ -96,6 +97,9 @@ async fn main() {
     // It takes most of an hour, so only where it is asked for.
     if options.only.as_deref() == Some("bursts") {
         add(storm::bursts(&programs, if options.quick { 1 } else { 3 }).await);
+    }
+    if options.only.as_deref() == Some("shortages") {
+        add(shortages::shortages(&programs, if options.quick { 1 } else { 3 }).await);
     }
     if wanted("memory") {
         add(memory::peaks(&programs, options.runs(20).min(3)).await);

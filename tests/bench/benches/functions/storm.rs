@@ -13,15 +13,15 @@ use time::OffsetDateTime;
 
 use crate::deployment::{Programs, queue, source, unlimited};
 
-const JOBS: usize = 1000;
+pub(crate) const JOBS: usize = 1000;
 
 /// The event source's batch size and maximum concurrency. Source: `template.yaml`.
 const BATCH: usize = 10;
-const WORKERS: usize = 5;
+pub(crate) const WORKERS: usize = 5;
 
 /// The latency of a call to GitHub and to ECS.
-const GITHUB: Duration = Duration::from_millis(120);
-const ECS: Duration = Duration::from_millis(180);
+pub(crate) const GITHUB: Duration = Duration::from_millis(120);
+pub(crate) const ECS: Duration = Duration::from_millis(180);
 
 /// How often a process polls an empty queue.
 const POLL: Duration = Duration::from_millis(20);
@@ -211,7 +211,7 @@ async fn storm(programs: &Programs, world: World, jobs: usize, workers: usize) -
 
 /// Works until no message is left, and returns the billed time: each invocation, with the start of its process, in
 /// whole milliseconds.
-async fn work_off(worker: &Function, world: &World) -> Duration {
+pub(crate) async fn work_off(worker: &Function, world: &World) -> Duration {
     let source = source(world, BATCH);
     let mut billed = Duration::ZERO;
     loop {

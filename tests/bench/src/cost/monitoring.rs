@@ -46,7 +46,7 @@ pub(super) const RARE: Quantity =
     Quantity::new("Jobs that write a metric of something rare", 0.001, "", "an estimate for each such metric");
 
 /// Our metrics by function, each with the share of jobs that write it.
-pub(super) const METRICS: [(&str, &str, f64); 27] = [
+pub(super) const METRICS: [(&str, &str, f64); 30] = [
     ("webhook", "JobsRefused", RARE.value),
     ("worker", "JobsLaunched", EACH),
     ("worker", "QueueToLaunch", EACH),
@@ -61,6 +61,9 @@ pub(super) const METRICS: [(&str, &str, f64); 27] = [
     ("worker", "JobsExpired", RARE.value),
     ("worker", "JobsRefused", RARE.value),
     ("worker", "MessagesReturned", RARE.value),
+    ("cleaner", "StartWait", EACH),
+    ("cleaner", "ImagePull", EACH),
+    ("cleaner", "StartRest", EACH),
     // In each pass that sees a task.
     ("cleaner", "GitHubBudgetRemaining", EACH),
     ("cleaner", "RegistrationsDeleted", SOME),
@@ -127,8 +130,8 @@ mod tests {
     fn a_metric_costs_by_the_hours_with_data() {
         assert!(is(metric_hours(0.0) + 1.0, 1.0), "nothing is written while nothing happens");
         let hours = metric_hours(1.0);
-        assert!((3.9..5.0).contains(&hours), "one job writes four metrics, for an hour: {hours}");
-        assert!(is(metric_hours(1e12), 27.0 * 720.0), "never more than each hour");
+        assert!((6.9..8.0).contains(&hours), "one job writes seven metrics, for an hour: {hours}");
+        assert!(is(metric_hours(1e12), 30.0 * 720.0), "never more than each hour");
         assert!(is(of_hours(720.0), 0.30));
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use super::task::Provider;
 use crate::aws::answers;
 
@@ -44,6 +47,23 @@ impl Limit {
         } else {
             None
         }
+    }
+}
+
+/// A share of launches that find no capacity, at random.
+#[derive(Debug)]
+pub(super) struct Shortage {
+    share: f64,
+    random: StdRng,
+}
+
+impl Shortage {
+    pub(super) fn new(share: f64, seed: u64) -> Self {
+        Self { share, random: StdRng::seed_from_u64(seed) }
+    }
+
+    pub(super) fn strikes(&mut self) -> bool {
+        self.random.random_bool(self.share)
     }
 }
 

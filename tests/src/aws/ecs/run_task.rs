@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::idempotency::{Verdict, fingerprint, is_valid};
 use super::in_millis;
+use super::limits::Shortage;
 use super::reads::seconds;
 use super::refusal::{Refusal, invalid_parameter};
 use super::state::State;
@@ -100,7 +101,9 @@ impl State {
         let overrides = Arc::new(complete_overrides(input.overrides.as_ref(), &definition));
         for _ in 0..input.count.unwrap_or(1) {
             let provider = placement.provider.index();
-            match self.limits[provider].refusal(self.used[provider], placement.resources.cpu_units) {
+            let is_short = self.shortages[provider].as_mut().is_some_and(Shortage::strikes);
+            let refusal = self.limits[provider].refusal(self.used[provider], placement.resources.cpu_units);
+            match refusal.or(is_short.then_some(answers::CAPACITY_UNAVAILABLE)) {
                 Some(reason) => failures.push(json!({ "reason": reason })),
                 None => indexes.push(self.place(input, &cluster, &definition, &placement, &overrides)),
             }
@@ -189,6 +192,8 @@ impl State {
             stopped_reason: None,
             exit_code: None,
             created_at: self.now,
+            pull_started_at: None,
+            pull_stopped_at: None,
             started_at: None,
             stopping_at: None,
             stopped_at: None,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::events::{Started, StateChange, TaskChange};
 use super::idempotency::Tokens;
-use super::limits::{Limit, PerProvider, Rates, Used};
+use super::limits::{Limit, PerProvider, Rates, Shortage, Used};
 use super::task::{Status, StopCode, Task, TaskDefinition, id_of};
 use super::{Pace, STOPPED_VISIBLE, in_millis};
 
@@ -30,6 +30,7 @@ pub(super) struct State {
     pub(super) lost_subnets: HashSet<String>,
     pub(super) limits: PerProvider<Limit>,
     pub(super) used: PerProvider<Used>,
+    pub(super) shortages: PerProvider<Option<Shortage>>,
     pub(super) rates: Rates,
     pub(super) refusals: VecDeque<String>,
     pub(super) bad_starts: VecDeque<String>,
@@ -142,6 +143,10 @@ impl State {
             return;
         }
         task.status = Status::Running;
+        // The image is about half of a start.
+        let start = self.now - task.created_at;
+        task.pull_started_at = Some(task.created_at + start * 2 / 5);
+        task.pull_stopped_at = Some(task.created_at + start * 9 / 10);
         task.started_at = Some(self.now);
         let started = Started {
             task: task.arn.clone(),

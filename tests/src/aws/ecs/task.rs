@@ -188,6 +188,10 @@ pub struct Task {
     pub exit_code: Option<i32>,
     /// When `RunTask` created it.
     pub created_at: i64,
+    /// When the pull of its image began.
+    pub pull_started_at: Option<i64>,
+    /// When its image was there.
+    pub pull_stopped_at: Option<i64>,
     /// When it began to run.
     pub started_at: Option<i64>,
     /// When it was told to stop.
@@ -231,6 +235,7 @@ impl Task {
         first.tags = tags;
         first.status = Status::Provisioning;
         first.version = 1;
+        (first.pull_started_at, first.pull_stopped_at) = (None, None);
         (first.started_at, first.stopping_at, first.stopped_at) = (None, None, None);
         (first.stop_code, first.stopped_reason, first.exit_code) = (None, None, None);
         first
@@ -291,6 +296,8 @@ impl Task {
             }
         };
         set("startedBy", self.started_by.as_deref().map(Value::from));
+        set("pullStartedAt", self.pull_started_at.map(&moment));
+        set("pullStoppedAt", self.pull_stopped_at.map(&moment));
         set("startedAt", self.started_at.map(&moment));
         set("stoppingAt", self.stopping_at.map(&moment));
         set("stoppedAt", self.stopped_at.map(&moment));

@@ -1,0 +1,141 @@
+//! Where a task's start went, and how it ended: one log line and three metrics for each stop.
+//!
+//! Everything stands in ECS's event, so this costs no call. Source: ECS's "Amazon ECS task state change events".
+
+use jitgate::ecs::JOB_VARIABLE;
+use jitgate::job::Message;
+use jitgate::metrics::{Metrics, Unit};
+use jitgate::names::LaunchToken;
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::context::Pass;
+
+/// What ECS's event says of a task that has stopped. Intervals are absent for what never came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    arn: String,
+    started_by: String,
+    /// From the job's message, which stands in the overrides. The rest of them must not reach the log: it contains the JIT
+    /// config.
+    class: Option<String>,
+    /// CPU units.
+    cpu: Option<String>,
+    /// In MiB.
+    memory: Option<String>,
+    capacity: Option<String>,
+    stop_code: Option<String>,
+    exit_code: Option<i64>,
+    /// From ECS's acceptance until the image's pull began: capacity, network.
+    start_wait: Option<Duration>,
+    image_pull: Option<Duration>,
+    /// From the pull's end until the container ran.
+    start_rest: Option<Duration>,
+    /// From the container's start until the task was told to stop, or stopped by itself.
+    ran: Option<Duration>,
+}
+
+impl Ended {
+    /// From the event's `detail`.
+    pub(crate) fn of(task: &Value) -> Self {
+        let text = |key: &str| task[key].as_str().map(str::to_owned);
+        let moment = |key: &str| OffsetDateTime::parse(task[key].as_str()?, &Rfc3339).ok();
+        let between = |from: &str, to: &str| Some(moment(to)? - moment(from)?);
+        Self {
+            arn: text("taskArn").unwrap_or_default(),
+            started_by: text("startedBy").unwrap_or_default(),
+            class: message_of(task).map(|message| message.job.class),
+            cpu: text("cpu"),
+            memory: text("memory"),
+            capacity: text("capacityProviderName").or_else(|| text("launchType")),
+            stop_code: text("stopCode"),
+            exit_code: task["containers"][0]["exitCode"].as_i64(),
+            start_wait: between("createdAt", "pullStartedAt"),
+            image_pull: between("pullStartedAt", "pullStoppedAt"),
+            start_rest: between("pullStoppedAt", "startedAt"),
+            ran: between("startedAt", "stoppingAt").or_else(|| between("startedAt", "stoppedAt")),
+        }
+    }
+
+    /// Writes the log line and the metrics, for a task of this deployment.
+    pub(crate) fn tell(&self, pass: Pass<'_>) {
+        let prefix = &pass.config.name_prefix;
+        let Some((job, attempt)) = LaunchToken::parse(prefix, &self.started_by) else { return };
+        let seconds = |interval: Option<Duration>| interval.map(Duration::as_seconds_f64);
+        tracing::info!(
+            job.id = job.0,
+            job.attempt = attempt.0,
+            class = self.class,
+            task.arn = self.arn,
+            cpu = self.cpu,
+            memory = self.memory,
+            capacity = self.capacity,
+            stop_code = self.stop_code,
+            exit_code = self.exit_code,
+            start_wait_seconds = seconds(self.start_wait),
+            image_pull_seconds = seconds(self.image_pull),
+            start_rest_seconds = seconds(self.start_rest),
+            ran_seconds = seconds(self.ran),
+            "task ended"
+        );
+        let mut metrics = Metrics::new(prefix, "cleaner");
+        for (name, interval) in
+            [("StartWait", self.start_wait), ("ImagePull", self.image_pull), ("StartRest", self.start_rest)]
+        {
+            if let Some(interval) = seconds(interval) {
+                metrics.put(name, Unit::Seconds, interval);
+            }
+        }
+        metrics.write(pass.clock.now());
+    }
+}
+
+fn message_of(task: &Value) -> Option<Message> {
+    let containers = task["overrides"]["containerOverrides"].as_array()?;
+    let mut variables = containers.iter().filter_map(|container| container["environment"].as_array()).flatten();
+    let variable = variables.find(|variable| variable["name"] == JOB_VARIABLE)?;
+    Message::parse(variable["value"].as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The example of ECS's documentation, with the fields of a stopped task.
+    fn task() -> Value {
+        json!({
+            "taskArn": "arn:aws:ecs:us-west-2:111122223333:task/runners/b99d40b3",
+            "startedBy": "jit-4711-1", "cpu": "1024", "memory": "2048",
+            "launchType": "FARGATE", "capacityProviderName": "FARGATE_SPOT", "stopCode": "EssentialContainerExited",
+            "containers": [{ "exitCode": 0, "lastStatus": "STOPPED", "name": "runner" }],
+            "createdAt": "2026-11-01T12:00:00.103Z", "pullStartedAt": "2026-11-01T12:00:11.103Z",
+            "pullStoppedAt": "2026-11-01T12:00:41.603Z", "startedAt": "2026-11-01T12:00:43.103Z",
+            "stoppingAt": "2026-11-01T12:10:43.103Z", "stoppedAt": "2026-11-01T12:11:00Z",
+        })
+    }
+
+    #[test]
+    fn the_intervals_are_those_between_ecs_moments() {
+        let ended = Ended::of(&task());
+        assert_eq!(ended.start_wait, Some(Duration::seconds(11)));
+        assert_eq!(ended.image_pull, Some(Duration::milliseconds(30_500)));
+        assert_eq!(ended.start_rest, Some(Duration::milliseconds(1500)));
+        assert_eq!(ended.ran, Some(Duration::minutes(10)));
+        assert_eq!((ended.capacity.as_deref(), ended.exit_code), (Some("FARGATE_SPOT"), Some(0)));
+    }
+
+    #[test]
+    fn what_never_came_about_is_absent() {
+        let mut task = task();
+        for moment in ["pullStoppedAt", "startedAt", "capacityProviderName", "containers"] {
+            task[moment].take();
+        }
+        let ended = Ended::of(&task);
+        assert_eq!(ended.start_wait, Some(Duration::seconds(11)));
+        assert_eq!((ended.image_pull, ended.start_rest, ended.ran), (None, None, None));
+        assert_eq!((ended.capacity.as_deref(), ended.exit_code, &ended.class), (Some("FARGATE"), None, &None));
+    }
+}
