@@ -65,7 +65,14 @@ RUN_BY = {
 }
 """Commands, and for each a file that runs it and a text that shows this."""
 
-TOO_LONG = {"cargo bench -p jitgate-bench --bench decisions", "make bench", "make simulation"}
+TOO_LONG = {
+    "cargo bench -p jitgate-bench --bench decisions",
+    "cargo bench -p jitgate-bench --bench functions -- bursts",
+    "cargo bench -p jitgate-bench --bench functions -- shortages",
+    "cargo run --profile bench -p jitgate-tests --example pacing",
+    "make bench",
+    "make simulation",
+}
 """Commands that take about half an hour each. clippy at least compiles what they run."""
 
 NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}

@@ -234,13 +234,14 @@ async fn when_the_registration_of_the_living_task_is_gone() {
 
 #[tokio::test]
 async fn on_the_way_to_a_deferral() {
-    for (operation, fault, sends) in [
-        ("RunTask", Fault::Refuse(answers::throttling()), true),
-        ("RunTask", Fault::LoseAnswer, true),
-        ("RunTask", Fault::Misreport(answers::server_exception()), true),
-        (GENERATE, Fault::Refuse(github::answers::secondary_limit(Some(Duration::from_secs(20)))), true),
-        (GENERATE, Fault::Misreport(github::answers::server_error()), false),
-        (GENERATE, Fault::LoseAnswer, false),
+    for (operation, fault, times, sends) in [
+        // The worker repeats the call once.
+        ("RunTask", Fault::Refuse(answers::throttling()), 2, true),
+        ("RunTask", Fault::LoseAnswer, 1, true),
+        ("RunTask", Fault::Misreport(answers::server_exception()), 2, true),
+        (GENERATE, Fault::Refuse(github::answers::secondary_limit(Some(Duration::from_secs(20)))), 1, true),
+        (GENERATE, Fault::Misreport(github::answers::server_error()), 1, false),
+        (GENERATE, Fault::LoseAnswer, 1, false),
     ] {
         for start in STARTS {
             let name = format!("{operation} {fault:?}");
@@ -249,7 +250,7 @@ async fn on_the_way_to_a_deferral() {
                 let job = world.queue_and_deliver().await;
                 // After a 500 the registration is deleted, so a task that was started nevertheless cannot take the job.
                 let tasks = if matches!(fault, Fault::Misreport(_)) { 1..=2 } else { 1..=1 };
-                Case { faults: vec![(operation, fault.clone())], tasks, ..Case::new(world, job) }
+                Case { faults: vec![(operation, fault.clone()); times], tasks, ..Case::new(world, job) }
             });
             assert_eq!(calls.await.contains(&"SendMessage".to_owned()), sends, "{name}");
         }
@@ -272,8 +273,8 @@ async fn on_the_way_to_the_next_capacity() {
         let calls = die_everywhere("no capacity", async || {
             let world = world_with(start, &[("RUNNER_CLASSES", &classes.to_string())]).await;
             let job = world.queue_and_deliver().await;
-            let faults = vec![("RunTask", Fault::Refuse(none.clone())), ("RunTask", Fault::Refuse(none.clone()))];
-            Case { faults, ..Case::new(world, job) }
+            // Both placements, three times.
+            Case { faults: vec![("RunTask", Fault::Refuse(none.clone())); 6], ..Case::new(world, job) }
         });
         let calls = calls.await;
         assert!(
