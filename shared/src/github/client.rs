@@ -126,7 +126,7 @@ impl GitHub {
             let refusal = match self.transport.admit_and_exchange(call, &bearer, key, &subject).await? {
                 Ok(answer) => {
                     youth.inspect(|youth| youth.accept());
-                    self.transport.gate.opened(key, &subject);
+                    self.transport.pauses.opened(key, &subject);
                     return Ok(answer);
                 }
                 Err(Failure::Silent(cause)) => return Err(GitHubError::Silent { cause }),
@@ -143,7 +143,7 @@ impl GitHub {
             if youth.as_ref().is_some_and(|youth| youth.explains(&refusal, call.on_account_itself, now)) {
                 match waits.next() {
                     Some(wait) => self.clock().sleep(wait).await,
-                    None => return Err(self.transport.gate.hold(key, &subject, now)),
+                    None => return Err(self.transport.pauses.hold(key, &subject, now)),
                 }
                 continue;
             }

@@ -261,7 +261,7 @@ impl SignIn {
             }
             Err(GitHubError::NotFound { .. }) => {
                 let reason = format!("the App is not installed on {}", account.login);
-                Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
+                Err(transport.pauses.deny(key, &account.login, reason, self.clock.now()))
             }
             Err(error) => Err(error),
         }
@@ -301,7 +301,7 @@ impl SignIn {
             // "The permissions requested are not granted to this installation."
             Err(GitHubError::Refused { status: 422, message }) if message.contains("permission") => {
                 let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
-                Err(transport.gate.deny(key, &account.login, reason, self.clock.now()))
+                Err(transport.pauses.deny(key, &account.login, reason, self.clock.now()))
             }
             Err(error) => Err(error),
         }
@@ -342,11 +342,11 @@ impl SignIn {
         call: &Call<'_>,
     ) -> Result<Answer<T>, GitHubError> {
         let now = self.clock.now();
-        transport.gate.check(key, owner, now)?;
+        transport.pauses.check(key, owner, now)?;
         let bearer = signer.sign(now).map_err(|problem| self.secret.unusable(problem))?.into();
         match transport.exchange(call, &bearer, CredentialKey::App).await {
             Ok(answer) => {
-                transport.gate.opened(key, owner);
+                transport.pauses.opened(key, owner);
                 Ok(answer)
             }
             Err(Failure::Silent(cause)) => Err(GitHubError::Silent { cause }),

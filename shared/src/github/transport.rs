@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::call::{Call, CredentialKey, Pace};
 use super::error::{GitHubError, Refusal, classify};
-use super::gate::Gate;
 use super::names::is_segment;
 use super::pace::{Cost, Pacer};
+use super::pauses::Pauses;
 use crate::aws::causes;
 use crate::clock::Clock;
 use crate::config::GitHubConfig;
@@ -33,7 +33,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     api_url: Url,
     pub(super) clock: Clock,
-    pub(super) gate: Gate,
+    pub(super) pauses: Pauses,
     pacer: Pacer,
     /// Calls left of each credential's hour, by the latest answer.
     budgets: Mutex<HashMap<CredentialKey, u64>>,
@@ -78,7 +78,7 @@ impl Transport {
             http,
             api_url: config.api_url.parse().expect("checked when the configuration was read"),
             pacer: Pacer::new(config.points_per_minute),
-            gate: Gate::default(),
+            pauses: Pauses::default(),
             budgets: Mutex::default(),
             clock,
         }
@@ -98,14 +98,14 @@ impl Transport {
         key: CredentialKey,
         subject: &str,
     ) -> Result<Result<Answer<T>, Failure>, GitHubError> {
-        self.gate.check(key, subject, self.clock.now())?;
+        self.pauses.check(key, subject, self.clock.now())?;
         let _permit = match call.pace {
             Pace::Uncovered => self.pacer.spend(key, call.points(), self.clock.now()),
             Pace::Covered { has_waited } => {
                 let cost = Cost { points: call.points(), needed: call.points_needed() };
                 let permit = self.pacer.admit(key, cost, has_waited, || self.clock.now()).await;
                 // Another call may have met a limit while this one waited to be admitted.
-                self.gate.check(key, subject, self.clock.now())?;
+                self.pauses.check(key, subject, self.clock.now())?;
                 permit.map_err(|until| GitHubError::Paced { until })?
             }
         };
@@ -151,7 +151,7 @@ impl Transport {
         match refusal {
             Refusal::NotFound(message) => GitHubError::NotFound { message },
             Refusal::Limited(until) => {
-                let error = self.gate.limit(key, until, now);
+                let error = self.pauses.limit(key, until, now);
                 if let GitHubError::RateLimited { until } = error {
                     self.pacer.refused(key, until, now);
                 }
@@ -164,10 +164,10 @@ impl Transport {
                         format!("app_id and private_key in the secret are not accepted (401): {message}")
                     }
                 };
-                self.gate.deny(key, subject, reason, now)
+                self.pauses.deny(key, subject, reason, now)
             }
             Refusal::Forbidden(message) => {
-                self.gate.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
+                self.pauses.deny(key, subject, format!("{message} (403): it needs {permission}"), now)
             }
             Refusal::Full(message) => GitHubError::Full { message },
             Refusal::Other(status, message) => GitHubError::Refused { status, message },

@@ -16,7 +16,7 @@ pub const DENIED_PAUSE: Duration = Duration::minutes(5);
 const TOKEN_PAUSE: Duration = Duration::seconds(2);
 
 #[derive(Default)]
-pub(super) struct Gate {
+pub(super) struct Pauses {
     limited: Mutex<HashMap<CredentialKey, Limited>>,
     /// By credential and subject: an organization or a repository.
     denied: Mutex<HashMap<(CredentialKey, String), Denied>>,
@@ -35,7 +35,7 @@ struct Denied {
     reason: String,
 }
 
-impl Gate {
+impl Pauses {
     /// Whether a call may be made now.
     pub(super) fn check(&self, key: CredentialKey, subject: &str, now: OffsetDateTime) -> Result<(), GitHubError> {
         if let Some(limited) = lock(&self.limited).get(&key)
@@ -118,27 +118,27 @@ mod tests {
 
     #[test]
     fn a_limit_without_a_time_doubles_with_every_strike_but_not_with_every_call() {
-        let gate = Gate::default();
-        assert_eq!(until(gate.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
-        assert_eq!(until(gate.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
+        let pauses = Pauses::default();
+        assert_eq!(until(pauses.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
+        assert_eq!(until(pauses.limit(KEY, None, NOW)), NOW + Duration::minutes(1));
         let later = NOW + Duration::minutes(1);
-        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(2));
+        assert_eq!(until(pauses.limit(KEY, None, later)), later + Duration::minutes(2));
         let later = later + Duration::minutes(2);
-        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(4));
-        gate.opened(KEY, "o");
+        assert_eq!(until(pauses.limit(KEY, None, later)), later + Duration::minutes(4));
+        pauses.opened(KEY, "o");
         let later = later + Duration::minutes(4);
-        assert_eq!(until(gate.limit(KEY, None, later)), later + Duration::minutes(1));
+        assert_eq!(until(pauses.limit(KEY, None, later)), later + Duration::minutes(1));
     }
 
     #[test]
     fn a_limit_holds_for_the_credential_and_a_denial_for_one_owner() {
-        let gate = Gate::default();
-        gate.deny(KEY, "Octo", "no".to_owned(), NOW);
-        assert!(matches!(gate.check(KEY, "octo", NOW), Err(GitHubError::Denied { .. })));
-        assert!(gate.check(KEY, "other", NOW).is_ok());
-        assert!(gate.check(KEY, "octo", NOW + DENIED_PAUSE).is_ok());
-        gate.limit(KEY, Some(NOW + Duration::seconds(9)), NOW);
-        assert!(matches!(gate.check(KEY, "other", NOW), Err(GitHubError::RateLimited { .. })));
-        assert!(gate.check(KEY, "other", NOW + Duration::seconds(9)).is_ok());
+        let pauses = Pauses::default();
+        pauses.deny(KEY, "Octo", "no".to_owned(), NOW);
+        assert!(matches!(pauses.check(KEY, "octo", NOW), Err(GitHubError::Denied { .. })));
+        assert!(pauses.check(KEY, "other", NOW).is_ok());
+        assert!(pauses.check(KEY, "octo", NOW + DENIED_PAUSE).is_ok());
+        pauses.limit(KEY, Some(NOW + Duration::seconds(9)), NOW);
+        assert!(matches!(pauses.check(KEY, "other", NOW), Err(GitHubError::RateLimited { .. })));
+        assert!(pauses.check(KEY, "other", NOW + Duration::seconds(9)).is_ok());
     }
 }
