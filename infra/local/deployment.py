@@ -45,7 +45,7 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
     try:
         cloudformation.create_stack(
             StackName=STACK,
-            TemplateBody=json.dumps(template),
+            TemplateURL=_uploaded(aws, template),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=MADE_BY_THE_TRANSFORM,
         )
@@ -105,6 +105,13 @@ def _packaged(aws: Emulator, binaries: dict[str, Path]) -> dict[str, Any]:
             s3.put_object(Bucket=CODE_BUCKET, Key=f"{binary}.zip", Body=archive(binaries[binary]))
             resource["Properties"]["CodeUri"] = f"s3://{CODE_BUCKET}/{binary}.zip"
     return template
+
+
+def _uploaded(aws: Emulator, template: dict[str, Any]) -> str:
+    """Uploads the template, which is longer than the 51,200 bytes that CloudFormation takes in the request itself."""
+    key = "template.json"
+    aws.client("s3").put_object(Bucket=CODE_BUCKET, Key=key, Body=json.dumps(template).encode())
+    return f"https://s3.amazonaws.com/{CODE_BUCKET}/{key}"
 
 
 def archive(binary: Path) -> bytes:
