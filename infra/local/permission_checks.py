@@ -49,12 +49,12 @@ OF_A_ROLE = "ASIA"
 NOT_TO_BE_NARROWED = {"ecs:ListTasks"}
 """Actions that cannot be limited to a resource of ours; a condition limits them instead."""
 
-SHOWN_BY_A_STORY = {
-    ("cleaner", "ecs:UntagResource"): "a_registration_that_a_list_skips_is_not_gone",
-    # Nothing in the demo makes the worker defer a job, unless a call happens to fail.
-    ("worker", "sqs:SendMessage"): "a_run_that_github_does_not_show_yet_is_asked_for_again_soon",
-}
+SHOWN_BY_A_STORY = {("cleaner", "ecs:UntagResource"): "a_registration_that_a_list_skips_is_not_gone"}
 """Actions that the demo does not show, by function, and the story in `tests/tests` that does."""
+
+SHOWN_BY_CHANCE = {("worker", "sqs:SendMessage"): "a_run_that_github_does_not_show_yet_is_asked_for_again_soon"}
+"""Actions that the demo shows only if a call happens to fail, and the story that shows them:
+nothing else in the demo makes the worker defer a job."""
 
 
 def check(found: Inventory, checks: Checks) -> None:
@@ -107,13 +107,14 @@ def used(stack: Stack, checks: Checks) -> None:
         allowed |= POLLING & {"sqs:GetQueueAttributes"} if function == "cleaner" else set()
         unused = {action for action in allowed if not any(does(key, action) for key in keys)}
         excused = {action for of, action in SHOWN_BY_A_STORY if of == function}
+        unused -= {action for of, action in SHOWN_BY_CHANCE if of == function}
         checks.that(
             f"{function} has used each of its permissions, except {len(excused)} that a story shows",
-            unused <= excused,
+            unused == excused,
             unused,
         )
     stories = "".join(file.read_text() for file in (ROOT / "tests" / "tests").rglob("*.rs"))
-    for (_, action), story in SHOWN_BY_A_STORY.items():
+    for (_, action), story in (SHOWN_BY_A_STORY | SHOWN_BY_CHANCE).items():
         checks.that(f"a story shows {action}", f"fn {story}(" in stories, story)
 
 

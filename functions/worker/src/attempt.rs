@@ -178,7 +178,7 @@ impl<'a> Try<'a> {
     }
 
     /// Where there is no capacity, the next placement is tried under the same token: if an earlier one was accepted after
-    /// all, the conflict says so.
+    /// all, the conflict says so. After the last one come those that this job has lost before.
     async fn try_placements(&self) -> Result<Started, RunError> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
         let Context { shortages, clock, .. } = self.context;
