@@ -82,10 +82,10 @@ fn assert_nothing_shows(world: &World, functions: &[&Function], said: &str, hidd
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }
 
-/// The next calls of the operation meet this fault: more than the SDK retries.
+/// Every call of the operation meets this fault until [`clear_faults`]: no number of retries gets past it.
 fn fail(world: &World, operation: &str, fault: &Fault) {
-    world.aws.faults().script_times(operation, fault.clone(), 9);
-    world.api.faults.script_times(operation, fault.clone(), 9);
+    world.aws.faults().script_times(operation, fault.clone(), 1_000);
+    world.api.faults.script_times(operation, fault.clone(), 1_000);
 }
 
 fn clear_faults(world: &World) {
