@@ -2,7 +2,8 @@
 //! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
 //! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
-//! The parts `bursts` and `shortages` are measured only where they are named: they take most of an hour and a quarter.
+//! The parts `bursts`, `shortages` and `faults` are measured only where they are named: they take most of an hour, twelve
+//! minutes and three.
 
 mod cold;
 mod deployment;
@@ -100,6 +101,9 @@ async fn main() {
     }
     if options.only.as_deref() == Some("shortages") {
         add(shortages::shortages(&programs, if options.quick { 1 } else { 3 }).await);
+    }
+    if options.only.as_deref() == Some("faults") {
+        add(shortages::four_faults(&programs, if options.quick { 1 } else { 3 }).await);
     }
     if wanted("memory") {
         add(memory::peaks(&programs, options.runs(20).min(3)).await);

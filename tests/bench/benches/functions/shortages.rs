@@ -33,12 +33,11 @@ pub(crate) async fn shortages(programs: &Programs, runs: usize) -> Vec<Figure> {
         let figure = Figure::new(name, what, Unit::Seconds, Samples::new(makespans));
         figures.push(figure.target(Target::AtMost(within)));
     }
-    figures.extend(four_faults(programs, runs).await);
     figures.push(drought(programs, runs).await);
     figures
 }
 
-async fn four_faults(programs: &Programs, runs: usize) -> Vec<Figure> {
+pub(crate) async fn four_faults(programs: &Programs, runs: usize) -> Vec<Figure> {
     let (mut makespans, mut sends, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
         let world = unlimited().await;
