@@ -5,11 +5,12 @@
 //! numbers come from the clock, too, so that a test with a manual clock is the same in every run.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 
 /// Tells the time, in UTC. Clones of a manual clock share its hands.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ struct Manual {
     hands: AtomicI64,
     /// How many random numbers were given out.
     asked: AtomicU64,
+    /// When each sleep ends; absent if sleeps take no time.
+    sleepers: Option<Mutex<Vec<(OffsetDateTime, oneshot::Sender<()>)>>>,
 }
 
 impl Clock {
@@ -36,6 +39,21 @@ impl Clock {
     pub fn manual(start: OffsetDateTime) -> Self {
         let manual = Manual { hands: AtomicI64::new(to_millis(start)), ..Manual::default() };
         Self { manual: Some(Arc::new(manual)) }
+    }
+
+    /// A manual clock on which a sleep lasts until the clock has been moved that far.
+    pub fn driven(start: OffsetDateTime) -> Self {
+        let hands = AtomicI64::new(to_millis(start));
+        let manual = Manual { hands, sleepers: Some(Mutex::default()), ..Manual::default() };
+        Self { manual: Some(Arc::new(manual)) }
+    }
+
+    /// When the next sleep on a [driven](Self::driven) clock ends.
+    pub fn next_wake(&self) -> Option<OffsetDateTime> {
+        let sleepers = self.manual.as_ref()?.sleepers.as_ref()?;
+        let sleepers = sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        // A sleeper that was dropped waits no longer.
+        sleepers.iter().filter(|(_, wake)| !wake.is_closed()).map(|(at, _)| *at).min()
     }
 
     /// The time now; a manual clock has millisecond resolution.
@@ -64,6 +82,13 @@ impl Clock {
     pub fn advance_to(&self, moment: OffsetDateTime) {
         let manual = self.manual.as_ref().expect("only a manual clock can be advanced");
         manual.hands.fetch_max(to_millis(moment), Ordering::SeqCst);
+        if let Some(sleepers) = &manual.sleepers {
+            let now = self.now();
+            let mut sleepers = sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, wake) in sleepers.extract_if(.., |(at, _)| *at <= now) {
+                let _ = wake.send(());
+            }
+        }
     }
 
     /// A random number from 0 up to, but not including, 1. A manual clock gives the same sequence in every run.
@@ -76,11 +101,20 @@ impl Clock {
         f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// Waits on the system's clock. On a manual clock it returns at once: only its owner moves time.
+    /// Waits. A manual clock returns at once, since only its owner moves time, unless it is [driven](Self::driven).
     pub async fn sleep(&self, duration: Duration) {
         match &self.manual {
             None => tokio::time::sleep(duration).await,
-            Some(_) => tokio::task::yield_now().await,
+            Some(manual) => match &manual.sleepers {
+                None => tokio::task::yield_now().await,
+                Some(sleepers) => {
+                    let (wake, woken) = oneshot::channel();
+                    let at =
+                        self.now() + Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+                    sleepers.lock().unwrap_or_else(PoisonError::into_inner).push((at, wake));
+                    let _ = woken.await;
+                }
+            },
         }
     }
 }

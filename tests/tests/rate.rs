@@ -114,3 +114,14 @@ async fn a_long_burst_is_launched_at_nearly_the_permitted_rate() {
         assert!(burst.rate() >= 0.9 && burst.refused < 0.05, "rate {}, {} refused", burst.rate(), burst.refused);
     }
 }
+
+#[tokio::test]
+async fn a_tenth_of_four_kinds_of_calls_may_fail_without_sending_jobs_back() {
+    let (jobs, workers) = (1000, 5);
+    let arrivals = vec![Arrival { at: QUIET, repository: 0 }; jobs];
+    let knobs = Knobs { workers: Some(workers), arrivals, work: WORK, as_benchmarked: true, ..Knobs::calm(jobs) };
+    let burst = Burst::of(&run(1, &Knobs { four_faults: 0.1, ..knobs }).await);
+    // 300 ms a launch without faults: 6 s for fifty at a time.
+    assert!(burst.last <= 75.0, "{} s", burst.last);
+    assert!(burst.deferrals <= 1.0, "{}", burst.deferrals);
+}

@@ -124,8 +124,7 @@ impl Driver {
                 self.judge.complain(None, format!("it never ends: {messages} messages for {} jobs", self.jobs.len()));
                 return;
             }
-            self.world.clock.advance_to(moment);
-            self.happen().await;
+            self.turn_to(moment).await;
         }
         self.is_quiet = true;
         let end = self.now() + QUIET_TIME;
@@ -135,11 +134,18 @@ impl Driver {
             if moment > end && (is_over || moment > end + LAST_WORDS) {
                 break;
             }
-            self.world.clock.advance_to(moment);
-            self.happen().await;
+            self.turn_to(moment).await;
         }
         self.world.clock.advance_to(end);
         self.pump();
+    }
+
+    /// Turns the clock to that moment, and lets happen what is due.
+    async fn turn_to(&mut self, moment: OffsetDateTime) {
+        self.stirred |= self.world.clock.next_wake().is_some_and(|at| at <= moment);
+        self.world.clock.advance_to(moment);
+        self.settle().await;
+        self.happen().await;
     }
 
     /// Whether every job has ended, and no message or delivery is left.
@@ -165,7 +171,7 @@ impl Driver {
         let is_free =
             self.workers.len() < self.plan.workers || self.workers.iter().any(|slot| slot.invocation.is_none());
         let message = self.world.aws.sqs.next_visible_at(JOB_QUEUE).filter(|_| is_free);
-        [own, task, message].into_iter().flatten().min()
+        [own, task, message, self.world.clock.next_wake()].into_iter().flatten().min()
     }
 
     /// Does everything that is due by now.

@@ -37,6 +37,23 @@ pub(super) fn choose(operation: &str, chance: &mut Chance, now: OffsetDateTime) 
     }
 }
 
+/// Chooses one of the four faults that the benchmark injects, each for this share of the calls that can meet it.
+pub(super) fn of_four(operation: &str, share: f64, chance: &mut Chance) -> Option<(&'static str, Mishap)> {
+    let [first, second] = match Loss::of_call(operation) {
+        Loss::RunTask => [
+            ("RunTask: ThrottlingException", aws::throttling()),
+            ("RunTask: capacity error", aws::capacity_unavailable()),
+        ],
+        Loss::Tasks | Loss::Queue | Loss::Secret => return None,
+        _ => [
+            ("GitHub: 502", github::bad_gateway()),
+            ("GitHub: 403 limit with retry-after", github::secondary_limit(Some(Duration::from_secs(1)))),
+        ],
+    };
+    let (name, answer) = [first, second].into_iter().find(|_| chance.happens(share))?;
+    Some((name, Mishap::Refuse(answer)))
+}
+
 type Choice = (u32, &'static str, fn(&mut Chance, OffsetDateTime) -> Mishap);
 
 fn draw(choices: &[Choice], chance: &mut Chance, now: OffsetDateTime) -> (&'static str, Mishap) {

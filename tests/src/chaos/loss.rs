@@ -70,6 +70,7 @@ impl Knobs {
             counting: _,
             elsewhere_writes: _,
             as_benchmarked: _,
+            four_faults: _,
         } = self;
         let calls = ["RunTask", "ListTasks", "SendMessage", "GetSecretValue", "generate-jitconfig"].map(Loss::of_call);
         let deaths_of_processes = [Loss::WebhookDies, Loss::WorkerDies, Loss::CleanerDies];

@@ -48,6 +48,9 @@ pub struct Knobs {
     pub crashes: f64,
     /// The share of calls to GitHub and AWS that meet a fault.
     pub faults: f64,
+    /// The share of calls that meet each of the benchmark's four faults: GitHub's 502 and 403 for a second, ECS's throttling
+    /// and lack of capacity. There is then neither a limit of GitHub's nor pacing.
+    pub four_faults: f64,
     /// The share of jobs that are cancelled while they wait.
     pub cancelled: f64,
     /// The share of tasks that die before they take a job: they fail to start, or AWS reclaims Spot capacity.
@@ -84,6 +87,7 @@ impl Knobs {
             repeats: 0.1,
             crashes: 0.05,
             faults: 0.2,
+            four_faults: 0.0,
             cancelled: 0.05,
             deaths: 0.04,
             cleaner: true,
@@ -110,6 +114,7 @@ impl Knobs {
             repeats: 0.0,
             crashes: 0.0,
             faults: 0.0,
+            four_faults: 0.0,
             cancelled: 0.0,
             deaths: 0.0,
             cleaner: false,

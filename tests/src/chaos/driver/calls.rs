@@ -37,6 +37,7 @@ impl Driver {
             let now = self.world.clock.now();
             faults::choose(&operation, &mut self.mishaps, now)
         });
+        let mishap = mishap.or_else(|| faults::of_four(&operation, self.knobs.four_faults, &mut self.mishaps));
         let makes_copy = operation == "SendMessage"
             && matches!(mishap, Some((_, Mishap::LoseAnswer | Mishap::Late)))
             && process.kind != Kind::Webhook;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
+use jitgate::clock::Clock;
 use serde_json::json;
 
 use super::parts::Event;
@@ -23,7 +24,12 @@ impl Driver {
     pub(in crate::chaos) async fn new(seed: u64, knobs: &Knobs) -> Self {
         let plan = Plan::draw(seed, knobs);
         let scope = if plan.repository_scope { "repo" } else { "org" };
-        let world = World::unchecked(&[("RUNNER_CLASSES", &classes(&plan, knobs.warm)), ("RUNNER_SCOPE", scope)]).await;
+        let classes = classes(&plan, knobs.warm);
+        let mut changes = vec![("RUNNER_CLASSES", &*classes), ("RUNNER_SCOPE", scope)];
+        if knobs.four_faults > 0.0 {
+            changes.push(("GITHUB_POINTS_PER_MINUTE", "0"));
+        }
+        let world = World::unchecked_on(Clock::driven(START), &changes).await;
         world.github.add_organization(OTHER_OWNER);
         world.github.install_app(OTHER_OWNER);
         world.github.add_hook(HookTarget::App, "https://jitgate.example/");
@@ -39,6 +45,9 @@ impl Driver {
         let repositories: HashSet<_> = knobs.arrivals.iter().map(|arrival| arrival.repository).collect();
         world.github.limit(|limits| {
             limits.primary = Limits::primary_for(repositories.len());
+            if knobs.four_faults > 0.0 {
+                limits.secondary = None;
+            }
             if let Some(secondary) = &mut limits.secondary {
                 secondary.counting = knobs.counting;
             }
