@@ -10,7 +10,7 @@ mod task;
 mod tasks;
 
 pub use gate::{GATE_VARIABLE, HOOK_VARIABLE};
-pub use run::{JIT_CONFIG_VARIABLE, Launch, Started};
+pub use run::{JIT_CONFIG_VARIABLE, Launch, Started, VERSION_VARIABLE};
 pub use run_error::{LONGEST_OVERRIDES, RunError};
-pub use task::{JOB_VARIABLE, TaskArn, TaskView, tag};
+pub use task::{JOB_VARIABLE, TaskArn, TaskView, VERSION_REFUSED, tag};
 pub use tasks::{EcsError, Tasks};

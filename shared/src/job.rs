@@ -142,6 +142,15 @@ pub struct Progress {
     /// How often in a row GitHub has refused a call for a reason that this code does not know.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refusals: u32,
+    /// How many of the job's launches failed before their runner could take a job.
+    #[serde(default, rename = "failed", skip_serializing_if = "is_zero")]
+    pub failed_starts: u32,
+    /// How many of the job's runners came up, and GitHub gave them no job.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unused: u32,
+    /// Why the launch before this one came to nothing, or why this one had to wait: [`brief`]ly, in ECS's or GitHub's words or ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Which of the class's placements is tried first, by its index: those before it were interrupted or ran out of capacity
     /// after `RunTask` had accepted this job. On a task, the placement that it was started on.
     #[serde(default, skip_serializing_if = "is_none_before")]
@@ -164,10 +173,26 @@ impl Progress {
             unsettled: false,
             doubts: 0,
             refusals: 0,
+            failed_starts: 0,
+            unused: 0,
+            trouble: None,
             placement: 0,
             seen_idle_at: None,
         }
     }
+
+    /// Whether an earlier launch of the job came to nothing.
+    pub fn is_retry(&self) -> bool {
+        self.failed_starts + self.unused > 0
+    }
+}
+
+/// The longest [`Progress::trouble`], in characters: reasons can quote requests, and a task's overrides hold 8,192.
+const LONGEST_TROUBLE: usize = 120;
+
+/// The beginning of a reason.
+pub fn brief(reason: &str) -> String {
+    reason.chars().take(LONGEST_TROUBLE).collect()
 }
 
 /// A job on its way through the queue, with everything that later steps need.
@@ -217,10 +242,13 @@ impl Message {
         Self { version: MESSAGE_VERSION, purpose, job, progress: Progress::new(attempt, now) }
     }
 
-    /// The message of a further launch for the same job.
+    /// The message of a further launch for the same job. What its earlier launches came to stays known.
     #[must_use]
     pub fn for_launch(self, attempt: Attempt, now: OffsetDateTime) -> Self {
-        Self::new(Purpose::Launch, self.job, attempt, now)
+        let Progress { failed_starts, unused, trouble, .. } = self.progress;
+        let mut message = Self::new(Purpose::Launch, self.job, attempt, now);
+        message.progress = Progress { failed_starts, unused, trouble, ..message.progress };
+        message
     }
 
     /// The same message with that progress.
@@ -300,6 +328,9 @@ pub(crate) mod tests {
             unsettled: true,
             doubts: 1,
             refusals: 5,
+            failed_starts: 2,
+            unused: 1,
+            trouble: Some("no address".to_owned()),
             placement: 3,
             seen_idle_at: Some(at),
         };
@@ -310,7 +341,7 @@ pub(crate) mod tests {
     fn a_message_is_read_as_it_was_written() {
         let full = message();
         assert_eq!(Message::parse(&full.to_body()).unwrap(), full);
-        let mut least = full.for_launch(Attempt::FIRST, NOW);
+        let mut least = Message::new(Purpose::Launch, full.job, Attempt::FIRST, NOW);
         (least.job.organization, least.job.installation_id, least.job.html_url) = (None, None, None);
         let body = least.to_body();
         assert_eq!(Message::parse(&body).unwrap(), least);
@@ -323,6 +354,9 @@ pub(crate) mod tests {
             "unsettled",
             "doubts",
             "refusals",
+            "failed",
+            "unused",
+            "trouble",
             "placement",
             "seen_idle_at",
             "null",
@@ -343,7 +377,8 @@ pub(crate) mod tests {
             "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
             "seen_idle_at":1793530800}"#;
         let Message { progress, .. } = message();
-        let as_then = message().with(Progress { refusals: 0, placement: 0, ..progress });
+        let as_then = Progress { refusals: 0, placement: 0, failed_starts: 0, unused: 0, trouble: None, ..progress };
+        let as_then = message().with(as_then);
         assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
             "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",
@@ -357,10 +392,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_further_launch_begins_anew_and_keeps_what_the_job_is() {
+    fn a_further_launch_begins_anew_and_keeps_what_the_job_is_and_what_came_of_the_others() {
         let again = message().for_launch(Attempt(3), NOW);
         assert_eq!((again.purpose, &again.job), (Purpose::Launch, &message().job));
-        assert_eq!(again.progress, Progress::new(Attempt(3), NOW));
+        let Progress { failed_starts, unused, trouble, .. } = message().progress;
+        assert_eq!(again.progress, Progress { failed_starts, unused, trouble, ..Progress::new(Attempt(3), NOW) });
         assert_eq!(Attempt(u16::MAX).next(), Attempt(u16::MAX));
     }
 

@@ -15,6 +15,7 @@ pub mod names;
 pub mod prices;
 pub mod provenance;
 pub mod queue;
+pub mod relaunch;
 pub mod runner_version;
 pub mod secret;
 pub mod telemetry;

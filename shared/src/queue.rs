@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use time::OffsetDateTime;
 
 use crate::aws::words_of;
 use crate::job::Message;
@@ -58,6 +59,13 @@ impl JobQueue {
             .await
             .map_err(|error| QueueError::new(&words_of(&error)))?;
         Ok(())
+    }
+
+    /// The same, to be received at that moment or as late as SQS permits.
+    pub async fn send_at(&self, message: &Message, at: OffsetDateTime, now: OffsetDateTime) -> Result<(), QueueError> {
+        let delay = Duration::try_from(at - now).unwrap_or_default();
+        // Rounded up: a message that comes a moment early would only be sent once more.
+        self.send(message, Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))).await
     }
 
     /// About how many messages are on the queue, including those in flight and those that are delayed.

@@ -144,6 +144,7 @@ paths! {
     LaunchError::NamesTaken => "LaunchError::NamesTaken",
     LaunchError::LimitReached { .. } => "LaunchError::LimitReached",
     LaunchError::Standstill { .. } => "LaunchError::Standstill",
+    LaunchError::Braked { .. } => "LaunchError::Braked",
 }
 
 fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
@@ -183,6 +184,7 @@ fn one_of_each(until: OffsetDateTime) -> Vec<LaunchError> {
         LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::minutes(10) },
         LaunchError::LimitReached { of: words(), limit: 3, waited: Duration::hours(20) },
         LaunchError::Standstill { until, reason: words() },
+        LaunchError::Braked { until, reason: words() },
     ]
 }
 

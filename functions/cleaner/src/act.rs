@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jitgate::ecs::TaskArn;
+use jitgate::ecs::{TaskArn, tag};
 use jitgate::github::{Account, Deletion, GitHubError, JobState, Place};
 use jitgate::job::{Purpose, RunnerId};
 use time::OffsetDateTime;
@@ -35,6 +35,10 @@ async fn act(pass: Pass<'_>, seen: &Seen, action: Action) -> Done {
         Action::Retire { place: at, id, task, because } => {
             let span = error_span!("retirement", runner.id = id.0, scope = %place(at).scope, task.arn = %task);
             retire(pass, seen, place(at), id, &task, because).instrument(span).await
+        }
+        Action::Probe { place: at, id, task } => {
+            let span = error_span!("probe", runner.id = id.0, scope = %place(at).scope, task.arn = %task);
+            probe(pass, seen, place(at), id, &task).instrument(span).await
         }
         Action::StopUnregistered { place: at, id, task } => {
             let span = error_span!("stop", runner.id = id.0, scope = %place(at).scope, task.arn = %task);
@@ -117,6 +121,37 @@ async fn retire(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: 
         Ok(None) => Done::Left,
         Err(error) => {
             tracing::error!(error = %error, "runner not retired");
+            Done::Failed
+        }
+    }
+}
+
+/// Keeps an idle runner whose job waits: GitHub assigns no jobs, and this one will show when it does again.
+async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
+    let Some(view) = seen.live.iter().find(|view| view.arn == *task) else { return Done::Nothing };
+    let Some(message) = &view.message else { return Done::Nothing };
+    let job = &message.job;
+    let account = Account::from(job);
+    let look = pass.github.in_repository(&account, &job.owner, &job.repository).job(job.id).await;
+    match look.map(|look| look.and_then(|look| look.state)) {
+        Ok(Some(JobState::Queued)) => {
+            tracing::error!(
+                class = job.class,
+                job.id = job.id.0,
+                repository = job.full_name(),
+                "GitHub gives idle runners no jobs; this one stays until it does, and no job is launched again before"
+            );
+            match view.probe_since {
+                Some(_) => Done::Unassigned,
+                None => match note(pass, task, tag::PROBE_SINCE, Some(pass.clock.now())).await {
+                    Done::Nothing => Done::Unassigned,
+                    other => other,
+                },
+            }
+        }
+        Ok(_) => retire(pass, seen, place, id, task, Useless::Idle).await,
+        Err(error) => {
+            tracing::error!(error = %error, "job of an idle runner not asked about");
             Done::Failed
         }
     }

@@ -8,7 +8,7 @@ use jitgate::github::{Deletion, Place};
 use jitgate::job::RunnerId;
 
 use crate::context::Pass;
-use crate::plan::{Cause, backoff, ended_by_itself, question_of};
+use crate::plan::{Cause, ended_by_itself, question_of};
 use crate::repair::repair;
 use crate::tally::{CleanError, Done, Tally};
 
@@ -21,8 +21,7 @@ pub(crate) async fn heal(pass: Pass<'_>, arn: &TaskArn) -> Result<(), CleanError
     if let Some(id) = task.runner_id {
         tally.add(delete_unused(pass, &pass.github.place_of(&question.message.job), id).await);
     }
-    let delay = backoff(question.message.progress.attempt);
-    tally.add(repair(pass, question, delay).await);
+    tally.add(repair(pass, question).await);
     tally.close(pass, 0)
 }
 

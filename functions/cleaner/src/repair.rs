@@ -30,11 +30,11 @@ pub(crate) async fn repair_all(pass: Pass<'_>, world: &World<'_>, tally: &mut Ta
         pass.rotate(&mut questions);
         questions.truncate(MOST_QUESTIONS);
     }
-    tally.extend(all(questions.into_iter().map(|question| repair(pass, question, Duration::ZERO))).await);
+    tally.extend(all(questions.into_iter().map(|question| repair(pass, question))).await);
 }
 
-/// Asks how far a job is, and launches it again after the delay if it still waits.
-pub(crate) async fn repair(pass: Pass<'_>, question: Question, delay: Duration) -> Done {
+/// Asks how far a job is, and launches it again if it still waits.
+pub(crate) async fn repair(pass: Pass<'_>, question: Question) -> Done {
     let job = &question.message.job;
     let span = error_span!(
         "question",
@@ -43,10 +43,10 @@ pub(crate) async fn repair(pass: Pass<'_>, question: Question, delay: Duration) 
         repository = job.full_name(),
         reason = question.cause.words()
     );
-    ask(pass, &question, delay).instrument(span).await
+    ask(pass, &question).instrument(span).await
 }
 
-async fn ask(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
+async fn ask(pass: Pass<'_>, question: &Question) -> Done {
     if pass.is_over() {
         return Done::Left;
     }
@@ -76,7 +76,7 @@ async fn ask(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
             Done::Nothing
         }
         Ok((Repair::GiveUp, _)) => give_up(pass, question).await,
-        Ok((Repair::Relaunch, _)) => relaunch(pass, question, delay).await,
+        Ok((Repair::Relaunch, _)) => relaunch(pass, question).await,
     }
 }
 
@@ -103,8 +103,10 @@ async fn look_after_other(pass: Pass<'_>, question: &Question) -> Done {
     }
 }
 
-async fn relaunch(pass: Pass<'_>, question: &Question, delay: Duration) -> Done {
-    if let Err(error) = pass.queue.send(&question.message, delay).await {
+async fn relaunch(pass: Pass<'_>, question: &Question) -> Done {
+    let now = pass.clock.now();
+    let at = question.message.progress.not_before.unwrap_or(now);
+    if let Err(error) = pass.queue.send_at(&question.message, at, now).await {
         tracing::error!(error = %error, "job not launched again");
         return Done::Failed;
     }
@@ -113,7 +115,9 @@ async fn relaunch(pass: Pass<'_>, question: &Question, delay: Duration) -> Done 
         stopped_reason = question.stopped_reason,
         swapped.job.id = question.swapped.as_ref().map(|swapped| swapped.job.0),
         swapped.repository = question.swapped.as_ref().map(|swapped| &swapped.repository),
-        delay_seconds = delay.as_secs(),
+        failed_starts = question.message.progress.failed_starts,
+        unused = question.message.progress.unused,
+        delay_seconds = (at - now).whole_seconds().max(0),
         "job launched again"
     );
     match question.cause {

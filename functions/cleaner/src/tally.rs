@@ -16,6 +16,8 @@ pub(crate) enum Done {
     TaskStopped,
     /// GitHub says that the runner is busy, or has connected after all.
     LeftBusy,
+    /// GitHub assigns no jobs to the class's runners, and an idle one stays as a probe.
+    Unassigned,
     /// The job is queued in a run that has ended.
     LeftStuck,
     Relaunched,
@@ -41,6 +43,7 @@ impl Done {
             Self::RegistrationDeleted => "RegistrationsDeleted",
             Self::TaskStopped => "TasksStopped",
             Self::LeftBusy => "RunnersLeftBusy",
+            Self::Unassigned => "RunnersUnassigned",
             Self::LeftStuck => "JobsStuck",
             Self::Relaunched => "JobsRelaunched",
             Self::Swapped => "JobsStolen",

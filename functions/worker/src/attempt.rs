@@ -32,7 +32,7 @@ pub(crate) enum Attempted {
     /// An earlier or simultaneous try has started this task.
     AlreadyRunning { task: TaskArn },
     /// Its task has stopped, or can take no job any more. The reason is ECS's or ours.
-    Over { reason: String, next_placement: u8 },
+    Over { task: TaskView, reason: String },
     /// The job waits no longer.
     JobGone,
 }
@@ -299,10 +299,7 @@ impl<'a> Try<'a> {
             }
             (Ending::Launched | Ending::AlreadyRunning, _) => Attempted::AlreadyRunning { task: task.arn },
             (Ending::JobGone, _) => Attempted::JobGone,
-            (Ending::Over, _) => Attempted::Over {
-                reason: std::mem::take(&mut self.reason),
-                next_placement: task.next_placement().unwrap_or(self.message.progress.placement),
-            },
+            (Ending::Over, _) => Attempted::Over { task, reason: std::mem::take(&mut self.reason) },
         }
     }
 

@@ -10,6 +10,7 @@ use jitgate::metrics::{Metrics, Unit};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use crate::brake;
 use crate::context::Context;
 use crate::event::{BatchItemFailure, BatchResponse, SqsEvent};
 use crate::handle::{Handled, handle};
@@ -44,6 +45,7 @@ impl Worker {
         let mut batch: Vec<_> =
             event.records.iter().map(|record| Received::of(record, &self.context.config.classes)).collect();
         self.apply_limits(&mut batch).await;
+        brake::apply(&self.context, &mut batch).await;
         let outcomes = join_all(batch.into_iter().map(|received| self.work(received, end))).await;
         self.measure(&outcomes);
         let returned = event.records.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());

@@ -12,18 +12,15 @@
 //! | unreadable: not JSON, a field missing, a later version | given up |
 //! | its class is gone or no longer permits what it asks for, and it fits no other | given up |
 //! | its run is of a fork, which its class does not take | done, with a log line |
-//! | jitgate heard of its job more than 24 hours ago, so GitHub has failed it | done, with a log line |
+//! | jitgate heard of its job more than 24 hours ago, so GitHub has failed it | given up |
 //! | its moment has not come: SQS delays by 15 minutes at most, a limit can last an hour | sent again with the rest of the delay |
 //! | anything that fails | as [`verdict`](crate::verdict) says |
 //!
 //! Without the URL of a dead-letter queue, or if that queue does not take the message, the record returns. SQS moves it
 //! after five receives, without a reason.
 
-use std::time::Duration;
-
 use jitgate::classes::{Fit, Misfit};
-use jitgate::job::{Message, Purpose};
-use jitgate::queue::LONGEST_DELAY;
+use jitgate::job::{Message, Progress, Purpose};
 use time::OffsetDateTime;
 
 use crate::attempt::Attempted;
@@ -67,12 +64,24 @@ pub(crate) async fn handle(context: &Context, received: Received<'_>) -> Handled
 async fn waits(context: &Context, message: &Message) -> Option<Handled> {
     let now = context.clock.now();
     if now - message.job.queued_at > LONGEST_WAIT {
-        tracing::error!(deferrals = message.progress.deferrals, "job dropped: it waited as long as GitHub lets it");
-        return Some(Ok(Outcome::Expired));
+        return Some(expire(context, message).await);
     }
     // SQS delays a message by 15 minutes at most, so the rest of a longer delay follows now.
     let until = message.progress.not_before.filter(|moment| *moment > now)?;
     Some(defer(context, message, until, Cause::Other).await)
+}
+
+/// GitHub has failed the job by now. Its dead letter says what its launches came to.
+async fn expire(context: &Context, message: &Message) -> Handled {
+    let Progress { deferrals, failed_starts, unused, trouble, .. } = &message.progress;
+    tracing::error!(deferrals, failed_starts, unused, trouble, "job dropped: it waited as long as GitHub lets it");
+    if message.purpose != Purpose::Launch {
+        return Ok(Outcome::Expired);
+    }
+    let trouble = trouble.as_deref().unwrap_or("its message came too late");
+    let reason =
+        format!("24 hours are over; launches that failed: {failed_starts}, runners without a job: {unused}; {trouble}");
+    give_up(context, &message.to_body(), &reason).await.map(|_| Outcome::Expired)
 }
 
 async fn handle_release(context: &Context, message: &Message) -> Handled {
@@ -222,10 +231,7 @@ async fn defer(context: &Context, message: &Message, until: OffsetDateTime, caus
 
 /// Sends the message again, to be seen at that moment or as late as SQS permits.
 async fn send(context: &Context, message: &Message, until: OffsetDateTime) -> Result<(), MustReturn> {
-    let delay = Duration::try_from(until - context.clock.now()).unwrap_or_default().min(LONGEST_DELAY);
-    // Rounded up: a message that comes a moment early would only be sent once more.
-    let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
-    context.queue.send(message, delay).await.map_err(|error| {
+    context.queue.send_at(message, until, context.clock.now()).await.map_err(|error| {
         tracing::error!(error = %error, "message not sent, its record returns");
         MustReturn
     })

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod batch;
+pub mod brake;
 mod capacity;
 mod context;
 mod event;

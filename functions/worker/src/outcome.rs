@@ -54,7 +54,12 @@ pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Me
                 if *cause == Cause::Limit {
                     *counts.entry("JobsOverLimit").or_default() += 1;
                 }
-                (if *cause == Cause::Person { "JobsDenied" } else { "JobsDeferred" }, 1)
+                let name = match cause {
+                    Cause::Person => "JobsDenied",
+                    Cause::Brake => "JobsBraked",
+                    Cause::Limit | Cause::Other => "JobsDeferred",
+                };
+                (name, 1)
             }
         };
         *counts.entry(name).or_default() += count;

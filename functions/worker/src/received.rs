@@ -63,14 +63,20 @@ impl<'a> Received<'a> {
 
     /// The launch that counts towards the runner limits, if the message is about to be worked on.
     pub(crate) fn wants_runner(&self, prefix: &NamePrefix, now: OffsetDateTime) -> Option<Wanted> {
-        let Work::Launch { message, fit: Ok(fit) } = &self.work else { return None };
-        let is_due = message.progress.not_before.is_none_or(|moment| moment <= now)
-            && now - message.job.queued_at <= LONGEST_WAIT;
-        is_due.then(|| Wanted {
+        let (message, fit) = self.launch_due(now)?;
+        Some(Wanted {
             token: LaunchToken::of(prefix, message),
             class: fit.class.name.clone(),
             since: message.job.queued_at,
         })
+    }
+
+    /// The launch, if the message is about to be worked on.
+    pub(crate) fn launch_due(&self, now: OffsetDateTime) -> Option<(&Message, &Fit<'a>)> {
+        let Work::Launch { message, fit: Ok(fit) } = &self.work else { return None };
+        let is_due = message.progress.not_before.is_none_or(|moment| moment <= now)
+            && now - message.job.queued_at <= LONGEST_WAIT;
+        is_due.then_some((message, fit))
     }
 }
 

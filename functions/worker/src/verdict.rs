@@ -41,6 +41,7 @@
 //! | `LaunchError::NamesTaken` | deferred | growing |
 //! | `LaunchError::LimitReached` | deferred | limit |
 //! | `LaunchError::Standstill` | deferred | exactly |
+//! | `LaunchError::Braked` | deferred | exactly |
 //!
 //! `GitHubError::Refused` is given up when it is the answer for the thirtieth time in a row.
 //!
@@ -56,7 +57,7 @@
 
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
-use jitgate::job::Progress;
+use jitgate::job::{Progress, brief};
 use jitgate::queue::QueueError;
 use jitgate::secret::SecretError;
 use time::{Duration, OffsetDateTime};
@@ -131,6 +132,14 @@ pub enum LaunchError {
         /// How long the job has waited.
         waited: Duration,
     },
+    /// Its job's earlier launches came to nothing, and so did those of other jobs of the class.
+    #[error("held back: {reason}")]
+    Braked {
+        /// When to look again.
+        until: OffsetDateTime,
+        /// What is wrong with the class.
+        reason: String,
+    },
     /// Other launches found no capacity, one after the other, so this one was not tried.
     #[error("no capacity a moment ago: {reason}")]
     Standstill {
@@ -160,6 +169,8 @@ pub enum Cause {
     Limit,
     /// A person must correct something.
     Person,
+    /// The class fails as a whole.
+    Brake,
     /// Anything else.
     Other,
 }
@@ -201,6 +212,8 @@ enum Rule {
     Mend(OffsetDateTime),
     /// A runner limit is reached; the job has waited this long.
     Limit(Duration),
+    /// The class fails; worth another look from that moment.
+    Brake(OffsetDateTime),
 }
 
 fn rule(error: &LaunchError, progress: &Progress, now: OffsetDateTime) -> Rule {
@@ -238,6 +251,7 @@ fn rule(error: &LaunchError, progress: &Progress, now: OffsetDateTime) -> Rule {
         LaunchError::Unsure { .. } => Rule::Settle,
         LaunchError::LimitReached { waited, .. } => Rule::Limit(*waited),
         LaunchError::Standstill { until, .. } => Rule::LateTurn(*until),
+        LaunchError::Braked { until, .. } => Rule::Brake(*until),
     }
 }
 
@@ -271,6 +285,7 @@ pub fn judge(
             (until + a_little, if is_short { as_before } else { anew }, Cause::Other)
         }
         Rule::Mend(until) => (until + a_little, anew, Cause::Person),
+        Rule::Brake(until) => (until, (progress.backoff, true), Cause::Brake),
         Rule::Limit(waited) => (now + spread(limit_delay(waited)), anew, Cause::Limit),
     };
     let is_refused = matches!(error, LaunchError::GitHub(GitHubError::Refused { .. }));
@@ -280,6 +295,7 @@ pub fn judge(
         ask_first,
         doubts: if matches!(error, LaunchError::Unsure { .. }) { progress.doubts + 1 } else { 0 },
         refusals: if is_refused { progress.refusals + 1 } else { 0 },
+        trouble: Some(brief(&error.to_string())),
         not_before: Some(until),
         unsettled: aftermath.unsettled,
         // An unsettled message keeps its names; any other gets new ones, because the cleaner goes by the birth time in them.

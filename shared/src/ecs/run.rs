@@ -23,6 +23,10 @@ use crate::secret::expose;
 /// of job steps. On the command line it would be visible to every process. Source: `actions/runner`.
 pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 
+/// Has the runner end with [`VERSION_REFUSED`](super::VERSION_REFUSED) if GitHub turns its version away. Otherwise `run.sh` makes that
+/// a 0, as after a job. Source: `actions/runner`.
+pub const VERSION_VARIABLE: &str = "ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE";
+
 /// Everything that `RunTask` is called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
@@ -149,9 +153,10 @@ impl<'a> Overrides<'a> {
             (JIT_CONFIG_VARIABLE, Cow::Borrowed(expose(&launch.jit.encoded))),
             (JOB_VARIABLE, Cow::Owned(launch.message.to_body())),
             (GATE_VARIABLE, Cow::Owned(gate(launch.message, launch.fit, launch.scope))),
+            (VERSION_VARIABLE, Cow::Borrowed("1")),
         ];
         // A fallback may do without the gate and name a script of its own; the job's class keeps its gate.
-        let may_set = |name: &str| name != HOOK_VARIABLE || !launch.fit.class.gate;
+        let may_set = |name: &str| name != VERSION_VARIABLE && (name != HOOK_VARIABLE || !launch.fit.class.gate);
         let further = class.environment.iter().filter(|(name, _)| may_set(name));
         let further = further.map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
         let environment = own.into_iter().chain(further).map(|(name, value)| Variable { name, value }).collect();

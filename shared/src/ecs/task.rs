@@ -14,6 +14,10 @@ use crate::job::{Message, RunnerId};
 /// which job it was for.
 pub const JOB_VARIABLE: &str = "JITGATE_JOB";
 
+/// The exit code of a runner whose version GitHub turns away, if
+/// [`VERSION_VARIABLE`](super::run::VERSION_VARIABLE) is set. Source: `actions/runner`, `run.sh`.
+pub const VERSION_REFUSED: i32 = 7;
+
 /// Tags that lead from a task to its job and its registration.
 pub mod tag {
     /// The job's id.
@@ -34,6 +38,10 @@ pub mod tag {
     pub const GONE_SINCE: &str = "jitgate:gone-since";
     /// When the cleaner first saw the runner busy after it had been idle. It stays: a runner has one job in its life.
     pub const BUSY_SINCE: &str = "jitgate:busy-since";
+    /// When the cleaner first saw the runner offline although it had connected, in seconds since the Unix epoch.
+    pub const OFFLINE_SINCE: &str = "jitgate:offline-since";
+    /// Since when the idle runner is kept to show whether GitHub gives jobs to runners again, in seconds since the Unix epoch.
+    pub const PROBE_SINCE: &str = "jitgate:probe-since";
 }
 
 /// A task's ARN.
@@ -57,6 +65,8 @@ pub struct TaskView {
     pub started_by: String,
     /// When ECS accepted the launch.
     pub created_at: Option<OffsetDateTime>,
+    /// When its containers began to run.
+    pub started_at: Option<OffsetDateTime>,
     /// The registration that it runs; from a tag.
     pub runner_id: Option<RunnerId>,
     /// The registration's name; from a tag.
@@ -69,6 +79,10 @@ pub struct TaskView {
     pub idle_since: Option<OffsetDateTime>,
     /// When the cleaner first saw its runner busy after it had been idle; from a tag.
     pub busy_since: Option<OffsetDateTime>,
+    /// When the cleaner first saw its runner offline after it had connected; from a tag.
+    pub offline_since: Option<OffsetDateTime>,
+    /// Since when its idle runner is kept as a probe; from a tag.
+    pub probe_since: Option<OffsetDateTime>,
     /// When the cleaner first saw its registration gone; from a tag.
     pub gone_since: Option<OffsetDateTime>,
     /// The job's message; from the overrides, which outlive the stop.
@@ -119,6 +133,9 @@ impl TaskView {
             is_over: over(task.desired_status) || over(task.last_status),
             started_by: task.started_by.unwrap_or_default(),
             created_at: moment(task.created_at),
+            started_at: moment(task.started_at),
+            offline_since: noted(tag::OFFLINE_SINCE),
+            probe_since: noted(tag::PROBE_SINCE),
             class: tags.get(tag::CLASS).cloned(),
             idle_since: noted(tag::IDLE_SINCE),
             busy_since: noted(tag::BUSY_SINCE),

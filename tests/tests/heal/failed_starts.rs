@@ -280,7 +280,7 @@ async fn event_and_schedule_together_and_two_cleaners_at_once_make_one_runner() 
     world.stand_still(MINUTE * 3);
     let (event, one, other) = tokio::join!(world.heal(), world.clean(), world.clean());
     assert!(event.is_ok() && one.is_ok() && other.is_ok());
-    assert_eq!(world.waiting(), 3);
+    assert!((1..=3).contains(&world.waiting()), "a pass that sees a message on the queue sends none");
     for _ in 0..5 {
         world.work().await;
         world.clock.advance(Duration::from_secs(10));
@@ -342,34 +342,27 @@ async fn a_queued_job_of_a_run_that_has_ended_is_left() {
 }
 
 #[tokio::test]
-async fn a_job_whose_launches_all_fail_is_given_up_with_an_error() {
+async fn a_job_whose_launches_all_fail_is_tried_for_a_day_ever_more_rarely_and_becomes_one_dead_letter() {
     let mut world = World::new().await;
-    for _ in 0..20 {
+    for _ in 0..200 {
         world.aws.ecs.fail_next_start(BAD_IMAGE);
     }
-    let job = world.queue_and_deliver().await;
-    for _ in 0..400 {
+    world.queue_and_deliver().await;
+    let mut after_an_hour = 0;
+    for minute in 0..25 * 60 {
         world.work().await;
-        world.pass(Duration::from_secs(5));
-        let (outcome, lines) = logged(world.heal()).await;
-        outcome.unwrap();
-        if !world.dead_letters().is_empty() {
-            let line = lines.lines().find(|line| line.contains("job given up")).expect("a log line");
-            assert!(
-                line.contains("\"ERROR\"") && line.contains(BAD_IMAGE) && line.contains(&job.to_string()),
-                "{line}"
-            );
-            break;
+        world.pass(MINUTE);
+        world.heal().await.unwrap();
+        if minute % 5 == 0 {
+            world.clean().await.unwrap();
+        }
+        if minute == 60 {
+            after_an_hour = world.aws.ecs.tasks().len();
         }
     }
-    let reasons = world.dead_letters();
-    assert_eq!(reasons, [format!("8 launches came to nothing, the last one: {BAD_IMAGE}")]);
-    assert_eq!(world.aws.ecs.tasks().len(), 8);
-    for _ in 0..12 {
-        world.pass(PASS);
-        world.clean().await.unwrap();
-    }
-    world.work().await;
-    assert_eq!(world.aws.ecs.tasks().len(), 8, "no further launch while ECS shows the tasks");
-    assert!(world.dead_letters().len() <= 2, "at most one more, in case the event was lost");
+    let tasks = world.aws.ecs.tasks().len();
+    assert!((8..=14).contains(&after_an_hour) && (20..=40).contains(&tasks), "{after_an_hour} and {tasks} tasks");
+    let letters = world.dead_letters();
+    assert!(letters.len() == 1 && letters[0].contains(BAD_IMAGE), "{letters:?}");
+    assert_eq!(world.waiting(), 0);
 }

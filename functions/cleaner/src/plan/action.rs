@@ -1,8 +1,9 @@
 //! What a plan asks to be done about registrations and tasks.
 
 use jitgate::ecs::TaskArn;
-use jitgate::github::Runner;
+use jitgate::github::{Runner, RunnerStatus};
 use jitgate::job::RunnerId;
+use jitgate::relaunch::IDLE;
 use time::OffsetDateTime;
 
 /// One thing to do.
@@ -37,6 +38,15 @@ pub enum Action {
         /// Why.
         because: Useless,
     },
+    /// Keep an idle runner while its job waits, and retire it otherwise.
+    Probe {
+        /// Index of the registration's place.
+        place: usize,
+        /// Its id.
+        id: RunnerId,
+        /// The task.
+        task: TaskArn,
+    },
     /// Stop a task whose registration is gone, if it still is.
     StopUnregistered {
         /// Index of the place where it was registered.
@@ -62,6 +72,8 @@ pub enum Useless {
     NeverConnected,
     /// It has had no job for as long as its class permits.
     Idle,
+    /// It has connected, and has been offline since then.
+    Hangs,
 }
 
 impl Useless {
@@ -69,7 +81,8 @@ impl Useless {
     pub fn words(self) -> &'static str {
         match self {
             Self::NeverConnected => "jitgate: its runner never connected",
-            Self::Idle => "jitgate: its runner has no job",
+            Self::Idle => IDLE,
+            Self::Hangs => "jitgate: its runner lost its connection",
         }
     }
 
@@ -78,6 +91,7 @@ impl Useless {
         runner.is_none_or(|runner| match self {
             Self::NeverConnected => runner.never_connected(),
             Self::Idle => !runner.busy,
+            Self::Hangs => !runner.busy && runner.status == RunnerStatus::Offline,
         })
     }
 }

@@ -17,7 +17,7 @@ use time::Duration;
 
 use super::interval::{PASS_INTERVAL, falls_on};
 use super::links::Task;
-use super::question::{Cause, MOST_ATTEMPTS, Question, ended_by_itself, question_of};
+use super::question::{Cause, Question, ended_by_itself, question_of};
 use super::world::World;
 
 /// After a stop that came before the job. ECS's event comes at once; these moments are for when it was lost.
@@ -41,7 +41,7 @@ const WHILE_WAITING: [Duration; 5] =
 
 /// After a job was created, while GitHub lists it as queued and no task of it is known. Each pass in these times asks, since
 /// one may fail to reach the repository. Not in between: the job may have been given up, which no task tells once ECS has
-/// forgotten its tasks, and each question would bring one more dead letter. So such a job is tried again after hours.
+/// forgotten its tasks. So such a job is tried again after hours.
 const WHILE_UNTOLD: [Range<Duration>; 3] = [
     WORTH_LISTING..Duration::minutes(90),
     Duration::hours(4)..Duration::hours(5),
@@ -86,16 +86,10 @@ fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
     if ended_by_itself(task.view) && !did_no_job {
         return falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped);
     }
-    let (_, attempt) = task.launch?;
-    let first = AFTER_A_FAILED_START[0];
-    // A job is given up once, not at each moment.
-    if attempt.0 >= MOST_ATTEMPTS {
-        return falls_on(since, &[first]).then_some(Cause::FailedStart);
-    }
     if falls_on(since, &AFTER_A_FAILED_START) {
         return Some(Cause::FailedStart);
     }
-    (first..UNTIL_FORGOTTEN).contains(&since).then_some(Cause::StillWaiting)
+    (AFTER_A_FAILED_START[0]..UNTIL_FORGOTTEN).contains(&since).then_some(Cause::StillWaiting)
 }
 
 /// Heals: the runner was swapped, and has another job with the same labels; its registration vanished before a job came.
@@ -122,6 +116,5 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
     if !task.view.is_over || !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
-    let question = question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)?;
-    (question.message.progress.attempt.0 <= MOST_ATTEMPTS).then_some(question)
+    question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)
 }

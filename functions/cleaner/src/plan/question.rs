@@ -1,26 +1,17 @@
 //! A question about a job, and what follows from GitHub's answer.
 
-use std::time::Duration;
-
 use jitgate::ecs::TaskView;
 use jitgate::github::JobState;
-use jitgate::job::{Attempt, Message, Purpose};
+use jitgate::job::{Message, Purpose};
 use jitgate::names::{LaunchToken, NamePrefix};
-use jitgate::queue::LONGEST_DELAY;
+use jitgate::relaunch::{Fruitless, relaunch, trouble};
 use time::OffsetDateTime;
 
 use super::seen::Working;
 
-/// Launches of one job, all together, if the last one came to nothing. After that something is wrong that launching does not
-/// mend.
-pub const MOST_ATTEMPTS: u16 = 8;
-
-/// Launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job out of
-/// the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
-pub const MOST_SWAPS: u16 = 200;
-
-/// How long the second launch waits after an event; each further one waits twice as long.
-const FIRST_DELAY: Duration = Duration::from_secs(10);
+/// Launches of one job, all together. Failures and idle runners are far fewer in 24 hours; a runner that did another job has
+/// taken that one out of the way, and a pass every five minutes makes about 200 such launches a day.
+pub const MOST_LAUNCHES: u16 = 200;
 
 /// A job about which GitHub is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +44,9 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether the job's message may be on the queue.
+    /// Whether the job's message may be on the queue: ECS's event, or an earlier pass, has sent it.
     pub fn may_be_queued(self) -> bool {
-        matches!(self, Self::StillWaiting | Self::Untold)
-    }
-
-    /// How many launches the job may have had before.
-    fn most_attempts(self) -> u16 {
-        if matches!(self, Self::Stopped | Self::Busy) { MOST_SWAPS } else { MOST_ATTEMPTS }
+        matches!(self, Self::FailedStart | Self::StillWaiting | Self::Untold)
     }
 
     /// In words, for the log.
@@ -93,9 +79,16 @@ pub enum Repair {
 pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, cause: Cause) -> Option<Question> {
     let (job, attempt) = LaunchToken::parse(prefix, &task.started_by)?;
     let is_of_job = |message: &&Message| message.job.id == job && message.purpose == Purpose::Launch;
-    let message = task.message.as_ref().filter(is_of_job)?.clone().for_launch(attempt.next(), now);
+    let mut message = task.message.as_ref().filter(is_of_job)?.clone();
+    message.progress.attempt = attempt;
+    let how = match cause {
+        Cause::Stopped | Cause::Busy => Fruitless::Swapped,
+        Cause::FailedStart | Cause::Unregistered | Cause::StillWaiting | Cause::Untold => Fruitless::of(task),
+    };
+    let trouble = trouble(task);
+    let message = relaunch(message, how, task.stopped_at.unwrap_or(now), trouble.as_deref());
     let message = message.on_placement(task.next_placement().unwrap_or_default());
-    Some(Question { message, cause, stopped_reason: task.stopped_reason.clone(), swapped: None })
+    Some(Question { message, cause, stopped_reason: trouble, swapped: None })
 }
 
 /// What follows for a job, given how far GitHub says it is. A job that GitHub does not show is left alone: it no longer
@@ -103,18 +96,10 @@ pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, ca
 pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: bool) -> Repair {
     match state {
         Some(JobState::Queued) if run_has_ended => Repair::LeaveStuck,
-        Some(JobState::Queued) if question.message.progress.attempt.0 > question.cause.most_attempts() => {
-            Repair::GiveUp
-        }
+        Some(JobState::Queued) if question.message.progress.attempt.0 > MOST_LAUNCHES => Repair::GiveUp,
         Some(JobState::Queued) => Repair::Relaunch,
         Some(JobState::InProgress | JobState::Completed | JobState::Waiting) | None => Repair::None,
     }
-}
-
-/// How long a launch waits after an event: what made one task fail may make the next one fail, too.
-pub fn backoff(attempt: Attempt) -> Duration {
-    let failed = u32::from(attempt.0.saturating_sub(2)).min(8);
-    (FIRST_DELAY * 2_u32.pow(failed)).min(LONGEST_DELAY)
 }
 
 /// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit

@@ -1,13 +1,14 @@
 //! Live tasks that are of no use.
 //!
-//! What a pass has to remember of an earlier one stands on the task, as tags: `jitgate:idle-since`, `jitgate:busy-since`
-//! and `jitgate:gone-since`. A stopped task loses its tags. It keeps `startedBy` (job and attempt) and `JITGATE_JOB` (the
+//! What a pass has to remember of an earlier one stands on the task, as tags: `jitgate:idle-since`, `jitgate:busy-since`,
+//! `jitgate:offline-since`, `jitgate:gone-since` and `jitgate:probe-since`. A stopped task loses its tags. It keeps `startedBy` (job and attempt) and `JITGATE_JOB` (the
 //! message), which is all that a further launch needs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use jitgate::ecs::tag;
+use jitgate::ecs::{TaskArn, tag};
 use jitgate::github::RunnerStatus;
+use jitgate::job::Purpose;
 use time::Duration;
 
 use super::action::{Action, Useless};
@@ -21,6 +22,14 @@ pub const BETWEEN_LOOKS: Duration = Duration::seconds(90);
 /// A runner that has not connected by this age will not: an image pull takes about a minute, ten for a huge image.
 pub const NEVER_CAME: Duration = Duration::minutes(20);
 
+/// A runner that has connected and then is offline without a job for this long hangs. A lost connection comes back within
+/// minutes, and a runner that ends after its job has no registration any more.
+const HANGS_AFTER: Duration = Duration::minutes(10);
+
+/// So many runners of one class and place without a job, and none with one: GitHub assigns no jobs. Fewer happen when jobs are
+/// cancelled, or where one job's runner group does not admit its repository.
+const UNASSIGNED: usize = 3;
+
 /// The idle limit of a task whose class is no longer configured.
 const IDLE_LIMIT: Duration = Duration::minutes(10);
 
@@ -30,7 +39,39 @@ const LIFETIME: Duration = Duration::hours(5 * 24 + 1);
 pub(super) fn plan(world: &World<'_>) -> Vec<Action> {
     let kept: HashSet<_> = world.pools.iter().flat_map(|pool| &pool.kept).map(|task| &task.view.arn).collect();
     let actions = world.live.iter().flat_map(|task| of_task(world, task, kept.contains(&task.view.arn)));
-    actions.collect()
+    with_probes(world, actions.collect())
+}
+
+/// While GitHub assigns no jobs to a class's runners in a place, one idle runner stays: as long as it gets no job, another one
+/// would not either. The worker holds further launches back until it has one.
+fn with_probes(world: &World<'_>, mut actions: Vec<Action>) -> Vec<Action> {
+    let mut idle: HashMap<_, Vec<&TaskArn>> = HashMap::new();
+    for action in &actions {
+        let Action::Retire { place, task: arn, because: Useless::Idle, .. } = action else { continue };
+        let Some(task) = world.live.iter().find(|task| task.view.arn == *arn) else { continue };
+        // No job waits for a warm runner.
+        if task.view.message.as_ref().is_some_and(|message| message.purpose == Purpose::Launch) {
+            idle.entry((*place, task.view.class.as_deref())).or_default().push(arn);
+        }
+    }
+    let mut probes = HashSet::new();
+    for ((place, class), retired) in idle {
+        let of_group = |task: &&Task<'_>| task.place == Some(place) && task.view.class.as_deref() == class;
+        let mut group = world.live.iter().filter(of_group);
+        let probe = group.clone().find(|task| task.view.probe_since.is_some()).map(|task| &task.view.arn);
+        let has_job = group.any(|task| task.is_busy() || task.view.busy_since.is_some());
+        if !has_job && (probe.is_some() || retired.len() >= UNASSIGNED) {
+            probes.extend(probe.or_else(|| retired.into_iter().min()).cloned());
+        }
+    }
+    for action in &mut actions {
+        if let Action::Retire { place, id, task, because: Useless::Idle } = action
+            && probes.contains(task)
+        {
+            *action = Action::Probe { place: *place, id: *id, task: task.clone() };
+        }
+    }
+    actions
 }
 
 fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
@@ -59,7 +100,15 @@ fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
         return vec![retire(Useless::NeverConnected)];
     }
     // GitHub shows it again: the list that missed it was wrong.
-    let found_again = view.gone_since.map(|_| note(tag::GONE_SINCE, None));
+    let mut actions: Vec<_> = view.gone_since.map(|_| note(tag::GONE_SINCE, None)).into_iter().collect();
+    // Heals: a runner that has lost its connection for good, while its container goes on.
+    let is_offline = runner.status == RunnerStatus::Offline && !runner.never_connected() && !task.is_busy();
+    match view.offline_since {
+        None if is_offline => actions.push(note(tag::OFFLINE_SINCE, Some(now))),
+        Some(since) if is_offline && now - since >= HANGS_AFTER => return vec![retire(Useless::Hangs)],
+        Some(_) if !is_offline => actions.push(note(tag::OFFLINE_SINCE, None)),
+        _ => {}
+    }
     let idle_limit = class.map_or(IDLE_LIMIT, |class| Duration::minutes(class.idle_minutes.into()));
     let idle_limit = if is_kept { Duration::MAX } else { idle_limit.max(BETWEEN_LOOKS) };
     // Heals: a surplus runner, whose job was taken by another runner, or cancelled without a delivery that told us. Idleness
@@ -72,5 +121,6 @@ fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
         (_, true, Some(_)) => Some(note(tag::BUSY_SINCE, Some(now))),
         _ => None,
     };
-    found_again.into_iter().chain(action).collect()
+    actions.extend(action);
+    actions
 }

@@ -218,9 +218,68 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
         sight.questions_beside(NOW, messages).len()
     };
     assert_eq!((on_queue(0), on_queue(1)), (1, 0), "its message may be on the queue");
-    assert_eq!((after(8, 3).len(), after(8, 13).len()), (1, 0), "given up once");
     let later = task("jit-42-4", Some(9), Duration::minutes(1));
     assert_eq!(asked(vec![], &[later], &[over(3, "TaskFailedToStart", Duration::minutes(3))]), [], "it lives again");
+}
+
+/// The plan for runners of one class that have been idle for an hour, with these notes on their tasks.
+fn plan_of_idle(notes: &[fn(&mut TaskView)], busy: bool) -> Vec<Action> {
+    let mut sight = Sight::default();
+    for (id, note) in (1..).zip(notes) {
+        let mut view = task(&format!("jit-{id}-1"), Some(id), OLD);
+        view.message = Some(message());
+        view.idle_since = Some(NOW - Duration::HOUR);
+        note(&mut view);
+        sight.runners.push(runner(id, &format!("jit-default-{id}-1-1"), RunnerStatus::Online, false));
+        sight.live.push(view);
+    }
+    if busy {
+        sight.runners.push(runner(99, "jit-default-99-1-1", RunnerStatus::Online, true));
+        sight.live.push(task("jit-99-1", Some(99), OLD));
+    }
+    sight.live_later = Some(sight.live.clone());
+    sight.plan(NOW)
+}
+
+fn probes(actions: &[Action]) -> usize {
+    actions.iter().filter(|action| matches!(action, Action::Probe { .. })).count()
+}
+
+#[test]
+fn where_github_assigns_no_jobs_one_idle_runner_stays_as_long_as_its_job_waits() {
+    let plain: fn(&mut TaskView) = |_| ();
+    let probe: fn(&mut TaskView) = |task| task.probe_since = Some(NOW - Duration::HOUR);
+    let used: fn(&mut TaskView) = |task| task.busy_since = Some(NOW);
+    let planned = plan_of_idle(&[plain; 20], false);
+    assert_eq!((planned.len(), probes(&planned)), (20, 1), "all others are retired");
+    assert_eq!(probes(&plan_of_idle(&[plain, plain], false)), 0, "two are an accident");
+    assert_eq!(probes(&plan_of_idle(&[plain; 20], true)), 0, "another one has a job");
+    assert_eq!(probes(&plan_of_idle(&[probe], false)), 1, "it stays");
+    assert_eq!(probes(&plan_of_idle(&[probe, plain, plain, plain], false)), 1, "one is enough");
+    assert_eq!(probes(&plan_of_idle(&[probe, plain, plain, plain, used], false)), 0, "another one has a job");
+}
+
+#[test]
+fn a_runner_that_lost_its_connection_for_ten_minutes_is_retired_and_one_that_came_back_is_not() {
+    let plan = |status, busy, offline_for: Option<i64>| {
+        let mut view = task("jit-42-1", Some(7), OLD);
+        view.offline_since = offline_for.map(|minutes| NOW - Duration::minutes(minutes));
+        let mut runners = vec![runner(7, &born(OLD), status, busy)];
+        runners[0].version = Some("2.338.0".to_owned());
+        Sight { runners, live: vec![view.clone()], live_later: Some(vec![view]), ..Sight::default() }.plan(NOW)
+    };
+    let note = |actions: &[Action]| match actions {
+        [Action::Note { key: tag::OFFLINE_SINCE, moment, .. }, ..] => Some(*moment),
+        _ => None,
+    };
+    assert_eq!(note(&plan(RunnerStatus::Offline, false, None)), Some(Some(NOW)));
+    assert_eq!(plan(RunnerStatus::Offline, false, Some(9)), []);
+    assert!(matches!(
+        plan(RunnerStatus::Offline, false, Some(10))[..],
+        [Action::Retire { because: Useless::Hangs, .. }]
+    ));
+    assert_eq!(note(&plan(RunnerStatus::Online, false, Some(30))), Some(None), "it came back");
+    assert_eq!(note(&plan(RunnerStatus::Offline, true, Some(30))), Some(None), "it has a job");
 }
 
 #[test]
@@ -243,12 +302,10 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
         swapped: None,
     };
     let question = |attempt| after(attempt, Cause::FailedStart);
+    let launches = |attempt| plan_repair(&question(attempt), Some(JobState::Queued), false);
+    assert_eq!((launches(MOST_LAUNCHES), launches(MOST_LAUNCHES + 1)), (Repair::Relaunch, Repair::GiveUp));
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), false), Repair::Relaunch);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), true), Repair::LeaveStuck);
-    assert_eq!(plan_repair(&question(MOST_ATTEMPTS + 1), Some(JobState::Queued), false), Repair::GiveUp);
-    for (attempt, repair) in [(MOST_ATTEMPTS + 1, Repair::Relaunch), (MOST_SWAPS + 1, Repair::GiveUp)] {
-        assert_eq!(plan_repair(&after(attempt, Cause::Stopped), Some(JobState::Queued), false), repair);
-    }
     for state in [None, Some(JobState::InProgress), Some(JobState::Completed), Some(JobState::Waiting)] {
         assert_eq!(plan_repair(&question(2), state, false), Repair::None);
     }
@@ -422,7 +479,8 @@ fn after(sight: &Sight, actions: &[Action]) -> Sight {
             Action::DeleteRegistration { id, name, .. } => {
                 sight.runners.retain(|runner| runner.id != *id || runner.name != *name);
             }
-            Action::Retire { id, task, .. } => {
+            // A probe whose job is gone.
+            Action::Retire { id, task, .. } | Action::Probe { id, task, .. } => {
                 sight.runners.retain(|runner| runner.id != *id);
                 sight.live.retain(|seen| seen.arn != *task);
             }
@@ -435,6 +493,7 @@ fn after(sight: &Sight, actions: &[Action]) -> Sight {
                         tag::IDLE_SINCE => seen.idle_since = *moment,
                         tag::BUSY_SINCE => seen.busy_since = *moment,
                         tag::GONE_SINCE => seen.gone_since = *moment,
+                        tag::OFFLINE_SINCE => seen.offline_since = *moment,
                         other => panic!("what is {other}?"),
                     }
                 }
@@ -489,7 +548,7 @@ proptest! {
                 Action::StopUnregistered { id, task, .. } => {
                     prop_assert!(runner(id).is_none() && ours(&task, Some(id)));
                 }
-                Action::Retire { id, task, .. } => {
+                Action::Retire { id, task, .. } | Action::Probe { id, task, .. } => {
                     let runner = runner(id).expect("one that was seen");
                     prop_assert!(!runner.busy && runner.status != RunnerStatus::Unknown);
                     prop_assert!(ours(&task, Some(id)));

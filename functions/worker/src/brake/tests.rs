@@ -1,0 +1,126 @@
+use jitgate::job::{Attempt, Job, JobId, Message, OwnerId, RunId};
+use time::macros::datetime;
+
+use super::*;
+
+const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+fn minutes(minutes: i64) -> Duration {
+    Duration::minutes(minutes)
+}
+
+fn message(class: &str) -> Message {
+    let job = Job {
+        id: JobId(1),
+        run_id: RunId(2),
+        run_attempt: 1,
+        owner: "octo-org".to_owned(),
+        owner_id: OwnerId(3),
+        repository: "octo-repo".to_owned(),
+        organization: None,
+        is_public: false,
+        is_from_fork: None,
+        installation_id: None,
+        labels: vec!["fargate".to_owned()],
+        class: class.to_owned(),
+        created_at: NOW,
+        html_url: None,
+        delivery_id: String::new(),
+        queued_at: NOW,
+    };
+    Message::new(Purpose::Launch, job, Attempt::FIRST, NOW)
+}
+
+/// A task that stopped so long ago, at once after its start.
+fn stopped(ago: Duration, stop_code: &str, exit_code: Option<i32>) -> TaskView {
+    TaskView {
+        is_over: true,
+        created_at: Some(NOW - ago),
+        stopped_at: Some(NOW - ago),
+        stop_code: Some(stop_code.to_owned()),
+        exit_code,
+        stopped_reason: Some("no address".to_owned()),
+        message: Some(message("default")),
+        ..TaskView::default()
+    }
+}
+
+fn failed(ago: i64) -> TaskView {
+    stopped(minutes(ago), "TaskFailedToStart", None)
+}
+
+fn ran(ago: i64) -> TaskView {
+    stopped(minutes(ago), "EssentialContainerExited", Some(0))
+}
+
+fn running_for(seconds: i64) -> TaskView {
+    let started_at = Some(NOW - Duration::seconds(seconds));
+    TaskView { started_at, created_at: started_at, message: Some(message("default")), ..TaskView::default() }
+}
+
+/// A retry that was started so long ago.
+fn probe(mut task: TaskView, ago: i64) -> TaskView {
+    task.created_at = Some(NOW - minutes(ago));
+    if let Some(message) = &mut task.message {
+        message.progress.failed_starts = 1;
+    }
+    task
+}
+
+/// Which of four retries of the class wait.
+fn waiting(tasks: &[TaskView]) -> Vec<usize> {
+    let retry = |index: usize| {
+        // The second one has waited longest.
+        let since = NOW - minutes(if index == 1 { 60 } else { 30 });
+        Retry { index, class: "default".to_owned(), since }
+    };
+    let mut held: Vec<_> =
+        held_back((0..4).map(retry).collect(), tasks, NOW).into_iter().map(|held| held.0.index).collect();
+    held.sort_unstable();
+    held
+}
+
+#[test]
+fn a_class_whose_last_three_tasks_failed_lets_one_retry_go_and_the_oldest_job_is_the_one() {
+    assert_eq!(waiting(&[failed(3), failed(2), failed(1)]), [0, 2, 3]);
+    assert_eq!(waiting(&[failed(2), failed(1)]), [0_usize; 0], "two are an accident");
+}
+
+#[test]
+fn one_of_the_last_three_that_did_well_is_enough() {
+    assert_eq!(waiting(&[failed(4), failed(3), ran(2), failed(1)]), [0_usize; 0]);
+    assert_eq!(waiting(&[failed(3), failed(2), failed(1), running_for(60)]), [0_usize; 0], "it is up");
+    assert_eq!(waiting(&[failed(3), failed(2), failed(1), running_for(59)]), [0, 2, 3], "it may still fail");
+    assert_eq!(waiting(&[ran(9), failed(3), failed(2), failed(1)]), [0, 2, 3], "that was before");
+}
+
+#[test]
+fn a_probe_goes_every_five_minutes() {
+    let failing = [failed(3), failed(2), failed(1)];
+    let with = |ago| waiting(&[&failing[..], &[probe(running_for(10), ago)]].concat());
+    assert_eq!(with(4), [0, 1, 2, 3]);
+    assert_eq!(with(5), [0, 2, 3]);
+}
+
+#[test]
+fn what_was_stopped_for_other_reasons_says_nothing_about_the_class() {
+    let spot = stopped(minutes(1), "SpotInterruption", None);
+    let ours = stopped(minutes(1), "UserInitiated", None);
+    assert_eq!(waiting(&[failed(3), failed(2), spot.clone(), ours.clone()]), [0_usize; 0]);
+    assert_eq!(waiting(&[failed(4), failed(3), failed(2), spot, ours]), [0, 2, 3]);
+}
+
+#[test]
+fn other_classes_do_not_count() {
+    let mut tasks = [failed(3), failed(2), failed(1)];
+    tasks[0].message = Some(message("other"));
+    assert_eq!(waiting(&tasks), [0_usize; 0]);
+}
+
+#[test]
+fn while_an_idle_runner_shows_that_github_assigns_nothing_all_retries_wait() {
+    let idle = TaskView { probe_since: Some(NOW), ..running_for(3600) };
+    assert_eq!(waiting(&[idle.clone()]), [0, 1, 2, 3]);
+    assert_eq!(waiting(&[TaskView { busy_since: Some(NOW), ..idle.clone() }]), [0_usize; 0], "it has a job");
+    assert_eq!(waiting(&[TaskView { is_over: true, ..idle }]), [0_usize; 0], "it is gone");
+}

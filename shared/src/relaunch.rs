@@ -1,0 +1,151 @@
+//! The next launch of a job whose last one came to nothing, and when it may go.
+//!
+//! What keeps a runner from coming up passes sooner or later: there are no free addresses, the registry limits pulls, GitHub turns a
+//! version away. So a launch that failed is repeated for as long as GitHub keeps the job queued, 24 hours, at growing
+//! intervals. A runner that came up and got no job is another matter: it costs its time, and another one would hardly do
+//! better. So there are few of them, far apart.
+//!
+//! | the last launch | the next one goes |
+//! |---|---|
+//! | failed to start | 10 s after the first failure, then twice as long each time, up to 5 min; from the thirteenth failure on up to an hour |
+//! | got no job, for the first time | after 10 s |
+//! | for the second and third time | after one and eight hours |
+//! | for the fourth time | never: the job waits for its end |
+//! | did another job | at once |
+//!
+//! So one job costs at most 4 tasks that get no job, 12 that fail within the first 40 minutes and 25 in the rest of the
+//! day. Where a class fails as a whole, its brake lets far fewer go: see the worker's `brake`.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::ecs::{TaskView, VERSION_REFUSED};
+use crate::job::{Message, Progress, brief};
+
+/// What became of a launch whose job still waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fruitless {
+    /// Its runner could take no job: its task never ran, ended early, or lost its registration.
+    FailedToStart,
+    /// Its runner came up, and GitHub gave it no job.
+    Unused,
+    /// Its runner did another job, or its gate refused one.
+    Swapped,
+}
+
+/// ECS's reason for a task whose runner had no job for as long as its class permits.
+pub const IDLE: &str = "jitgate: its runner has no job";
+
+impl Fruitless {
+    /// What became of a task's launch, if its runner did no job.
+    pub fn of(task: &TaskView) -> Self {
+        let was_idle = task.stopped_reason.as_deref().is_some_and(|reason| reason.contains(IDLE));
+        if was_idle { Self::Unused } else { Self::FailedToStart }
+    }
+}
+
+/// The pause after the first failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::seconds(10);
+
+/// The longest pause while a failure is fresh: how long a job may go on waiting after the cause is gone.
+const LONGEST_FRESH_PAUSE: Duration = Duration::minutes(5);
+
+/// As many failures are fresh. With the pauses between them they take 40 minutes.
+const FRESH_FAILURES: u32 = 12;
+
+/// The longest pause of all. About 24 of them fill the 24 hours in which GitHub keeps a job queued.
+const LONGEST_PAUSE: Duration = Duration::HOUR;
+
+/// The pauses after runners that got no job.
+const PAUSES_WHEN_UNUSED: [Duration; 3] = [FIRST_PAUSE, Duration::HOUR, Duration::hours(8)];
+
+/// The message of the launch after one that ended in this way at that moment. GitHub is asked first whether the job still
+/// waits.
+pub fn relaunch(message: Message, how: Fruitless, ended_at: OffsetDateTime, trouble: Option<&str>) -> Message {
+    let next = message.progress.attempt.next();
+    let mut message = message.for_launch(next, ended_at).asking_first();
+    let progress = &mut message.progress;
+    match how {
+        Fruitless::FailedToStart => progress.failed_starts += 1,
+        Fruitless::Unused => progress.unused += 1,
+        Fruitless::Swapped => return message,
+    }
+    progress.trouble = trouble.map(brief);
+    let pause = pause(how, progress);
+    progress.not_before = Some(ended_at + pause);
+    progress.born_at = ended_at + pause;
+    message
+}
+
+/// Why a task came to nothing, as far as ECS tells. Only one of the runner's exit codes says more than that.
+pub fn trouble(task: &TaskView) -> Option<String> {
+    if task.exit_code == Some(VERSION_REFUSED) {
+        return Some("GitHub turns this version of the runner away (exit code 7): use another image".to_owned());
+    }
+    task.stopped_reason.clone()
+}
+
+fn pause(how: Fruitless, progress: &Progress) -> Duration {
+    if how == Fruitless::Unused {
+        let index = usize::try_from(progress.unused.saturating_sub(1)).unwrap_or(usize::MAX);
+        return PAUSES_WHEN_UNUSED.get(index).copied().unwrap_or(NEVER);
+    }
+    let doubled = |first: Duration, times: u32| first * 2_i32.pow(times.min(16));
+    let failures = progress.failed_starts;
+    match failures.checked_sub(FRESH_FAILURES) {
+        Some(times) if times > 0 => doubled(LONGEST_FRESH_PAUSE, times).min(LONGEST_PAUSE),
+        _ => doubled(FIRST_PAUSE, failures.saturating_sub(1)).min(LONGEST_FRESH_PAUSE),
+    }
+}
+
+/// Longer than GitHub keeps a job queued: the message only waits to become the job's dead letter.
+const NEVER: Duration = Duration::hours(25);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::message;
+    use crate::job::{Attempt, Purpose};
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
+
+    fn first() -> Message {
+        Message::new(Purpose::Launch, message().job, Attempt::FIRST, NOW)
+    }
+
+    /// When the launches of a job go, as times after the first, if each of them ends like this after that time.
+    fn launches(how: Fruitless, each_takes: Duration) -> Vec<Duration> {
+        let (mut message, mut at) = (first(), NOW);
+        let mut launches = Vec::new();
+        while at - NOW < Duration::DAY {
+            launches.push(at - NOW);
+            let ended_at = at + each_takes;
+            message = relaunch(message, how, ended_at, None);
+            at = message.progress.not_before.unwrap_or(ended_at);
+        }
+        launches
+    }
+
+    #[test]
+    fn a_day_of_failures_costs_a_few_dozen_tasks_and_a_day_of_idle_runners_four() {
+        let failing = launches(Fruitless::FailedToStart, Duration::seconds(20));
+        assert_eq!(failing.len(), 37);
+        let pauses = failing.windows(2).filter(|pair| pair[0] < Duration::minutes(40)).map(|pair| pair[1] - pair[0]);
+        assert!(pauses.max() < Some(Duration::minutes(6)), "while it is fresh");
+        assert_eq!(launches(Fruitless::Unused, Duration::minutes(15)).len(), 4);
+    }
+
+    #[test]
+    fn a_runner_that_did_another_job_is_replaced_at_once_and_counts_as_no_failure() {
+        let mut failed = relaunch(first(), Fruitless::FailedToStart, NOW, Some("no address"));
+        assert_eq!((failed.progress.failed_starts, failed.progress.trouble.as_deref()), (1, Some("no address")));
+        failed = relaunch(failed, Fruitless::Swapped, NOW, None);
+        assert_eq!((failed.progress.attempt, failed.progress.failed_starts), (Attempt(3), 1));
+        assert_eq!((failed.progress.not_before, failed.progress.unused), (None, 0));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut() {
+        let next = relaunch(first(), Fruitless::FailedToStart, NOW, Some(&"ü".repeat(500)));
+        assert_eq!(next.progress.trouble.expect("a reason").chars().count(), 120);
+    }
+}
