@@ -4,7 +4,7 @@
 use std::slice;
 
 use jitgate::ecs::TaskArn;
-use jitgate::github::{Deletion, Place};
+use jitgate::github::{Deletion, GitHubError, Place};
 use jitgate::job::RunnerId;
 
 use crate::context::Pass;
@@ -40,6 +40,8 @@ async fn delete_unused(pass: Pass<'_>, place: &Place, id: RunnerId) -> Done {
         }
         Ok(Deletion::Gone) => Done::Nothing,
         Ok(Deletion::Busy) => Done::LeftBusy,
+        // When many tasks fail at once, GitHub limits some of these calls.
+        Err(GitHubError::RateLimited { .. }) => Done::Left,
         Err(error) => {
             tracing::error!(runner.id = id.0, scope = %place.scope, error = %error, "registration not deleted");
             Done::Failed

@@ -61,6 +61,11 @@ async fn ask(pass: Pass<'_>, question: &Question) -> Done {
         Ok::<_, GitHubError>((plan_repair(question, state, has_ended), is_swapped))
     };
     match answer.await {
+        // The worker asks before it launches anything, when its turn comes.
+        Err(error) if question.cause == Cause::FailedStart && may_pass(&error) && !pass.config.dry_run => {
+            tracing::warn!(error = %error, "job not asked about");
+            relaunch(pass, question).await
+        }
         Err(error) => {
             tracing::error!(error = %error, "job not asked about");
             Done::Failed
@@ -78,6 +83,11 @@ async fn ask(pass: Pass<'_>, question: &Question) -> Done {
         Ok((Repair::GiveUp, _)) => give_up(pass, question).await,
         Ok((Repair::Relaunch, _)) => relaunch(pass, question).await,
     }
+}
+
+/// Whether GitHub may answer a moment later.
+fn may_pass(error: &GitHubError) -> bool {
+    error.is_passing() || matches!(error, GitHubError::RateLimited { .. } | GitHubError::TokenTooNew { .. })
 }
 
 /// Whether the job runs on a runner that was launched for another job, and its own runner, which never came, cannot make

@@ -30,6 +30,7 @@ use crate::leftovers::Leftovers;
 use crate::outcome::{MustReturn, Outcome};
 use crate::received::{Received, Work};
 use crate::release::{Released, release};
+use crate::swaps::still_waits;
 use crate::verdict::{
     Aftermath, Cause, Judgement, LONGEST_WAIT, LaunchError, Verdict, judge, launched_unsettled, renamed, to_look_again,
 };
@@ -68,7 +69,20 @@ async fn waits(context: &Context, message: &Message) -> Option<Handled> {
     }
     // SQS delays a message by 15 minutes at most, so the rest of a longer delay follows now.
     let until = message.progress.not_before.filter(|moment| *moment > now)?;
+    // A retry can wait for hours, and while its message is on the queue the cleaner takes it for one of a job that waits.
+    if message.progress.is_retry() && !message.progress.unsettled && has_ended(context, message).await {
+        return Some(Ok(Outcome::Nothing));
+    }
     Some(defer(context, message, until, Cause::Other).await)
+}
+
+async fn has_ended(context: &Context, message: &Message) -> bool {
+    let place = context.github.place_of(&message.job);
+    match still_waits(context, &place, message).await {
+        Ok(still_waits) => !still_waits,
+        // It is asked again when its turn comes.
+        Err(_) => false,
+    }
 }
 
 /// GitHub has failed the job by now. Its dead letter says what its launches came to.

@@ -122,6 +122,11 @@ impl Ecs {
         self.at_now(|state| state.bad_starts.push_back(reason.to_owned()));
     }
 
+    /// From now on all tasks fail for this reason, or none.
+    pub fn fail_starts(&self, reason: Option<&str>) {
+        self.at_now(|state| state.outage = reason.map(str::to_owned));
+    }
+
     /// Starts a task that is being provisioned; does nothing to any other.
     pub fn start(&self, task: &str) {
         self.at_now(|state| state.start(task));

@@ -118,6 +118,11 @@ impl GitHub {
         state.connect(runner, now)
     }
 
+    /// Whether GitHub turns runners away when they open a session.
+    pub fn turns_runners_away(&self) -> bool {
+        self.state().0.behaviour.turns_runners_away
+    }
+
     /// The runner asks for a job and gets the oldest that it may take.
     pub fn take_job(&self, runner: RunnerId) -> Result<Option<Job>, Gone> {
         let (mut state, now) = self.state();

@@ -44,6 +44,12 @@ pub struct Behaviour {
     pub deprecations_offered: bool,
     /// When each version ends.
     pub end_of_life: BTreeMap<String, EndOfLife>,
+    /// Whether GitHub gives queued jobs to idle runners. In March and August 2026 it did not for hours. Source: actions/runner#4076,
+    /// actions-runner-controller#4395 to #4397.
+    pub dispatches: bool,
+    /// Whether GitHub turns runners away when they open a session, as it did for hours in August 2026. Source:
+    /// actions/runner#4613.
+    pub turns_runners_away: bool,
     /// The version of the runner stand-ins.
     pub runner_version: String,
     /// Whether to keep the payloads of successful deliveries, which take most of a long run's memory.
@@ -67,6 +73,8 @@ impl Default for Behaviour {
             lag_answers: vec![403],
             deprecations_offered: true,
             end_of_life: BTreeMap::new(),
+            dispatches: true,
+            turns_runners_away: false,
             runner_version: "2.336.0".to_owned(),
             keep_payloads: true,
         }

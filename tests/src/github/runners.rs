@@ -219,6 +219,9 @@ impl State {
 
     /// A runner with this registration opens a session.
     pub(super) fn connect(&mut self, id: RunnerId, now: OffsetDateTime) -> Result<(), Gone> {
+        if self.behaviour.turns_runners_away {
+            return Err(Gone);
+        }
         let version = self.behaviour.runner_version.clone();
         let runner = self.runners.get_mut(&id.0).ok_or(Gone)?;
         runner.online = true;
@@ -243,7 +246,7 @@ impl State {
     /// The runner takes the oldest queued job that it may take.
     pub(super) fn take_job(&mut self, id: RunnerId, now: OffsetDateTime) -> Result<Option<JobId>, Gone> {
         let runner = self.runners.get(&id.0).ok_or(Gone)?;
-        if !runner.online || runner.job.is_some() || runner.has_taken {
+        if !runner.online || runner.job.is_some() || runner.has_taken || !self.behaviour.dispatches {
             return Ok(None);
         }
         let Some(job_id) = self.queued.iter().copied().find(|job| self.may_take(runner, *job)) else {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jitgate::ecs::{VERSION_REFUSED, VERSION_VARIABLE};
+
 use super::World;
 use crate::aws::ecs::{Pace, TaskChange};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
@@ -39,7 +41,16 @@ impl World {
                         Ok(runner) => {
                             self.runners.insert(started.task, runner.gated(started.environment));
                         }
-                        Err(_) => self.aws.ecs.exit(&started.task, 1),
+                        Err(_) => {
+                            // `run.sh` says that GitHub turned it away only if it is asked to.
+                            let says_so = started.environment.get(VERSION_VARIABLE).is_some_and(|value| value == "1");
+                            let code = match self.github.turns_runners_away() {
+                                true if says_so => VERSION_REFUSED,
+                                true => 0,
+                                false => 1,
+                            };
+                            self.aws.ecs.exit(&started.task, code);
+                        }
                     }
                 }
                 TaskChange::Stopping { task, .. } => {
@@ -62,6 +73,13 @@ impl World {
         for task in ended {
             self.runners.remove(&task);
             self.aws.ecs.exit(&task, 0);
+        }
+    }
+
+    /// The runners that are online lose their connections for good, and their containers go on.
+    pub fn hang_runners(&mut self) {
+        for (_, runner) in self.runners.drain() {
+            runner.kill();
         }
     }
 

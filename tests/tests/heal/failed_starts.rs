@@ -10,7 +10,7 @@ use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{World, runner_classes};
 use serde_json::{Value, json};
 
-use crate::{BAD_IMAGE, MINUTE, PASS, logged, meanwhile};
+use crate::{BAD_IMAGE, MINUTE, PASS, meanwhile};
 
 #[tokio::test]
 async fn a_job_whose_task_did_not_start_is_launched_again_at_once() {

@@ -3,6 +3,7 @@
 mod accounts;
 mod failed_starts;
 mod idle_runners;
+mod incidents;
 mod lost_deliveries;
 mod orphans;
 mod passes;

@@ -81,15 +81,19 @@ pub fn without_queued(mut questions: Vec<Question>, world: &World<'_>, on_queue:
 /// Heals: image pull failure, Spot reclaim, bad network; and a runner that did another job than its own.
 fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
     let since = world.now - task.view.stopped_at?;
-    // GitHub deletes a registration after a job. The task has lost the tag with its id, so the launch stands for it.
-    let did_no_job = task.launch.is_some_and(|launch| world.offline_launches.contains(&launch));
-    if ended_by_itself(task.view) && !did_no_job {
+    if did_a_job(world, task) {
         return falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped);
     }
     if falls_on(since, &AFTER_A_FAILED_START) {
         return Some(Cause::FailedStart);
     }
     (AFTER_A_FAILED_START[0]..UNTIL_FORGOTTEN).contains(&since).then_some(Cause::StillWaiting)
+}
+
+/// GitHub deletes a registration after a job. The task has lost the tag with its id, so the launch stands for it.
+fn did_a_job(world: &World<'_>, task: &Task<'_>) -> bool {
+    let is_registered = task.launch.is_some_and(|launch| world.offline_launches.contains(&launch));
+    ended_by_itself(task.view) && !is_registered
 }
 
 /// Heals: the runner was swapped, and has another job with the same labels; its registration vanished before a job came.
@@ -116,5 +120,7 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
     if !task.view.is_over || !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
-    question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)
+    // Where the runner did another job, nothing has sent this one's message yet.
+    let cause = if did_a_job(world, task) { Cause::Stopped } else { Cause::StillWaiting };
+    question_of(world.now, world.settings.prefix, task.view, cause)
 }

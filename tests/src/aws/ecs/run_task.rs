@@ -177,7 +177,7 @@ impl State {
         overrides: &Arc<Value>,
     ) -> usize {
         let network = input.network_configuration.as_ref().map(|network| network["awsvpcConfiguration"].clone());
-        let bad_start = self.bad_starts.pop_front();
+        let bad_start = self.bad_starts.pop_front().or_else(|| self.outage.clone());
         self.add_task(Task {
             arn: task_arn(cluster, &task_id(self.tasks.len())),
             cluster: cluster.to_owned(),

@@ -34,6 +34,7 @@ pub(super) struct State {
     pub(super) rates: Rates,
     pub(super) refusals: VecDeque<String>,
     pub(super) bad_starts: VecDeque<String>,
+    pub(super) outage: Option<String>,
     pub(super) tokens: Tokens,
     pub(super) tasks: Vec<Task>,
     /// Tasks that run or are about to.

@@ -1,0 +1,165 @@
+//! Incidents of hours, after the launch: GitHub assigns no jobs or turns runners away, starts fail late, runners hang. No
+//! job is lost, each costs a bounded number of tasks, and soon after the end all of them run.
+
+use std::time::Duration;
+
+use jitgate::job::JobId;
+use jitgate_tests::github::JobStatus;
+use jitgate_tests::logs::logged;
+use jitgate_tests::world::World;
+
+use crate::{MINUTE, PASS};
+
+/// Tasks run within this time.
+const START: Duration = Duration::from_secs(45);
+
+/// How often the worker and the cleaner's events are looked after.
+const STEP: Duration = Duration::from_secs(15);
+
+/// Jobs are queued and delivered.
+async fn queue(world: &World, jobs: usize) -> Vec<JobId> {
+    let mut queued = Vec::new();
+    for _ in 0..jobs {
+        queued.push(world.queue_and_deliver().await);
+    }
+    queued
+}
+
+/// The functions work while this time passes. Returns what they logged.
+async fn live(world: &mut World, time: Duration) -> String {
+    live_in_steps(world, time, STEP).await
+}
+
+async fn live_in_steps(world: &mut World, time: Duration, step: Duration) -> String {
+    let end = world.clock.now() + time;
+    let mut said = String::new();
+    while world.clock.now() < end {
+        let seconds = world.clock.now().unix_timestamp();
+        let (_, lines) = logged(async {
+            world.work().await;
+            world.heal().await.expect("an event that is handled");
+            let [pass, step] = [PASS, step].map(|each| i64::try_from(each.as_secs()).expect("small"));
+            if seconds % pass < step {
+                world.clean().await.expect("a pass without a failed step");
+            }
+        })
+        .await;
+        said += &lines;
+        world.pass(step);
+    }
+    said
+}
+
+/// How long the functions work until all jobs are done; fails after that time.
+async fn until_done(world: &mut World, jobs: &[JobId], within: Duration) {
+    let begun = world.clock.now();
+    let is_done = |world: &World, job: &JobId| world.github.job(*job).expect("a job").status == JobStatus::Completed;
+    while !jobs.iter().all(|job| is_done(world, job)) {
+        let waiting = jobs.iter().filter(|job| !is_done(world, job)).count();
+        assert!(world.clock.now() - begun < within, "{waiting} jobs are not done after {within:?}");
+        live(world, STEP).await;
+    }
+    assert!(jobs.iter().all(|job| world.github.job(*job).expect("a job").times_taken == 1));
+    assert_eq!(world.dead_letters(), Vec::<String>::new());
+}
+
+/// The most tasks that one job had.
+fn most_tasks_of_a_job(world: &World, jobs: &[JobId]) -> usize {
+    let of = |job: &JobId| {
+        let tasks = world.aws.ecs.tasks();
+        let token = format!("jit-{job}-");
+        tasks.iter().filter(|task| task.started_by.as_ref().is_some_and(|by| by.starts_with(&token))).count()
+    };
+    jobs.iter().map(of).max().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn while_github_assigns_no_jobs_for_three_hours_one_idle_runner_waits_for_its_return() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| behaviour.dispatches = false);
+    let jobs = queue(&world, 20).await;
+    let said = live(&mut world, MINUTE * 180).await;
+    assert!(said.contains("GitHub gives idle runners no jobs"));
+    assert_eq!((world.live_tasks(), world.dead_letters().len()), (1, 0), "the others are gone, and none is given up");
+    world.github.behave(|behaviour| behaviour.dispatches = true);
+    until_done(&mut world, &jobs, MINUTE * 15).await;
+    let (most, tasks) = (most_tasks_of_a_job(&world, &jobs), world.aws.ecs.tasks().len());
+    assert!(most <= 3 && tasks <= 2 * jobs.len(), "{most} tasks for a job, {tasks} in all");
+}
+
+#[tokio::test]
+async fn while_github_turns_runners_away_for_two_hours_one_probe_goes_in_five_minutes() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| behaviour.turns_runners_away = true);
+    let jobs = queue(&world, 50).await;
+    let said = live(&mut world, MINUTE * 120).await;
+    assert!(
+        said.contains("held back: the last runners of the class failed: GitHub turns this version of the runner away")
+    );
+    let tasks = world.aws.ecs.tasks().len();
+    assert!((60..=80).contains(&tasks), "{tasks} tasks: one a job, and the probes");
+    world.github.behave(|behaviour| behaviour.turns_runners_away = false);
+    until_done(&mut world, &jobs, MINUTE * 15).await;
+}
+
+#[tokio::test]
+async fn starts_that_fail_late_for_forty_minutes_are_waited_out() {
+    for (reason, after) in [
+        ("Timeout waiting for network interface provisioning to complete: no free addresses in subnet-1", 15),
+        ("CannotPullContainerError: toomanyrequests: 429", 60),
+        ("CannotPullContainerError: toomanyrequests: 429", 180),
+        ("Capacity is unavailable at this time. Please try again later or in a different availability zone", 180),
+    ] {
+        let mut world = World::new().await;
+        world.start_tasks_after(Duration::from_secs(after));
+        world.aws.ecs.fail_starts(Some(reason));
+        let jobs = queue(&world, 10).await;
+        live(&mut world, MINUTE * 40).await;
+        world.aws.ecs.fail_starts(None);
+        world.start_tasks_after(START);
+        until_done(&mut world, &jobs, MINUTE * 12).await;
+        let tasks = world.aws.ecs.tasks().len();
+        assert!(tasks <= 12 * jobs.len(), "{reason}: {tasks} tasks");
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_loses_its_connection_for_good_is_replaced_within_half_an_hour() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| behaviour.dispatches = false);
+    let jobs = queue(&world, 1).await;
+    live(&mut world, MINUTE).await;
+    world.hang_runners();
+    world.github.behave(|behaviour| behaviour.dispatches = true);
+    assert_eq!(world.live_tasks(), 1, "its container goes on");
+    until_done(&mut world, &jobs, MINUTE * 25).await;
+    assert_eq!(world.aws.ecs.tasks().len(), 2);
+}
+
+#[tokio::test]
+async fn two_hundred_tasks_that_fail_at_once_make_no_event_fail() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.aws.ecs.fail_starts(Some("CannotPullContainerError: toomanyrequests: 429"));
+    let jobs = queue(&world, 200).await;
+    // `live` fails if an event or a pass does.
+    live(&mut world, MINUTE * 10).await;
+    world.aws.ecs.fail_starts(None);
+    until_done(&mut world, &jobs, MINUTE * 20).await;
+}
+
+#[tokio::test]
+async fn a_runner_that_never_gets_its_job_is_tried_four_times_in_a_day() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| behaviour.dispatches = false);
+    let jobs = queue(&world, 1).await;
+    live_in_steps(&mut world, MINUTE * 60 * 25, MINUTE).await;
+    assert_eq!(world.aws.ecs.tasks().len(), 4);
+    let letters = world.dead_letters();
+    assert!(letters.len() == 1 && letters[0].contains("its runner has no job"), "{letters:?}");
+    assert_eq!(world.github.job(jobs[0]).expect("a job").times_taken, 0);
+}
