@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -133,8 +134,8 @@ pub struct SecretReader {
 
 impl SecretReader {
     /// `id` is the secret's name or ARN.
-    pub fn new(client: Client, id: String) -> Self {
-        Self { client, id }
+    pub fn new(sdk: &SdkConfig, id: String) -> Self {
+        Self { client: Client::new(sdk), id }
     }
 
     /// The current version.
