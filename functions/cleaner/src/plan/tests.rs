@@ -178,6 +178,21 @@ fn a_runner_that_never_came_and_a_task_that_outlives_its_class_end() {
     assert!(matches!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(601))])[..], [Action::Stop { .. }]));
 }
 
+#[test]
+fn a_runner_is_retired_only_if_the_reason_still_holds_for_its_registration() {
+    let seen = |status, busy| runner(7, &born(OLD), status, busy);
+    let never_connected = seen(RunnerStatus::Offline, false);
+    let (idle, busy) = (seen(RunnerStatus::Online, false), seen(RunnerStatus::Online, true));
+    assert!(Useless::NeverConnected.holds(Some(&never_connected)));
+    assert!(!Useless::NeverConnected.holds(Some(&idle)), "it has just connected");
+    assert!(Useless::Idle.holds(Some(&idle)));
+    assert!(!Useless::Idle.holds(Some(&busy)));
+    for because in [Useless::NeverConnected, Useless::Idle] {
+        assert!(because.holds(None), "only the task is left");
+        assert!(because.words().starts_with("jitgate: "), "ECS shows it beside reasons of its own");
+    }
+}
+
 fn message() -> Message {
     Message::parse(
         r#"{"v":1,"job_id":42,"run_id":5,"run_attempt":1,"owner":"octo-org","owner_id":9,"repository":"repo",
@@ -290,6 +305,18 @@ fn a_delivery_is_repeated_until_one_attempt_succeeds_or_enough_have_failed() {
     assert_eq!(repeated(&[delivery(1, "a", LOOK_BACK, 503)]), NONE, "its job is dead by now");
     let push = DeliveryAttempt { event: "push".to_owned(), ..delivery(1, "a", minutes(5), 503) };
     assert_eq!(repeated(&[push]), NONE);
+}
+
+#[test]
+fn each_pass_begins_about_a_third_of_the_list_further_on() {
+    let first = |pass| {
+        let mut list: Vec<_> = (0..100).collect();
+        rotate(OffsetDateTime::UNIX_EPOCH + PASS_INTERVAL * pass, &mut list);
+        list[0]
+    };
+    assert_eq!([0, 1, 2, 3].map(first), [0, 37, 74, 11]);
+    assert_eq!([1, 2, 3, 7].map(|len| beginning(1, len)), [0, 1, 2, 3]);
+    rotate(NOW, &mut [0; 0]);
 }
 
 fn any_runner() -> impl Strategy<Value = Runner> {
