@@ -212,7 +212,7 @@ pub enum UnreadableMessage {
 }
 
 impl Message {
-    /// A message that nobody has worked on yet.
+    /// A message on its way to its first try.
     pub fn new(purpose: Purpose, job: Job, attempt: Attempt, now: OffsetDateTime) -> Self {
         Self { version: MESSAGE_VERSION, purpose, job, progress: Progress::new(attempt, now) }
     }

@@ -43,7 +43,7 @@ pub enum SecretError {
         /// The error of Secrets Manager or the network.
         cause: String,
     },
-    /// Secrets Manager refuses us the secret or does not have it. Somebody must fix that.
+    /// Secrets Manager refuses us the secret or does not have it. A person must correct that.
     #[error("secret {id:?} is out of reach: {cause}")]
     OutOfReach {
         /// The secret's id.
@@ -51,7 +51,7 @@ pub enum SecretError {
         /// The error of Secrets Manager.
         cause: String,
     },
-    /// It can be read, but its content is wrong. Somebody must fix it.
+    /// It can be read, but its content is wrong. A person must correct it.
     #[error("secret {id:?} is unusable: {problem}")]
     Unusable {
         /// The secret's id.

@@ -319,7 +319,7 @@ impl<'a> Try<'a> {
             (Spared::OurOwn, ..) => leftovers.take_back(&self.names_taken).await,
             (Spared::TheTasks, task, _) if self.may_be_left => leftovers.take_back_all(task.as_ref()).await,
             (Spared::TheTasks, ..) => true,
-            (Spared::Nobody, task, _) => {
+            (Spared::None, task, _) => {
                 let own = task.as_ref().and_then(|task| task.runner_id);
                 let is_gone = match own {
                     Some(id) => delete(self.context, self.place, id).await,

@@ -5,7 +5,7 @@
 //! point, and a job whose message is on its way needs no second one. So each job is asked about at a few moments after its
 //! task stopped or started, or after it was created. The moments follow from times alone: nothing has to be remembered.
 //!
-//! In a burst, or while there is no capacity, many jobs wait in our own queue, where nobody can look. So no job whose message
+//! In a burst, or while there is no capacity, many jobs wait in our own queue, which cannot be searched. So no job whose message
 //! may be there is asked about while the queue holds as many messages as such jobs are known ([`without_queued`]). If it
 //! holds fewer, some are lost; a second message for the others is harmless, since the launch token makes one launch of both.
 
@@ -68,7 +68,7 @@ pub fn questions(world: &World<'_>) -> Vec<Question> {
 }
 
 /// Without the questions that a message on the queue may already answer, unless more jobs wait, as far as they were listed,
-/// than messages are on the queue: then some messages are lost, and nobody knows which.
+/// than messages are on the queue: then some messages are lost, and which ones is unknown.
 pub fn without_queued(mut questions: Vec<Question>, world: &World<'_>, on_queue: usize) -> Vec<Question> {
     let has_no_task = |message: &&Message| world.latest.get(&message.job.id).is_none_or(|task| task.view.is_over);
     let waiting = world.seen.waiting.iter().filter(has_no_task).count();

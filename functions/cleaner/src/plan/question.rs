@@ -71,7 +71,7 @@ impl Cause {
             Self::Busy => "its runner has another job",
             Self::Unregistered => "its registration is gone",
             Self::StillWaiting => "it still waits",
-            Self::Untold => "nobody told of it",
+            Self::Untold => "no delivery announced it",
         }
     }
 }

@@ -335,7 +335,7 @@ fn any_task() -> impl Strategy<Value = TaskView> {
     let note = || proptest::option::of((0..60_i64).prop_map(|minutes| NOW - Duration::minutes(minutes)));
     let started_by = prop_oneof![
         (0..6_u64, 1..4_u16).prop_map(|(job, attempt)| format!("jit-{job}-{attempt}")),
-        Just("somebody".to_owned()),
+        Just("another".to_owned()),
     ];
     (started_by, proptest::option::of(0..8_u64), 0..700_i64, any::<bool>(), note(), note()).prop_map(
         |(started_by, id, minutes, is_over, idle_since, gone_since)| TaskView {

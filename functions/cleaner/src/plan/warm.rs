@@ -203,7 +203,7 @@ mod tests {
                 launches.iter().map(|each| LaunchToken::of(&NamePrefix::default(), each)).collect();
             prop_assert_eq!(tokens.len(), launches.len(), "each is a launch of its own");
             prop_assert!(!fleet.live.iter().any(|task| tokens.iter().any(|token| task.started_by == token.as_str())));
-            prop_assert_eq!(&launches, &fleet.missing(&classes), "whoever plans it plans the same");
+            prop_assert_eq!(&launches, &fleet.missing(&classes), "the same plan each time");
             for launch in &launches {
                 fleet.start(launch, Runs::Starting);
             }
