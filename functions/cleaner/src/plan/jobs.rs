@@ -55,8 +55,8 @@ pub const WORTH_LISTING: Duration = Duration::minutes(5);
 pub fn questions(world: &World<'_>) -> Vec<Question> {
     let raised = world.latest.values().filter_map(|task| {
         let cause = if task.view.is_over { after_stop(world, task) } else { while_busy(world, task) };
-        let swapped = task.working.filter(|_| !task.view.is_over).cloned();
-        Some(Question { swapped, ..question_of(world.now, world.settings.prefix, task.view, cause?)? })
+        let question = question_of(world.now, world.settings.prefix, task.view, cause?)?;
+        Some(Question { swapped: task.working.cloned(), ..question })
     });
     let mut questions: Vec<_> = raised.collect();
     let raised: HashSet<_> = questions.iter().map(|question| question.message.job.id).collect();
@@ -119,7 +119,7 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
             || Question { message: message.clone(), cause: Cause::Untold, stopped_reason: None, swapped: None };
         return WHILE_UNTOLD.iter().any(|time| time.contains(&age)).then(question);
     };
-    if !task.view.is_over || !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
+    if !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
     let question = question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)?;

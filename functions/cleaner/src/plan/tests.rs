@@ -239,6 +239,58 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
 }
 
 #[test]
+fn a_runner_that_ended_by_itself_did_a_job_unless_its_registration_is_left() {
+    let causes = |runners: Vec<Runner>, minutes| {
+        let ended = over(1, "EssentialContainerExited", Duration::minutes(minutes));
+        let asked = asked(runners, &[], &[ended]);
+        asked.into_iter().map(|question| question.cause).collect::<Vec<_>>()
+    };
+    assert_eq!((causes(vec![], 3), causes(vec![], 13)), (vec![Cause::Stopped], vec![]), "perhaps another one");
+    let left = || vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    assert_eq!((causes(left(), 3), causes(left(), 13)), (vec![Cause::FailedStart], vec![Cause::FailedStart]));
+    let of_a_later_launch = runner(7, &born(OLD).replace("-42-1-", "-42-2-"), RunnerStatus::Offline, false);
+    assert_eq!(causes(vec![of_a_later_launch], 13), []);
+}
+
+#[test]
+fn a_live_task_is_asked_about_if_its_registration_is_gone_from_a_place_that_was_listed() {
+    let live = TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) };
+    let found = asked(vec![], std::slice::from_ref(&live), &[]);
+    assert_eq!(found.iter().map(|question| question.cause).collect::<Vec<_>>(), [Cause::Unregistered]);
+    let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..live.clone() };
+    assert_eq!(asked(vec![], &[elsewhere], &[]), []);
+    let untagged = TaskView { runner_id: None, ..live };
+    assert_eq!(asked(vec![], &[untagged], &[]), []);
+}
+
+#[test]
+fn a_task_belongs_to_the_place_where_its_runner_is_registered() {
+    let is_at = |scope: Scope, task: &TaskView| {
+        let mut listed = place(vec![]);
+        listed.place.scope = scope;
+        let seen = Seen { places: vec![listed], live: vec![task.clone()], ..Seen::default() };
+        let (prefix, classes) = (NamePrefix::default(), classes());
+        // What can be told of a registration that is gone, can be told only of one whose place was listed.
+        !plan_cleanup(&World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen)).is_empty()
+    };
+    let organization = |login: &str| Scope::Organization(login.to_owned());
+    let repository = |owner: &str, name: &str| Scope::Repository { owner: owner.to_owned(), name: name.to_owned() };
+    let enterprise = || Scope::Enterprise("acme".to_owned());
+    let tagged = task("jit-42-1", Some(7), OLD);
+    assert!(is_at(organization("Octo-Org"), &tagged));
+    assert!(!is_at(organization("repo"), &tagged));
+    assert!(is_at(repository("Octo-Org", "Repo"), &tagged));
+    assert!(!is_at(repository("octo-org", "other"), &tagged));
+    assert!(!is_at(enterprise(), &tagged), "its owner may be a user");
+    let with_message = TaskView { message: Some(message()), repository: None, ..tagged };
+    assert!(is_at(organization("octo-org"), &with_message));
+    assert!(is_at(enterprise(), &with_message));
+    let mut of_user = message();
+    of_user.job.organization = None;
+    assert!(!is_at(enterprise(), &TaskView { message: Some(of_user), ..with_message }));
+}
+
+#[test]
 fn a_runner_that_is_busy_is_asked_about_since_its_job_may_be_another() {
     let busy = || vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     let live =
@@ -385,6 +437,8 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
     let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
     let again = asked(90, &[], &[ended]);
     assert_eq!((again[0].cause, again[0].message.progress.attempt), (Cause::StillWaiting, Attempt(3)));
+    let after = |attempt| asked(90, &[], &[over(attempt, "EssentialContainerExited", Duration::minutes(21))]).len();
+    assert_eq!((after(7), after(8)), (1, 0), "it was given up");
 }
 
 #[test]
