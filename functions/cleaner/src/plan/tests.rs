@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use jitgate::classes::RunnerClasses;
 use jitgate::ecs::{TaskArn, TaskView, tag};
 use jitgate::github::{Account, DeliveryAttempt, JobState, Log, Place, Runner, RunnerStatus, Scope};
-use jitgate::job::{Attempt, JobId, Message, RunnerId};
+use jitgate::job::{Attempt, JobId, Message, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, NamePrefix, RunnerOrigin};
 use proptest::prelude::*;
 use time::{Duration, OffsetDateTime};
@@ -47,6 +47,11 @@ fn place(runners: Vec<Runner>) -> SeenPlace {
     SeenPlace { place, runners, after_tasks: false }
 }
 
+fn look<T>(now: OffsetDateTime, seen: &Seen, look: impl FnOnce(World<'_>) -> T) -> T {
+    let (prefix, classes) = (NamePrefix::default(), classes());
+    look(World::of(now, Settings { prefix: &prefix, classes: &classes }, seen))
+}
+
 /// What was seen of one organisation.
 #[derive(Clone, Debug, Default)]
 struct Sight {
@@ -59,7 +64,7 @@ struct Sight {
 }
 
 impl Sight {
-    fn with<T>(&self, now: OffsetDateTime, look: impl FnOnce(&World<'_>) -> T) -> T {
+    fn with<T>(&self, now: OffsetDateTime, plan: impl FnOnce(&World<'_>) -> T) -> T {
         let seen = Seen {
             places: vec![place(self.runners.clone())],
             live: self.live.clone(),
@@ -67,12 +72,12 @@ impl Sight {
             working: self.working.clone(),
             waiting: self.waiting.clone(),
         };
-        let (prefix, classes) = (NamePrefix::default(), classes());
-        let mut world = World::of(now, Settings { prefix: &prefix, classes: &classes }, &seen);
-        if let Some(live) = &self.live_later {
-            world.look_again(live);
-        }
-        look(&world)
+        look(now, &seen, |mut world| {
+            if let Some(live) = &self.live_later {
+                world.look_again(live);
+            }
+            plan(&world)
+        })
     }
 
     fn plan(&self, now: OffsetDateTime) -> Vec<Action> {
@@ -116,6 +121,8 @@ fn an_old_offline_registration_without_a_live_task_is_deleted() {
     assert!(is_deleted(&[task("jit-42-2", None, OLD)]));
     assert!(!is_deleted(&[task("jit-42-1", Some(7), Duration::ZERO)]));
     assert!(!is_deleted(&[task("jit-42-1", None, Duration::ZERO)]));
+    let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..task("jit-43-1", Some(7), OLD) };
+    assert!(!is_deleted(&[elsewhere]), "its place was not listed, and may be this one");
 }
 
 #[test]
@@ -164,18 +171,26 @@ fn a_task_without_registration_is_stopped_only_if_it_stays_so() {
     assert!(matches!(plan(vec![], &[noted(GONE_FOR)])[..], [Action::StopUnregistered { .. }]));
     let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..noted(OLD) };
     assert_eq!(plan(vec![], &[elsewhere]), [], "its registrations were not listed");
+    let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
+    let note = Action::Note { task: seen.arn.clone(), key: tag::GONE_SINCE, moment: None };
+    assert_eq!(plan(busy, &[noted(GONE_FOR)]), [note], "it is there again");
 }
 
 #[test]
 fn a_runner_that_never_came_and_a_task_that_outlives_its_class_end() {
-    let never = vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    let never = || vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    assert_eq!(plan(never(), &[task("jit-42-1", Some(7), NEVER_CAME)]), []);
     assert!(matches!(
-        plan(never, &[task("jit-42-1", Some(7), NEVER_CAME + Duration::seconds(1))])[..],
+        plan(never(), &[task("jit-42-1", Some(7), NEVER_CAME + Duration::seconds(1))])[..],
         [Action::Retire { .. }]
     ));
     let busy = || vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     assert_eq!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(600))]), []);
     assert!(matches!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(601))])[..], [Action::Stop { .. }]));
+    let of_no_class = |age| TaskView { class: None, ..task("jit-42-1", Some(7), age) };
+    assert_eq!(plan(busy(), &[of_no_class(Duration::hours(121))]), []);
+    let too_old = Duration::hours(121) + Duration::seconds(1);
+    assert!(matches!(plan(busy(), &[of_no_class(too_old)])[..], [Action::Stop { .. }]));
 }
 
 #[test]
@@ -269,9 +284,8 @@ fn a_task_belongs_to_the_place_where_its_runner_is_registered() {
         let mut listed = place(vec![]);
         listed.place.scope = scope;
         let seen = Seen { places: vec![listed], live: vec![task.clone()], ..Seen::default() };
-        let (prefix, classes) = (NamePrefix::default(), classes());
-        // What can be told of a registration that is gone, can be told only of one whose place was listed.
-        !plan_cleanup(&World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen)).is_empty()
+        // A registration is known to be gone only if its place was listed.
+        look(NOW, &seen, |world| !plan_cleanup(&world).is_empty())
     };
     let organization = |login: &str| Scope::Organization(login.to_owned());
     let repository = |owner: &str, name: &str| Scope::Repository { owner: owner.to_owned(), name: name.to_owned() };
@@ -313,12 +327,34 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), false), Repair::Relaunch);
     assert_eq!(plan_repair(&question(2), Some(JobState::Queued), true), Repair::LeaveStuck);
     assert_eq!(plan_repair(&question(MOST_ATTEMPTS + 1), Some(JobState::Queued), false), Repair::GiveUp);
-    for (attempt, repair) in [(MOST_ATTEMPTS + 1, Repair::Relaunch), (MOST_SWAPS + 1, Repair::GiveUp)] {
+    assert_eq!(plan_repair(&question(MOST_ATTEMPTS), Some(JobState::Queued), false), Repair::Relaunch);
+    for (attempt, repair) in
+        [(MOST_ATTEMPTS + 1, Repair::Relaunch), (MOST_SWAPS, Repair::Relaunch), (MOST_SWAPS + 1, Repair::GiveUp)]
+    {
         assert_eq!(plan_repair(&after(attempt, Cause::Stopped), Some(JobState::Queued), false), repair);
     }
     for state in [None, Some(JobState::InProgress), Some(JobState::Completed), Some(JobState::Waiting)] {
         assert_eq!(plan_repair(&question(2), state, false), Repair::None);
     }
+}
+
+#[test]
+fn a_task_raises_a_question_about_its_own_job_alone() {
+    let raised = |change: fn(&mut Message)| {
+        let mut message = message();
+        change(&mut message);
+        let failed = over(1, "TaskFailedToStart", Duration::minutes(3));
+        asked(vec![], &[], &[TaskView { message: Some(message), ..failed }]).len()
+    };
+    assert_eq!(raised(|_| {}), 1);
+    assert_eq!(raised(|message| message.job.id = JobId(43)), 0, "the message is not of the task's launch");
+    assert_eq!(raised(|message| message.purpose = Purpose::Warm), 0, "a warm runner has no job");
+}
+
+#[test]
+fn each_further_launch_waits_twice_as_long_up_to_the_queues_longest_delay() {
+    let seconds = [1, 2, 3, 4, 8, 9, u16::MAX].map(|attempt| backoff(Attempt(attempt)).as_secs());
+    assert_eq!(seconds, [10, 10, 20, 40, 640, 900, 900]);
 }
 
 fn delivery(id: u64, guid: &str, ago: Duration, status_code: u16) -> DeliveryAttempt {
@@ -410,9 +446,14 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
     sight.live_later = Some(vec![]);
     assert_eq!(sight.plan(NOW).len(), 1);
     let was_there = Runner { version: Some("2.338.0".to_owned()), ..orphan };
-    let sight = Sight { runners: vec![was_there], ..Sight::default() };
+    let sight = Sight { runners: vec![was_there.clone()], ..Sight::default() };
     assert_eq!(sight.plan(NOW).len(), 1, "its task was listed long ago");
     assert!(!sight.with(NOW, needs_second_look));
+    let places = vec![SeenPlace { after_tasks: true, ..place(vec![was_there]) }];
+    look(NOW, &Seen { places, ..Seen::default() }, |world| {
+        assert_eq!(plan_cleanup(&world), [], "its task may have started after the tasks were listed");
+        assert!(needs_second_look(&world));
+    });
 }
 
 #[test]
@@ -466,9 +507,8 @@ fn a_job_on_a_runner_of_another_place_says_nothing_about_one_with_the_same_id() 
     let places = vec![at("octo-org", &ours), at("other", &others)];
     let live = vec![TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
     let working = HashMap::from([(others, Working { job: JobId(43), repository: "other/repo".to_owned() })]);
-    let (prefix, classes) = (NamePrefix::default(), classes());
     let seen = Seen { places, live, working, ..Seen::default() };
-    let actions = plan_cleanup(&World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen));
+    let actions = look(NOW, &seen, |world| plan_cleanup(&world));
     assert!(actions.iter().any(|action| matches!(action, Action::Retire { place: 0, .. })), "{actions:?}");
 }
 
