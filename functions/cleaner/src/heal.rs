@@ -3,7 +3,7 @@
 
 use std::slice;
 
-use jitgate::ecs::TaskArn;
+use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Deletion, Place};
 use jitgate::job::RunnerId;
 
@@ -14,7 +14,8 @@ use crate::tally::{CleanError, Done, Tally};
 
 pub(crate) async fn heal(pass: Pass<'_>, arn: &TaskArn) -> Result<(), CleanError> {
     let task = pass.tasks.describe(slice::from_ref(arn)).await?.into_iter().next();
-    let Some(task) = task.filter(|task| task.is_over && !ended_by_itself(task)) else { return Ok(()) };
+    let needs_healing = |task: &TaskView| task.is_over && !ended_by_itself(task.stop_code.as_deref(), task.exit_code);
+    let Some(task) = task.filter(needs_healing) else { return Ok(()) };
     let asked = question_of(pass.clock.now(), &pass.config.name_prefix, &task, Cause::FailedStart);
     let Some(question) = asked else { return Ok(()) };
     let mut tally = Tally::default();

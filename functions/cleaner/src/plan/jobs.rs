@@ -83,7 +83,7 @@ fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
     let since = world.now - task.view.stopped_at?;
     // GitHub deletes a registration after a job. The task has lost the tag with its id, so the launch stands for it.
     let did_no_job = task.launch.is_some_and(|launch| world.offline_launches.contains(&launch));
-    if ended_by_itself(task.view) && !did_no_job {
+    if ended_by_itself(task.view.stop_code.as_deref(), task.view.exit_code) && !did_no_job {
         return falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped);
     }
     let (_, attempt) = task.launch?;

@@ -119,6 +119,6 @@ pub fn backoff(attempt: Attempt) -> Duration {
 
 /// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
 /// code never ran: an essential sidecar ended before it.
-pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
-    task.stop_code.as_deref() == Some("EssentialContainerExited") && task.exit_code == Some(0)
+pub(crate) fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool {
+    stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
 }
