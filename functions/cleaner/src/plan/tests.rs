@@ -166,7 +166,9 @@ fn a_task_without_registration_is_stopped_only_if_it_stays_so() {
     let seen = task("jit-42-1", Some(7), OLD);
     let noted = |since| TaskView { gone_since: Some(NOW - since), ..seen.clone() };
     assert_eq!(plan(vec![], &[task("jit-42-1", Some(7), Duration::minutes(3))]), [], "just started");
-    assert!(matches!(plan(vec![], std::slice::from_ref(&seen))[..], [Action::Note { moment: Some(_), .. }]));
+    for seen in [task("jit-42-1", Some(7), GONE_FOR), seen.clone()] {
+        assert!(matches!(plan(vec![], &[seen])[..], [Action::Note { moment: Some(_), .. }]));
+    }
     assert_eq!(plan(vec![], &[noted(Duration::minutes(3))]), []);
     assert!(matches!(plan(vec![], &[noted(GONE_FOR)])[..], [Action::StopUnregistered { .. }]));
     let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..noted(OLD) };
@@ -249,8 +251,11 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
     };
     assert_eq!((on_queue(0), on_queue(1)), (1, 0), "its message may be on the queue");
     assert_eq!((after(8, 3).len(), after(8, 13).len()), (1, 0), "given up once");
+    let failed = || over(3, "TaskFailedToStart", Duration::minutes(3));
+    let before = TaskView { message: Some(message()), ..task("jit-42-3", Some(9), Duration::minutes(6)) };
+    assert_eq!(asked(vec![], &[before], &[failed()])[0].cause, Cause::FailedStart, "it stopped between the two lists");
     let later = task("jit-42-4", Some(9), Duration::minutes(1));
-    assert_eq!(asked(vec![], &[later], &[over(3, "TaskFailedToStart", Duration::minutes(3))]), [], "it lives again");
+    assert_eq!(asked(vec![], &[later], &[failed()]), [], "it lives again");
 }
 
 #[test]
