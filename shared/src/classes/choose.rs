@@ -137,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_job_keeps_its_class_as_long_as_it_fits() {
+        let classes = two_classes();
+        let again = |class: &str, job: &[&str]| {
+            let labels = labels(job);
+            let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+            classes.fit_again(class, &asked).map(|fit| fit.class.name.clone())
+        };
+        assert_eq!(again("large", &["fargate"]), Ok("large".to_owned()), "although it fits the first, too");
+        assert_eq!(again("large", &["linux"]), Ok("small".to_owned()));
+        assert_eq!(again("gone", &["fargate"]), Ok("small".to_owned()));
+        assert_eq!(again("small", &[]), Err(Misfit::NoLabels));
+    }
+
+    #[test]
     fn a_job_that_asks_for_more_or_for_nothing_fits_no_class() {
         let classes = two_classes();
         for job in [&["linux", "large"][..], &["self-hosted", "fargate"], &["ubuntu-latest"], &["fargat"], &[""]] {
