@@ -1,7 +1,5 @@
 //! The only secret: the App's key (or a personal access token) and the webhook secret, as JSON in Secrets Manager.
 
-use std::fmt;
-
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -76,15 +74,6 @@ enum AppId {
     Text(String),
 }
 
-impl fmt::Display for AppId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(formatter),
-            Self::Text(text) => text.fmt(formatter),
-        }
-    }
-}
-
 impl GitHubSecret {
     /// Reads the secret's JSON. An empty value counts as absent, so that a secret can be created before it is filled.
     pub fn parse(json: &str) -> Result<Self, String> {
@@ -99,7 +88,10 @@ impl GitHubSecret {
         })?;
         let filled =
             |value: Option<String>| value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let app_id = filled(json.app_id.map(|id| id.to_string()));
+        let app_id = filled(json.app_id.map(|id| match id {
+            AppId::Number(number) => number.to_string(),
+            AppId::Text(text) => text,
+        }));
         let private_key = filled(json.private_key);
         let credential = match (app_id, private_key, filled(json.token)) {
             (Some(id), Some(key), None) => {
