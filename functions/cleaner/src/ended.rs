@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use crate::context::Pass;
 use crate::plan::ended_by_itself;
 
-/// What ECS's event says of a task that has stopped. Intervals are absent for what never came about.
+/// What ECS's event says of a task that has stopped. Intervals are absent for what did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     arn: String,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_came_about_is_absent() {
+    fn what_did_not_happen_is_absent() {
         let mut task = task();
         for moment in ["pullStoppedAt", "startedAt", "capacityProviderName", "containers"] {
             task[moment].take();

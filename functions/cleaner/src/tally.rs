@@ -1,4 +1,4 @@
-//! What a pass came to: for the log, as metrics, and as the invocation's outcome.
+//! The outcome of a pass: for the log, as metrics, and as the invocation's outcome.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Done {
     }
 }
 
-/// How often each came about.
+/// How often each happened.
 #[derive(Debug, Default)]
 pub(crate) struct Tally(BTreeMap<Done, usize>);
 

@@ -1,4 +1,4 @@
-//! A batch of messages: which limits hold its launches back, how much time is left, and what it came to.
+//! A batch of messages: which limits hold its launches back, how much time is left, and the outcome.
 
 use std::time::Duration;
 

@@ -12,8 +12,8 @@ use time::{Duration, OffsetDateTime};
 /// Older deliveries are left alone: GitHub fails a job that has waited for a day.
 pub const LOOK_BACK: Duration = Duration::hours(24);
 
-/// The wait after the first attempt; each further wait is [`GROWTH`] times as long. So few attempts last longer than a
-/// night, and a webhook that is down for good is not called all day.
+/// The wait after the first attempt; each further wait is [`GROWTH`] times as long. So six attempts outlast a night,
+/// and a webhook that is down for good is not called all day.
 const FIRST_WAIT: Duration = Duration::minutes(1);
 const GROWTH: i32 = 5;
 

@@ -11,12 +11,11 @@ use time::OffsetDateTime;
 
 use super::seen::Working;
 
-/// Launches of one job, all together, if the last one came to nothing. After that something is wrong that launching does not
-/// mend.
+/// The most launches of one job, if the last one came to nothing. After that, another launch would not help.
 pub const MOST_ATTEMPTS: u16 = 8;
 
-/// Launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job out of
-/// the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
+/// The most launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job
+/// out of the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
 pub const MOST_SWAPS: u16 = 200;
 
 /// How long the second launch waits after an event; each further one waits twice as long.

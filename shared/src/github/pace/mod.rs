@@ -253,7 +253,7 @@ impl Minute {
         moment + last.map_or(Duration::ZERO, |spent| spent.at + WINDOW - now)
     }
 
-    /// Takes down what others spent since the last answer, by GitHub's count of calls and the end of its hour. What their
+    /// Notes what others spent since the last answer, by GitHub's count of calls and the end of its hour. What their
     /// calls cost is unknown; calls of other workers are writes.
     fn count(&mut self, used: Option<(i64, i64)>, now: OffsetDateTime) {
         let own = self.answered + self.under_way;
