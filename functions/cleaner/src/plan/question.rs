@@ -11,12 +11,11 @@ use time::OffsetDateTime;
 
 use super::seen::Working;
 
-/// Launches of one job, all together, if the last one came to nothing. After that something is wrong that launching does not
-/// mend.
+/// The most launches of one job, if the last one came to nothing. After that, another launch would not help.
 pub const MOST_ATTEMPTS: u16 = 8;
 
-/// Launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job out of
-/// the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
+/// The most launches of one job if the runner of the last one did another job, or its gate refused one: each has taken a job
+/// out of the way. A pass every five minutes makes about 200 a day, which is how long GitHub keeps a job queued.
 pub const MOST_SWAPS: u16 = 200;
 
 /// How long the second launch waits after an event; each further one waits twice as long.
@@ -71,7 +70,7 @@ impl Cause {
             Self::Busy => "its runner has another job",
             Self::Unregistered => "its registration is gone",
             Self::StillWaiting => "it still waits",
-            Self::Untold => "nobody told of it",
+            Self::Untold => "no delivery announced it",
         }
     }
 }
@@ -119,6 +118,6 @@ pub fn backoff(attempt: Attempt) -> Duration {
 
 /// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
 /// code never ran: an essential sidecar ended before it.
-pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
-    task.stop_code.as_deref() == Some("EssentialContainerExited") && task.exit_code == Some(0)
+pub(crate) fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool {
+    stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
 }
