@@ -49,13 +49,6 @@ pub enum Purpose {
     Warm,
 }
 
-impl Purpose {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_launch(&self) -> bool {
-        *self == Self::Launch
-    }
-}
-
 /// A job as its delivery described it. Nothing in it changes on the way, except that `is_from_fork` is filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -73,16 +66,16 @@ pub struct Job {
     /// Name of the repository, without its owner.
     pub repository: String,
     /// Login of the organization; absent for personal accounts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub organization: Option<String>,
     /// Whether anyone may see the repository, and so fork it.
-    #[serde(default, rename = "public", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, rename = "public", skip_serializing_if = "is_default")]
     pub is_public: bool,
     /// Whether the run's code comes from another repository; absent until GitHub has been asked.
-    #[serde(default, rename = "fork", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "fork", skip_serializing_if = "is_default")]
     pub is_from_fork: Option<bool>,
     /// The App's installation that sent the delivery; absent for organization and repository hooks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub installation_id: Option<InstallationId>,
     /// Exactly the job's labels: its runner carries these and no others.
     pub labels: Vec<String>,
@@ -92,7 +85,7 @@ pub struct Job {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// The job's page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub html_url: Option<String>,
     /// `X-GitHub-Delivery` of the delivery that announced the job.
     pub delivery_id: String,
@@ -122,41 +115,41 @@ pub struct Progress {
     #[serde(with = "time::serde::timestamp")]
     pub born_at: OffsetDateTime,
     /// How often the message has been deferred.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub deferrals: u32,
     /// How often in a row it has been deferred with a growing delay; sets the next delay.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub backoff: u32,
     /// Nothing happens before this moment. SQS delays a message by 15 minutes at most, GitHub's limits can take an hour.
-    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "is_default")]
     pub not_before: Option<OffsetDateTime>,
     /// Ask GitHub whether the job still waits before launching: it has waited long enough to have ended meanwhile.
-    #[serde(default, rename = "ask", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, rename = "ask", skip_serializing_if = "is_default")]
     pub ask_first: bool,
     /// An earlier try may have left a registration under this message's name, so the name stays until that is settled.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unsettled: bool,
     /// How often in a row ECS did not show the launch's task.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub doubts: u32,
     /// How often in a row GitHub has refused a call for a reason that this code does not know.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub refusals: u32,
     /// How many of the job's launches failed before their runner could take a job.
-    #[serde(default, rename = "failed", skip_serializing_if = "is_zero")]
+    #[serde(default, rename = "failed", skip_serializing_if = "is_default")]
     pub failed_starts: u32,
     /// How many of the job's runners came up, and GitHub gave them no job.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unused: u32,
     /// Why the launch before this one came to nothing, or why this one had to wait: [`brief`]ly, in ECS's or GitHub's words or ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// Which of the class's placements is tried first, by its index: those before it were interrupted or ran out of capacity
     /// after `RunTask` had accepted this job. On a task, the placement that it was started on.
-    #[serde(default, skip_serializing_if = "is_none_before")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub placement: u8,
     /// For a release: when the runner was first seen online and idle. It counts as idle once a later observation agrees.
-    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "is_default")]
     pub seen_idle_at: Option<OffsetDateTime>,
 }
 
@@ -205,7 +198,7 @@ pub struct Message {
     #[serde(rename = "v")]
     version: u8,
     /// What to do.
-    #[serde(default, skip_serializing_if = "Purpose::is_launch")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub purpose: Purpose,
     /// The job.
     #[serde(flatten)]
@@ -215,14 +208,8 @@ pub struct Message {
     pub progress: Progress,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none_before(placement: &u8) -> bool {
-    *placement == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Why a message's body cannot be used.
@@ -237,7 +224,7 @@ pub enum UnreadableMessage {
 }
 
 impl Message {
-    /// A message that nobody has worked on yet.
+    /// A message on its way to its first try.
     pub fn new(purpose: Purpose, job: Job, attempt: Attempt, now: OffsetDateTime) -> Self {
         Self { version: MESSAGE_VERSION, purpose, job, progress: Progress::new(attempt, now) }
     }

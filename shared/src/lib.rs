@@ -6,6 +6,7 @@ pub mod classes;
 pub mod clock;
 pub mod config;
 pub mod ecs;
+pub mod fleet;
 pub mod github;
 pub mod globs;
 pub mod ids;

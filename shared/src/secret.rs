@@ -1,7 +1,6 @@
 //! The only secret: the App's key (or a personal access token) and the webhook secret, as JSON in Secrets Manager.
 
-use std::fmt;
-
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -42,7 +41,7 @@ pub enum SecretError {
         /// The error of Secrets Manager or the network.
         cause: String,
     },
-    /// Secrets Manager refuses us the secret or does not have it. Somebody must fix that.
+    /// Secrets Manager refuses us the secret or does not have it. A person must correct that.
     #[error("secret {id:?} is out of reach: {cause}")]
     OutOfReach {
         /// The secret's id.
@@ -50,7 +49,7 @@ pub enum SecretError {
         /// The error of Secrets Manager.
         cause: String,
     },
-    /// It can be read, but its content is wrong. Somebody must fix it.
+    /// It can be read, but its content is wrong. A person must correct it.
     #[error("secret {id:?} is unusable: {problem}")]
     Unusable {
         /// The secret's id.
@@ -75,15 +74,6 @@ enum AppId {
     Text(String),
 }
 
-impl fmt::Display for AppId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(formatter),
-            Self::Text(text) => text.fmt(formatter),
-        }
-    }
-}
-
 impl GitHubSecret {
     /// Reads the secret's JSON. An empty value counts as absent, so that a secret can be created before it is filled.
     pub fn parse(json: &str) -> Result<Self, String> {
@@ -98,7 +88,10 @@ impl GitHubSecret {
         })?;
         let filled =
             |value: Option<String>| value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let app_id = filled(json.app_id.map(|id| id.to_string()));
+        let app_id = filled(json.app_id.map(|id| match id {
+            AppId::Number(number) => number.to_string(),
+            AppId::Text(text) => text,
+        }));
         let private_key = filled(json.private_key);
         let credential = match (app_id, private_key, filled(json.token)) {
             (Some(id), Some(key), None) => {
@@ -133,8 +126,8 @@ pub struct SecretReader {
 
 impl SecretReader {
     /// `id` is the secret's name or ARN.
-    pub fn new(client: Client, id: String) -> Self {
-        Self { client, id }
+    pub fn new(sdk: &SdkConfig, id: String) -> Self {
+        Self { client: Client::new(sdk), id }
     }
 
     /// The current version.

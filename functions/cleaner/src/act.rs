@@ -29,7 +29,7 @@ async fn act(pass: Pass<'_>, seen: &Seen, action: Action) -> Done {
     match action {
         Action::DeleteRegistration { place: at, id, name } => {
             let span = error_span!("deletion", runner.id = id.0, runner.name = name, scope = %place(at).scope);
-            delete_orphan(pass, place(at), id).instrument(span).await
+            async { of_orphan(delete_in_turn(pass, place(at), id).await) }.instrument(span).await
         }
         Action::Note { task, key, moment } => note(pass, &task, key, moment).await,
         Action::Retire { place: at, id, task, because } => {
@@ -63,8 +63,9 @@ async fn note(pass: Pass<'_>, task: &TaskArn, key: &str, moment: Option<OffsetDa
     }
 }
 
-async fn delete_orphan(pass: Pass<'_>, place: &Place, id: RunnerId) -> Done {
-    match delete_in_turn(pass, place, id).await {
+/// What came of deleting an orphan.
+pub(crate) fn of_orphan(outcome: Result<Option<Deletion>, GitHubError>) -> Done {
+    match outcome {
         Ok(Some(Deletion::Deleted)) => {
             tracing::info!("orphaned registration deleted");
             Done::RegistrationDeleted

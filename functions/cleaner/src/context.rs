@@ -2,14 +2,8 @@
 
 use std::ops::Deref;
 
-use aws_config::SdkConfig;
 use futures::{StreamExt, stream};
-use jitgate::clock::Clock;
-use jitgate::config::FleetConfig;
-use jitgate::ecs::Tasks;
-use jitgate::github::GitHub;
-use jitgate::queue::JobQueue;
-use jitgate::secret::SecretReader;
+use jitgate::fleet::Fleet;
 use time::{Duration, OffsetDateTime};
 
 use crate::plan::{Settings, rotate};
@@ -22,47 +16,25 @@ const AT_ONCE: usize = 8;
 /// for 6. The call to ECS takes 14 at most (`Patience::FLEET`).
 const MARGIN: Duration = Duration::seconds(3 * 12 + 14);
 
-/// What lives as long as the process.
-pub(crate) struct Context {
-    pub(crate) config: FleetConfig,
-    pub(crate) github: GitHub,
-    pub(crate) tasks: Tasks,
-    pub(crate) queue: JobQueue,
-    pub(crate) clock: Clock,
-}
-
-impl Context {
-    pub(crate) fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
-        let secret = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
-        Self {
-            github: GitHub::new(&config.github, secret, clock.clone()),
-            tasks: Tasks::new(sdk, config.cluster.clone()),
-            queue: JobQueue::new(sdk, config.job_queue_url.clone()),
-            config,
-            clock,
-        }
-    }
-}
-
 /// The context for one invocation.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    context: &'a Context,
+    fleet: &'a Fleet,
     /// When the invocation ends.
     until: Option<OffsetDateTime>,
 }
 
 impl Deref for Pass<'_> {
-    type Target = Context;
+    type Target = Fleet;
 
-    fn deref(&self) -> &Context {
-        self.context
+    fn deref(&self) -> &Fleet {
+        self.fleet
     }
 }
 
 impl<'a> Pass<'a> {
-    pub(crate) fn new(context: &'a Context, until: Option<OffsetDateTime>) -> Self {
-        Self { context, until }
+    pub(crate) fn new(fleet: &'a Fleet, until: Option<OffsetDateTime>) -> Self {
+        Self { fleet, until }
     }
 
     /// Whether nothing may begin any more. The next pass does what is left.
@@ -76,7 +48,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(crate) fn settings(self) -> Settings<'a> {
-        let config = &self.context.config;
+        let config = &self.fleet.config;
         Settings { prefix: &config.name_prefix, classes: &config.classes }
     }
 

@@ -11,8 +11,9 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::context::Pass;
+use crate::plan::ended_by_itself;
 
-/// What ECS's event says of a task that has stopped. Intervals are absent for what never came about.
+/// What ECS's event says of a task that has stopped. Intervals are absent for what did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     arn: String,
@@ -26,7 +27,8 @@ pub struct Ended {
     memory: Option<String>,
     capacity: Option<String>,
     stop_code: Option<String>,
-    exit_code: Option<i64>,
+    /// The runner's container's.
+    exit_code: Option<i32>,
     /// From ECS's acceptance until the image's pull began: capacity, network.
     start_wait: Option<Duration>,
     image_pull: Option<Duration>,
@@ -42,20 +44,29 @@ impl Ended {
         let text = |key: &str| task[key].as_str().map(str::to_owned);
         let moment = |key: &str| OffsetDateTime::parse(task[key].as_str()?, &Rfc3339).ok();
         let between = |from: &str, to: &str| Some(moment(to)? - moment(from)?);
+        let (container, message) = carrier_of(task).unzip();
+        let message = message.and_then(|message| Message::parse(message.as_str()?).ok());
+        let own = items(&task["containers"]).find(|each| Some(&each["name"]) == container);
+        let exit_code = own.and_then(|own| own["exitCode"].as_i64());
         Self {
             arn: text("taskArn").unwrap_or_default(),
             started_by: text("startedBy").unwrap_or_default(),
-            class: message_of(task).map(|message| message.job.class),
+            class: message.map(|message| message.job.class),
             cpu: text("cpu"),
             memory: text("memory"),
             capacity: text("capacityProviderName").or_else(|| text("launchType")),
             stop_code: text("stopCode"),
-            exit_code: task["containers"][0]["exitCode"].as_i64(),
+            exit_code: exit_code.and_then(|code| code.try_into().ok()),
             start_wait: between("createdAt", "pullStartedAt"),
             image_pull: between("pullStartedAt", "pullStoppedAt"),
             start_rest: between("pullStoppedAt", "startedAt"),
             ran: between("startedAt", "stoppingAt").or_else(|| between("startedAt", "stoppedAt")),
         }
+    }
+
+    /// Whether the runner ended as it does after a job.
+    pub(crate) fn by_itself(&self) -> bool {
+        ended_by_itself(self.stop_code.as_deref(), self.exit_code)
     }
 
     /// Writes the log line and the metrics, for a task of this deployment.
@@ -91,11 +102,16 @@ impl Ended {
     }
 }
 
-fn message_of(task: &Value) -> Option<Message> {
-    let containers = task["overrides"]["containerOverrides"].as_array()?;
-    let mut variables = containers.iter().filter_map(|container| container["environment"].as_array()).flatten();
-    let variable = variables.find(|variable| variable["name"] == JOB_VARIABLE)?;
-    Message::parse(variable["value"].as_str()?).ok()
+/// The name of the runner's container, and the message that it carries.
+fn carrier_of(task: &Value) -> Option<(&Value, &Value)> {
+    items(&task["overrides"]["containerOverrides"]).find_map(|container| {
+        let variable = items(&container["environment"]).find(|variable| variable["name"] == JOB_VARIABLE)?;
+        Some((&container["name"], &variable["value"]))
+    })
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -110,7 +126,14 @@ mod tests {
             "taskArn": "arn:aws:ecs:us-west-2:111122223333:task/runners/b99d40b3",
             "startedBy": "jit-4711-1", "cpu": "1024", "memory": "2048",
             "launchType": "FARGATE", "capacityProviderName": "FARGATE_SPOT", "stopCode": "EssentialContainerExited",
-            "containers": [{ "exitCode": 0, "lastStatus": "STOPPED", "name": "runner" }],
+            "containers": [
+                { "exitCode": 137, "lastStatus": "STOPPED", "name": "proxy" },
+                { "exitCode": 0, "lastStatus": "STOPPED", "name": "runner" },
+            ],
+            "overrides": { "containerOverrides": [
+                { "name": "proxy" },
+                { "name": "runner", "environment": [{ "name": "JITGATE_JOB", "value": "{}" }] },
+            ] },
             "createdAt": "2026-11-01T12:00:00.103Z", "pullStartedAt": "2026-11-01T12:00:11.103Z",
             "pullStoppedAt": "2026-11-01T12:00:41.603Z", "startedAt": "2026-11-01T12:00:43.103Z",
             "stoppingAt": "2026-11-01T12:10:43.103Z", "stoppedAt": "2026-11-01T12:11:00Z",
@@ -124,11 +147,23 @@ mod tests {
         assert_eq!(ended.image_pull, Some(Duration::milliseconds(30_500)));
         assert_eq!(ended.start_rest, Some(Duration::milliseconds(1500)));
         assert_eq!(ended.ran, Some(Duration::minutes(10)));
-        assert_eq!((ended.capacity.as_deref(), ended.exit_code), (Some("FARGATE_SPOT"), Some(0)));
+        assert_eq!(ended.capacity.as_deref(), Some("FARGATE_SPOT"));
     }
 
     #[test]
-    fn what_never_came_about_is_absent() {
+    fn a_task_ended_by_itself_if_its_runner_did_whatever_its_other_containers_did() {
+        let ended = Ended::of(&task());
+        assert_eq!((ended.exit_code, ended.by_itself()), (Some(0), true));
+        let mut killed = task();
+        killed["containers"][1]["exitCode"] = 137.into();
+        let ended = Ended::of(&killed);
+        assert_eq!((ended.exit_code, ended.by_itself()), (Some(137), false));
+        killed["containers"][0]["exitCode"] = 0.into();
+        assert!(!Ended::of(&killed).by_itself());
+    }
+
+    #[test]
+    fn what_did_not_happen_is_absent() {
         let mut task = task();
         for moment in ["pullStoppedAt", "startedAt", "capacityProviderName", "containers"] {
             task[moment].take();

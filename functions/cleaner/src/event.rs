@@ -1,6 +1,6 @@
 //! What invokes the cleaner.
 
-use jitgate::ecs::{JOB_VARIABLE, TaskArn};
+use jitgate::ecs::TaskArn;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,21 +27,10 @@ impl From<Value> for Event {
             return Self::Schedule;
         }
         let task = &event["detail"];
-        match (task["lastStatus"].as_str(), task["taskArn"].as_str()) {
-            (Some("STOPPED"), Some(_)) if ended_by_itself(task) => Self::Done(Box::new(Ended::of(task))),
-            (Some("STOPPED"), Some(arn)) => Self::Stopped(TaskArn(arn.to_owned()), Box::new(Ended::of(task))),
-            _ => Self::Progress,
-        }
+        let (Some("STOPPED"), Some(arn)) = (task["lastStatus"].as_str(), task["taskArn"].as_str()) else {
+            return Self::Progress;
+        };
+        let ended = Box::new(Ended::of(task));
+        if ended.by_itself() { Self::Done(ended) } else { Self::Stopped(TaskArn(arn.to_owned()), ended) }
     }
-}
-
-/// The same rule as [`crate::plan::ended_by_itself`], for an event: only the container that carries the message counts.
-fn ended_by_itself(task: &Value) -> bool {
-    fn items(list: &Value) -> impl Iterator<Item = &Value> {
-        list.as_array().into_iter().flatten()
-    }
-    let carries = |container: &&Value| items(&container["environment"]).any(|each| each["name"] == JOB_VARIABLE);
-    let own = items(&task["overrides"]["containerOverrides"]).find(carries).map(|container| &container["name"]);
-    let ended_well = |own: &Value| items(&task["containers"]).any(|each| each["name"] == *own && each["exitCode"] == 0);
-    task["stopCode"] == "EssentialContainerExited" && own.is_some_and(ended_well)
 }

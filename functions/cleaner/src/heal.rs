@@ -3,10 +3,12 @@
 
 use std::slice;
 
-use jitgate::ecs::TaskArn;
-use jitgate::github::{Deletion, GitHubError, Place};
+use jitgate::ecs::{TaskArn, TaskView};
+use jitgate::github::{GitHubError, Place};
 use jitgate::job::RunnerId;
+use tracing::{Instrument, error_span};
 
+use crate::act::of_orphan;
 use crate::context::Pass;
 use crate::plan::{Cause, ended_by_itself, question_of};
 use crate::repair::repair;
@@ -14,12 +16,15 @@ use crate::tally::{CleanError, Done, Tally};
 
 pub(crate) async fn heal(pass: Pass<'_>, arn: &TaskArn) -> Result<(), CleanError> {
     let task = pass.tasks.describe(slice::from_ref(arn)).await?.into_iter().next();
-    let Some(task) = task.filter(|task| task.is_over && !ended_by_itself(task)) else { return Ok(()) };
+    let needs_healing = |task: &TaskView| task.is_over && !ended_by_itself(task.stop_code.as_deref(), task.exit_code);
+    let Some(task) = task.filter(needs_healing) else { return Ok(()) };
     let asked = question_of(pass.clock.now(), &pass.config.name_prefix, &task, Cause::FailedStart);
     let Some(question) = asked else { return Ok(()) };
     let mut tally = Tally::default();
     if let Some(id) = task.runner_id {
-        tally.add(delete_unused(pass, &pass.github.place_of(&question.message.job), id).await);
+        let place = pass.github.place_of(&question.message.job);
+        let span = error_span!("deletion", runner.id = id.0, scope = %place.scope);
+        tally.add(delete_unused(pass, &place, id).instrument(span).await);
     }
     tally.add(repair(pass, question).await);
     tally.close(pass, 0)
@@ -27,24 +32,12 @@ pub(crate) async fn heal(pass: Pass<'_>, arn: &TaskArn) -> Result<(), CleanError
 
 /// Deletes the registration unless its runner was ever connected: then GitHub deletes it, or the schedule does.
 async fn delete_unused(pass: Pass<'_>, place: &Place, id: RunnerId) -> Done {
-    let place_client = pass.github.at(place);
-    let outcome = match place_client.runner(id).await {
-        Ok(Some(runner)) if runner.never_connected() && !pass.config.dry_run => place_client.delete(id).await,
+    let at = pass.github.at(place);
+    of_orphan(match at.runner(id).await {
+        Ok(Some(runner)) if runner.never_connected() && !pass.config.dry_run => at.delete(id).await.map(Some),
         Ok(_) => return Done::Nothing,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(Deletion::Deleted) => {
-            tracing::info!(runner.id = id.0, scope = %place.scope, "orphaned registration deleted");
-            Done::RegistrationDeleted
-        }
-        Ok(Deletion::Gone) => Done::Nothing,
-        Ok(Deletion::Busy) => Done::LeftBusy,
         // When many tasks fail at once, GitHub limits some of these calls.
-        Err(GitHubError::RateLimited { .. }) => Done::Left,
-        Err(error) => {
-            tracing::error!(runner.id = id.0, scope = %place.scope, error = %error, "registration not deleted");
-            Done::Failed
-        }
-    }
+        Err(GitHubError::RateLimited { .. }) => return Done::Left,
+        Err(error) => Err(error),
+    })
 }

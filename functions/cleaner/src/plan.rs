@@ -30,7 +30,7 @@ mod warm;
 mod world;
 
 pub use action::{Action, Useless};
-pub use deliveries::{LOOK_BACK, MOST_TRIES, candidates, plan_redeliveries};
+pub use deliveries::{LOOK_BACK, candidates, plan_redeliveries};
 pub(crate) use interval::rotate;
 pub use interval::{GONE_FOR, PASS_INTERVAL};
 pub use jobs::{WORTH_LISTING, questions, without_queued};

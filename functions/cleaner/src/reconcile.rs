@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use jitgate::classes::Asked;
-use jitgate::github::{Account, GitHubError, Job, JobState, Run, RunState};
+use jitgate::github::{Account, GitHubError, Job, JobState, Run};
 use jitgate::job::{self, Attempt, LONGEST_HTML_URL, Message, Purpose};
 use jitgate::names::RunnerOrigin;
 use tracing::{Instrument, error_span};
@@ -123,10 +123,7 @@ async fn look_at_jobs(
 ) -> Result<(), GitHubError> {
     let Repository { account, owner, name } = repository;
     let client = pass.github.in_repository(account, owner, name);
-    let mut runs = Vec::new();
-    for state in [RunState::Queued, RunState::InProgress] {
-        runs.extend(client.runs(state, &mut || points.spend()).await?);
-    }
+    let mut runs = client.runs(&mut || points.spend()).await?;
     let now = pass.clock.now();
     runs.retain(|run| run.created_at.is_none_or(|at| now - at >= WORTH_LISTING));
     pass.rotate(&mut runs);

@@ -1,4 +1,4 @@
-//! What a pass came to: for the log, as metrics, and as the invocation's outcome.
+//! The outcome of a pass: for the log, as metrics, and as the invocation's outcome.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::context::Pass;
 /// What became of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Done {
-    /// There was nothing to do, or somebody else had done it.
+    /// There was nothing to do, or it was already done.
     Nothing,
     RegistrationDeleted,
     TaskStopped,
@@ -57,14 +57,14 @@ impl Done {
     }
 }
 
-/// How often each came about.
+/// How often each happened.
 #[derive(Debug, Default)]
 pub(crate) struct Tally(BTreeMap<Done, usize>);
 
 /// What could not be done. Each failure was logged where it happened.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// Without the tasks nobody knows what is alive, so nothing was touched.
+    /// Without the tasks, what is alive is unknown, so nothing was touched.
     #[error(transparent)]
     Tasks(#[from] EcsError),
     /// Everything else was done.

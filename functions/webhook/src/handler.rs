@@ -29,7 +29,7 @@ pub struct Webhook {
 impl Webhook {
     /// Reads and calls nothing before the first request.
     pub fn new(sdk: &SdkConfig, config: WebhookConfig, clock: Clock) -> Self {
-        let reader = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
+        let reader = SecretReader::new(sdk, config.github_secret_id.clone());
         Self {
             secrets: WebhookSecrets::new(reader, clock.clone()),
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),

@@ -181,7 +181,7 @@ impl<'a> Try<'a> {
     /// all, the conflict says so. After the last one come those that this job has lost before.
     async fn try_placements(&self) -> Result<Started, RunError> {
         let (runner_name, jit) = self.registered.as_ref().expect("a start follows a registration");
-        let Context { shortages, clock, .. } = self.context;
+        let (shortages, clock) = (&self.context.shortages, &self.context.clock);
         let mut reasons = Vec::new();
         let mut placements: Vec<_> = (0_u8..).zip(self.context.config.classes.placements(self.fit)).collect();
         let first = usize::from(self.message.progress.placement) % placements.len().max(1);
@@ -316,7 +316,7 @@ impl<'a> Try<'a> {
             (Spared::OurOwn, ..) => leftovers.take_back(&self.names_taken).await,
             (Spared::TheTasks, task, _) if self.may_be_left => leftovers.take_back_all(task.as_ref()).await,
             (Spared::TheTasks, ..) => true,
-            (Spared::Nobody, task, _) => {
+            (Spared::None, task, _) => {
                 let own = task.as_ref().and_then(|task| task.runner_id);
                 let is_gone = match own {
                     Some(id) => delete(self.context, self.place, id).await,

@@ -1,4 +1,4 @@
-//! A batch of messages: which limits hold its launches back, how much time is left, and what it came to.
+//! A batch of messages: which limits hold its launches back, how much time is left, and the outcome.
 
 use std::time::Duration;
 
@@ -72,9 +72,10 @@ impl Worker {
     /// Marks the launches that have to wait because a runner limit is reached. ECS is asked once for all of them. If it does
     /// not answer, none of them may go.
     async fn apply_limits(&self, batch: &mut [Received<'_>]) {
-        let Context { config, clock, tasks, started, .. } = &self.context;
+        let context = &self.context;
+        let config = &context.config;
         let limits = Limits { fleet: config.max_runners, classes: &config.classes };
-        let now = clock.now();
+        let now = context.clock.now();
         let (mut launches, wanted): (Vec<_>, Vec<_>) = batch
             .iter_mut()
             .filter_map(|received| {
@@ -85,7 +86,7 @@ impl Worker {
         if wanted.is_empty() {
             return;
         }
-        let live = match tasks.live(&config.name_prefix).await {
+        let live = match context.tasks.live(&config.name_prefix).await {
             Ok(live) => live,
             Err(error) => {
                 for launch in launches {
@@ -94,7 +95,7 @@ impl Worker {
                 return;
             }
         };
-        let answers = admit(limits, started.running(&live, now), &wanted);
+        let answers = admit(limits, context.started.running(&live, now), &wanted);
         for ((launch, wanted), reached) in launches.iter_mut().zip(&wanted).zip(answers) {
             launch.held_back = reached.map(|reached| LaunchError::LimitReached {
                 of: reached.of,

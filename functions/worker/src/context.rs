@@ -1,42 +1,36 @@
 //! What every message needs: settings, clients, and what this process remembers.
 
+use std::ops::Deref;
+
 use aws_config::SdkConfig;
 use jitgate::clock::Clock;
 use jitgate::config::FleetConfig;
-use jitgate::ecs::Tasks;
-use jitgate::github::GitHub;
+use jitgate::fleet::Fleet;
 use jitgate::job::Message;
 use jitgate::names::LaunchToken;
-use jitgate::queue::JobQueue;
-use jitgate::secret::SecretReader;
 
 use crate::capacity::Shortages;
 use crate::limits::Started;
 
 /// Lives as long as its process.
 pub(crate) struct Context {
-    pub(crate) config: FleetConfig,
-    pub(crate) github: GitHub,
-    pub(crate) tasks: Tasks,
-    pub(crate) queue: JobQueue,
-    pub(crate) clock: Clock,
+    fleet: Fleet,
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
 }
 
+impl Deref for Context {
+    type Target = Fleet;
+
+    fn deref(&self) -> &Fleet {
+        &self.fleet
+    }
+}
+
 impl Context {
-    /// Nothing is read or called yet.
     pub(crate) fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
-        let secret = SecretReader::new(aws_sdk_secretsmanager::Client::new(sdk), config.github_secret_id.clone());
-        Self {
-            github: GitHub::new(&config.github, secret, clock.clone()),
-            tasks: Tasks::new(sdk, config.cluster.clone()),
-            queue: JobQueue::new(sdk, config.job_queue_url.clone()),
-            shortages: Shortages::default(),
-            started: Started::default(),
-            config,
-            clock,
-        }
+        let fleet = Fleet::new(sdk, config, clock);
+        Self { fleet, shortages: Shortages::default(), started: Started::default() }
     }
 
     pub(crate) fn token(&self, message: &Message) -> LaunchToken {

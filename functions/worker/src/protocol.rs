@@ -123,8 +123,8 @@ pub(crate) enum Spared {
     OurOwn,
     /// The one that the launch's live task runs.
     TheTasks,
-    /// None: no task of the launch lives.
-    Nobody,
+    /// No task of the launch lives.
+    None,
 }
 
 /// The next step. The table is the protocol; a test holds it against the code.
@@ -165,7 +165,7 @@ pub(crate) fn step(met: Met) -> Step {
         Met::NotStarted => Step::Fail(Failure::NotStarted),
         Met::Unanswered => Step::Fail(Failure::Unanswered),
         Met::TaskHidden(doubts) if doubts < MOST_DOUBTS => Step::Fail(Failure::Unsure),
-        Met::TaskHidden(_) | Met::TaskOver | Met::TaskStopped => end(Ending::Over, Spared::Nobody),
+        Met::TaskHidden(_) | Met::TaskOver | Met::TaskStopped => end(Ending::Over, Spared::None),
         Met::TaskAlive => Step::Do(Action::LookAtRegistration),
         Met::TaskUntagged => Step::End(Ending::AlreadyRunning, TakeBack::Nothing),
         Met::RegistrationShown | Met::RegistrationBusy => end(Ending::AlreadyRunning, Spared::TheTasks),

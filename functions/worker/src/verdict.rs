@@ -77,7 +77,7 @@ pub const MENDING_DELAY: Duration = Duration::minutes(5);
 /// How long ECS's and GitHub's reads may lag behind their writes, with plenty to spare: they lag by seconds.
 pub const SETTLING_DELAY: Duration = Duration::seconds(30);
 
-/// How often in a row a job may hear a refusal that nobody understands before the next one gives it up: with the growing delay,
+/// How often in a row a job may hear a refusal of unknown meaning before the next one gives it up: with the growing delay,
 /// about two hours.
 const MOST_REFUSALS: u32 = 29;
 
@@ -198,7 +198,7 @@ pub struct Judgement {
 /// How an error is dealt with.
 enum Rule {
     GiveUp,
-    /// Temporary, for how long nobody knows.
+    /// Temporary, for an unknown time.
     Grow,
     /// ECS or GitHub do not show their latest writes yet.
     Settle,

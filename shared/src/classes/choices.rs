@@ -95,3 +95,66 @@ fn set<'a, T: PartialEq>(slot: &mut Option<(&'a str, T)>, label: &'a str, value:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen<'a>(labels: &[(Key, &'a str)]) -> Result<Choices<'a>, Objection> {
+        let mut choices = Choices::default();
+        for (key, label) in labels {
+            let (_, value) = label.split_once('=').expect("key=value");
+            choices.take(Role::Choice(*key, value), label)?;
+        }
+        Ok(choices)
+    }
+
+    fn is_malformed(key: Key, label: &str) -> bool {
+        matches!(chosen(&[(key, label)]), Err(Objection::Malformed { .. }))
+    }
+
+    #[test]
+    fn amounts_are_positive_numbers_with_up_to_three_decimals_and_the_disk_is_a_whole_one() {
+        let choices = chosen(&[(Key::Cpu, "cpu=0.25"), (Key::Memory, "memory=8"), (Key::Disk, "disk=50")]);
+        let choices = choices.expect("well formed");
+        assert_eq!(choices.cpu, Some(("cpu=0.25", Cpu(256))));
+        assert_eq!(choices.memory, Some(("memory=8", Memory(8192))));
+        assert_eq!(choices.disk, Some(("disk=50", 50)));
+        for label in ["cpu=", "cpu=0", "cpu=0.0", "cpu=-1", "cpu=1.0001", "cpu=two"] {
+            assert!(is_malformed(Key::Cpu, label) && is_malformed(Key::Memory, label), "{label}");
+        }
+        for label in ["disk=", "disk=0", "disk=+5", "disk=1.5", "disk=0000050"] {
+            assert!(is_malformed(Key::Disk, label), "{label}");
+        }
+    }
+
+    #[test]
+    fn architecture_and_spot_are_told_in_words() {
+        let choices = chosen(&[(Key::Arch, "arch=aarch64"), (Key::Spot, "spot=False")]).expect("well formed");
+        assert_eq!(choices.architecture, Some(("arch=aarch64", Architecture::Arm64)));
+        assert_eq!(choices.spot, Some(("spot=False", false)));
+        assert!(is_malformed(Key::Arch, "arch=riscv") && is_malformed(Key::Spot, "spot=yes"));
+    }
+
+    #[test]
+    fn a_run_in_either_form_binds_the_runner_to_it() {
+        let is_bound = |labels: &[(Key, &'static str)]| chosen(labels).is_ok_and(|choices| choices.is_bound());
+        assert!(is_bound(&[(Key::Run, "run=7-0")]));
+        assert!(is_bound(&[(Key::RunsOn, "runs-on=7")]));
+        assert!(!is_bound(&[(Key::Cpu, "cpu=1")]));
+        assert!(is_malformed(Key::Run, "run=") && is_malformed(Key::Run, "run=a/b"));
+        assert!(is_malformed(Key::RunsOn, "runs-on=") && is_malformed(Key::RunsOn, "runs-on=7,cpu=1"));
+    }
+
+    #[test]
+    fn labels_with_different_values_for_one_key_contradict_each_other_and_with_the_same_value_do_not() {
+        let contradict = |key, one: &'static str, other: &'static str| {
+            let expected = Objection::Contradictory { one: one.to_owned(), other: other.to_owned() };
+            chosen(&[(key, one), (key, other)]).err() == Some(expected)
+        };
+        assert!(contradict(Key::Cpu, "cpu=2", "cpu=4"));
+        assert!(contradict(Key::Run, "run=a", "run=b"));
+        assert!(chosen(&[(Key::Cpu, "cpu=2"), (Key::Cpu, "CPU=2.0")]).is_ok());
+        assert!(chosen(&[(Key::Run, "run=a"), (Key::Run, "run=A")]).is_ok(), "GitHub ignores case");
+    }
+}

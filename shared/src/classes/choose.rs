@@ -137,6 +137,43 @@ mod tests {
     }
 
     #[test]
+    fn a_class_that_a_job_means_says_what_is_wrong_unless_the_job_is_for_another_fleet() {
+        let classes = classes(
+            r#"[{"name":"a","labels":["fargate"],"task_definition":"t","subnets":["s"],"sizes":{"cpu":4},
+                 "repositories":["octo-org/octo-*"]}]"#,
+        );
+        let objection = |job: &[&str]| match fit(&classes, &labels(job)) {
+            Err(Misfit::Refused(near)) => near[0].1.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert!(objection(&["fargate", "cpu=many"]).starts_with("cpu=many is malformed"));
+        assert!(objection(&["fargate", "cpu=many", "cpu=9"]).starts_with("cpu=many is malformed"), "the first");
+        assert!(objection(&["fargate/cpu=2/tiny"]).starts_with("\"tiny\" in fargate/cpu=2/tiny"));
+        for elsewhere in [&["fargate", "tiny"][..], &["tiny"], &["fargate", "cpu=many", "tiny"]] {
+            assert_eq!(fit(&classes, &labels(elsewhere)), Err(Misfit::NoClass(labels(elsewhere))));
+        }
+        let labels = labels(&["fargate"]);
+        let asked = |repository| Asked { owner: "octo-org", repository, labels: &labels };
+        assert!(classes.fit(&asked("octo-tools")).is_ok());
+        let refused = Objection::Repository("octo-org/other".to_owned());
+        assert_eq!(classes.fit(&asked("other")), Err(Misfit::Refused(vec![("a".to_owned(), refused)])));
+    }
+
+    #[test]
+    fn a_job_keeps_its_class_as_long_as_it_fits() {
+        let classes = two_classes();
+        let again = |class: &str, job: &[&str]| {
+            let labels = labels(job);
+            let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+            classes.fit_again(class, &asked).map(|fit| fit.class.name.clone())
+        };
+        assert_eq!(again("large", &["fargate"]), Ok("large".to_owned()), "although it fits the first, too");
+        assert_eq!(again("large", &["linux"]), Ok("small".to_owned()));
+        assert_eq!(again("gone", &["fargate"]), Ok("small".to_owned()));
+        assert_eq!(again("small", &[]), Err(Misfit::NoLabels));
+    }
+
+    #[test]
     fn a_job_that_asks_for_more_or_for_nothing_fits_no_class() {
         let classes = two_classes();
         for job in [&["linux", "large"][..], &["self-hosted", "fargate"], &["ubuntu-latest"], &["fargat"], &[""]] {

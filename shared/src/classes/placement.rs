@@ -70,6 +70,47 @@ mod tests {
     use super::super::demand::Demand;
     use super::*;
 
+    fn tried(classes: &RunnerClasses, demand: Demand) -> Vec<String> {
+        let class = classes.named("a").expect("it is there");
+        classes.placements(&Fit { class, demand }).iter().map(Placement::kind).collect()
+    }
+
+    #[test]
+    fn a_fallback_runs_on_the_architecture_that_the_job_chose_or_else_on_its_own() {
+        let classes = RunnerClasses::parse(
+            r#"[{"name":"a","labels":["l"],"task_definition":{"x86_64":"t","arm64":"u"},"subnets":["s"],
+                 "fallback":["b","c"]},
+                {"name":"b","labels":["m"],"task_definition":{"arm64":"u"},"subnets":["s"]},
+                {"name":"c","labels":["n"],"task_definition":{"x86_64":"t","arm64":"u"},"architecture":"arm64",
+                 "cpu":1,"memory":2,"subnets":["s"]}]"#,
+        )
+        .expect("valid classes");
+        let chosen = |architecture| tried(&classes, Demand { architecture, ..Demand::default() });
+        let on_c = ", 1 vCPU and 2 GiB";
+        let of_none = ["a, on-demand, x86_64", "b, on-demand, arm64", &format!("c, on-demand, x86_64{on_c}")];
+        assert_eq!(chosen(None), of_none, "what the class is usually on, where it is there");
+        assert_eq!(chosen(Some(Architecture::X86_64)), [of_none[0], of_none[2]], "b has no such image");
+        let arm = ["a, on-demand, arm64", "b, on-demand, arm64", &format!("c, on-demand, arm64{on_c}")];
+        assert_eq!(chosen(Some(Architecture::Arm64)), arm);
+    }
+
+    #[test]
+    fn a_job_that_chooses_spot_gets_on_demand_only_from_a_class_that_has_it() {
+        for (capacity, spot, expected) in [
+            (r#"["spot","on-demand"]"#, None, &["spot", "on-demand"][..]),
+            (r#"["spot","on-demand"]"#, Some(false), &["on-demand"]),
+            (r#"["on-demand"]"#, Some(true), &["spot", "on-demand"]),
+            (r#"["spot"]"#, Some(true), &["spot"]),
+        ] {
+            let classes = RunnerClasses::parse(&format!(
+                r#"[{{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],"capacity":{capacity}}}]"#
+            ))
+            .expect("valid classes");
+            let expected: Vec<_> = expected.iter().map(|each| format!("a, {each}, x86_64")).collect();
+            assert_eq!(tried(&classes, Demand { spot, ..Demand::default() }), expected);
+        }
+    }
+
     #[test]
     fn a_class_without_capacity_is_followed_by_its_fallbacks() {
         let classes = RunnerClasses::parse(

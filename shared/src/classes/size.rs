@@ -173,3 +173,68 @@ impl fmt::Display for FargateSize {
         write!(formatter, "{} and {}", self.cpu, self.memory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u32 = UNIT;
+
+    fn size(units: u32, mib: u32) -> FargateSize {
+        FargateSize { cpu: Cpu(units), memory: Memory(mib) }
+    }
+
+    #[test]
+    fn an_amount_has_up_to_six_digits_and_three_decimals_and_is_rounded_up() {
+        for (text, amount) in [("0.25", 256), ("1", 1024), ("0.001", 2), ("1.5", 1536), ("999999", 999_999 * 1024)] {
+            assert_eq!(thousand_and_twenty_fourths(text), Some(amount), "{text}");
+        }
+        for text in ["", ".", ".5", "1.", "0.1234", "1000000", "-1", "+1", "1.+5", "1e3", "x", "1.x"] {
+            assert_eq!(thousand_and_twenty_fourths(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_chooses_processors_gets_the_memory_nearest_to_the_usual_one() {
+        let with = |units, usual| FargateSize::with_cpu(Cpu(units), usual);
+        assert_eq!(with(2048, None), Some(size(2048, 4 * GIB)), "the least");
+        assert_eq!(with(1500, Some(size(4096, 10 * GIB))), Some(size(2048, 10 * GIB)));
+        assert_eq!(with(1024, Some(size(4096, 10 * GIB))), Some(size(1024, 8 * GIB)), "the most");
+        assert_eq!(with(8192, Some(size(1024, 17 * GIB))), Some(size(8192, 20 * GIB)), "the next step");
+        assert_eq!(with(16_385, None), None);
+    }
+
+    #[test]
+    fn a_job_that_chooses_memory_gets_the_processors_nearest_to_the_usual_ones() {
+        let with = |mib, usual| FargateSize::with_memory(Memory(mib), usual);
+        assert_eq!(with(9 * GIB, None), Some(size(2048, 9 * GIB)), "the fewest");
+        assert_eq!(with(9 * GIB, Some(size(4096, 8 * GIB))), Some(size(4096, 9 * GIB)));
+        assert_eq!(with(9 * GIB, Some(size(16_384, 32 * GIB))), Some(size(4096, 9 * GIB)), "the most");
+        assert_eq!(with(8 * GIB, Some(size(4096, 16 * GIB))), Some(size(4096, 8 * GIB)));
+        assert_eq!(with(8 * GIB, Some(size(256, GIB))), Some(size(1024, 8 * GIB)));
+        assert_eq!(with(256, Some(size(1024, 2 * GIB))), Some(size(256, 512)), "less than the smallest size has");
+        assert_eq!(with(120 * GIB + 1, None), None);
+    }
+
+    #[test]
+    fn a_quarter_of_a_processor_has_no_one_and_a_half_gib() {
+        assert_eq!(FargateSize::at_least(Cpu(256), Memory(1100)), Some(size(256, 2 * GIB)));
+    }
+
+    #[test]
+    fn architectures_have_the_names_that_github_docker_and_linux_use() {
+        for (names, architecture) in
+            [(&["x86_64", "X64", "amd64"][..], Architecture::X86_64), (&["ARM64", "aarch64"], Architecture::Arm64)]
+        {
+            assert!(names.iter().all(|name| name.parse() == Ok(architecture)), "{names:?}");
+        }
+        assert_eq!("riscv".parse::<Architecture>(), Err(()));
+    }
+
+    #[test]
+    fn sizes_are_written_as_people_write_them() {
+        assert_eq!(size(256, 512).to_string(), "0.25 vCPU and 0.5 GiB");
+        assert_eq!(Disk(50).to_string(), "50 GiB");
+        assert_eq!(Architecture::ALL.map(|each| each.to_string()), ["x86_64", "arm64"]);
+    }
+}

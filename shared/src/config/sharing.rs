@@ -4,7 +4,7 @@ use super::environment::ConfigError;
 use super::github::ScopeKind;
 use crate::classes::{RunnerClass, RunnerClasses, RunnerGroup};
 
-/// GitHub's default group, which every repository of an organisation may use unless somebody has changed that.
+/// GitHub's default group, which every repository of an organisation may use, unless an owner has changed that.
 const DEFAULT_GROUP: RunnerGroup = RunnerGroup::Id(1);
 
 /// Warns of each class whose runners GitHub may give to jobs that the class does not take. Without the gate, such a class

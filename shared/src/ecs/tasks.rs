@@ -138,10 +138,7 @@ impl Tasks {
     }
 }
 
-fn noted<T, E>(call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), EcsError>
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
+fn noted<T, E: ProvideErrorMetadata>(call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), EcsError> {
     match answer {
         Ok(_) => Ok(()),
         // "The specified task is stopped", "could not be found"
@@ -150,10 +147,7 @@ where
     }
 }
 
-fn failed<E>(call: &'static str, error: &SdkError<E>) -> EcsError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
+fn failed<E: ProvideErrorMetadata>(call: &'static str, error: &SdkError<E>) -> EcsError {
     let reason = words_of(error);
     if error.code().is_some_and(is_denial) {
         EcsError::Denied { call, reason }

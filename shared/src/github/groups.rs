@@ -14,7 +14,7 @@ pub(super) const DEFAULT_GROUP: u64 = 1;
 /// The default group's name, in any case.
 pub(super) const DEFAULT_NAME: &str = "default";
 
-/// How long a missing name is not looked up again. Jobs that wait for somebody to create the group come about as often.
+/// How long a missing name is not looked up again. Jobs that wait for the group to be created are tried about as often.
 const MISSING_LIFETIME: Duration = Duration::minutes(4);
 
 /// One scope's groups as last read. A name that was found stays, because ids do not change. If GitHub no longer knows the

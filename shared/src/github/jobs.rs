@@ -30,25 +30,6 @@ pub enum JobState {
     Waiting,
 }
 
-/// A run's state, in the states that jitgate lists. A run is in progress while one of its jobs is, although others may be
-/// queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunState {
-    /// All of its jobs are queued.
-    Queued,
-    /// Some of its jobs are in progress.
-    InProgress,
-}
-
-impl RunState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::InProgress => "in_progress",
-        }
-    }
-}
-
 /// A run, as GitHub lists it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Run {
@@ -240,11 +221,16 @@ impl<'a> InRepository<'a> {
         Ok(run.is_none_or(|run| run.status.as_deref() == Some("completed")))
     }
 
-    /// The repository's runs in a state, the latest first. Reads pages while `may_read` says so.
-    pub async fn runs(self, state: RunState, may_read: &mut impl FnMut() -> bool) -> Result<Vec<Run>, GitHubError> {
-        let mut call = self.call_on(&["runs"]);
-        call.query.push(("status", state.as_str().to_owned()));
-        self.read::<RunsJson>(call, may_read).await
+    /// The repository's runs that are queued or in progress, of each state the latest first. A run is in progress while one of
+    /// its jobs is, although others may be queued. Reads pages while `may_read` says so.
+    pub async fn runs(self, may_read: &mut impl FnMut() -> bool) -> Result<Vec<Run>, GitHubError> {
+        let mut all = Vec::new();
+        for status in ["queued", "in_progress"] {
+            let mut call = self.call_on(&["runs"]);
+            call.query.push(("status", status.to_owned()));
+            all.extend(self.read::<RunsJson>(call, may_read).await?);
+        }
+        Ok(all)
     }
 
     /// The jobs of a run's latest attempt. Reads pages while `may_read` says so.

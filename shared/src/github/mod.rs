@@ -28,7 +28,7 @@ mod versions;
 pub use client::GitHub;
 pub use deliveries::{Attempts, DeliveryAttempt, Hook, Log};
 pub use error::GitHubError;
-pub use jobs::{HeadRepository, InRepository, Job, JobLook, JobState, Run, RunOwner, RunRepository, RunState};
+pub use jobs::{HeadRepository, InRepository, Job, JobLook, JobState, Run, RunOwner, RunRepository};
 pub use names::{is_login, is_repository};
 pub use pauses::DENIED_PAUSE;
 pub use place::{Account, Place, Scope};

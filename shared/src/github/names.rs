@@ -1,5 +1,5 @@
 //! The names that GitHub gives to accounts and repositories. They become parts of paths, so nothing else may stand there:
-//! `..` would lead to another route, and a URL drops line breaks without a word.
+//! `..` would lead to another route, and a URL silently drops line breaks.
 
 /// Longest login, in characters. Source: GitHub's "Username considerations for external authentication".
 const LONGEST_LOGIN: usize = 39;

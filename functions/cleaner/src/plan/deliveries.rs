@@ -1,7 +1,8 @@
 //! Deliveries that never arrived.
 //!
 //! GitHub is asked to repeat a failed delivery 1, 5, 25, 125 and 625 minutes after the attempt before: six attempts with
-//! GitHub's own, in about 13 hours. How often a delivery was tried, GitHub's log says.
+//! GitHub's own, in about 13 hours. A seventh would come after [`LOOK_BACK`]. How often a delivery was tried, GitHub's log
+//! says.
 
 use std::collections::HashMap;
 
@@ -11,11 +12,8 @@ use time::{Duration, OffsetDateTime};
 /// Older deliveries are left alone: GitHub fails a job that has waited for a day.
 pub const LOOK_BACK: Duration = Duration::hours(24);
 
-/// Attempts of one delivery, GitHub's own included.
-pub const MOST_TRIES: usize = 6;
-
-/// The wait after the first attempt; each further wait is [`GROWTH`] times as long. So few attempts last longer than a
-/// night, and a webhook that is down for good is not called all day.
+/// The wait after the first attempt; each further wait is [`GROWTH`] times as long. So six attempts outlast a night,
+/// and a webhook that is down for good is not called all day.
 const FIRST_WAIT: Duration = Duration::minutes(1);
 const GROWTH: i32 = 5;
 
@@ -62,7 +60,6 @@ fn latest_if_due<'a>(now: OffsetDateTime, attempts: &[&'a DeliveryAttempt]) -> O
     let first = attempts.iter().find(|delivery| !delivery.redelivery)?;
     let tries = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
     let wait = FIRST_WAIT * GROWTH.pow(tries.saturating_sub(1).min(5));
-    let is_due =
-        attempts.len() < MOST_TRIES && now - latest.delivered_at >= wait && now - first.delivered_at < LOOK_BACK;
+    let is_due = now - latest.delivered_at >= wait && now - first.delivered_at < LOOK_BACK;
     is_due.then_some(*latest)
 }

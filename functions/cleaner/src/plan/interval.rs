@@ -29,8 +29,8 @@ pub(crate) fn rotate<T>(now: OffsetDateTime, list: &mut [T]) {
 /// length have no common divisor, so each element is the first in turn.
 pub(super) fn beginning(pass: usize, len: usize) -> usize {
     let is_coprime = |step: &usize| greatest_common_divisor(*step, len) == 1;
-    let step = (len / 3 + 1..=len + 1).find(is_coprime).unwrap_or(1);
-    if len == 0 { 0 } else { (pass % len) * step % len }
+    let step = (len / 3 + 1..=len).find(is_coprime).unwrap_or(1);
+    if len == 0 { 0 } else { pass * step % len }
 }
 
 fn greatest_common_divisor(one: usize, other: usize) -> usize {

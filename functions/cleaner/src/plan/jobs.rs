@@ -5,7 +5,7 @@
 //! point, and a job whose message is on its way needs no second one. So each job is asked about at a few moments after its
 //! task stopped or started, or after it was created. The moments follow from times alone: nothing has to be remembered.
 //!
-//! In a burst, or while there is no capacity, many jobs wait in our own queue, where nobody can look. So no job whose message
+//! In a burst, or while there is no capacity, many jobs wait in our own queue, which cannot be searched. So no job whose message
 //! may be there is asked about while the queue holds as many messages as such jobs are known ([`without_queued`]). If it
 //! holds fewer, some are lost; a second message for the others is harmless, since the launch token makes one launch of both.
 
@@ -55,8 +55,8 @@ pub const WORTH_LISTING: Duration = Duration::minutes(5);
 pub fn questions(world: &World<'_>) -> Vec<Question> {
     let raised = world.latest.values().filter_map(|task| {
         let cause = if task.view.is_over { after_stop(world, task) } else { while_busy(world, task) };
-        let swapped = task.working.filter(|_| !task.view.is_over).cloned();
-        Some(Question { swapped, ..question_of(world.now, world.settings.prefix, task.view, cause?)? })
+        let question = question_of(world.now, world.settings.prefix, task.view, cause?)?;
+        Some(Question { swapped: task.working.cloned(), ..question })
     });
     let mut questions: Vec<_> = raised.collect();
     let raised: HashSet<_> = questions.iter().map(|question| question.message.job.id).collect();
@@ -68,7 +68,7 @@ pub fn questions(world: &World<'_>) -> Vec<Question> {
 }
 
 /// Without the questions that a message on the queue may already answer, unless more jobs wait, as far as they were listed,
-/// than messages are on the queue: then some messages are lost, and nobody knows which.
+/// than messages are on the queue: then some messages are lost, and which ones is unknown.
 pub fn without_queued(mut questions: Vec<Question>, world: &World<'_>, on_queue: usize) -> Vec<Question> {
     let has_no_task = |message: &&Message| world.latest.get(&message.job.id).is_none_or(|task| task.view.is_over);
     let waiting = world.seen.waiting.iter().filter(has_no_task).count();
@@ -93,7 +93,7 @@ fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
 /// GitHub deletes a registration after a job. The task has lost the tag with its id, so the launch stands for it.
 fn did_a_job(world: &World<'_>, task: &Task<'_>) -> bool {
     let is_registered = task.launch.is_some_and(|launch| world.offline_launches.contains(&launch));
-    ended_by_itself(task.view) && !is_registered
+    ended_by_itself(task.view.stop_code.as_deref(), task.view.exit_code) && !is_registered
 }
 
 /// Heals: the runner was swapped, and has another job with the same labels; its registration vanished before a job came.
@@ -117,7 +117,7 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
             || Question { message: message.clone(), cause: Cause::Untold, stopped_reason: None, swapped: None };
         return WHILE_UNTOLD.iter().any(|time| time.contains(&age)).then(question);
     };
-    if !task.view.is_over || !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
+    if !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
     // Where the runner did another job, nothing has sent this one's message yet.

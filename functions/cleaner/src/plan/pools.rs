@@ -15,7 +15,7 @@ use super::schedule::is_on;
 /// never used after about a day.
 pub const RENEWED_AFTER: Duration = Duration::hours(12);
 
-/// What a class keeps ready in one place, and what there is of it.
+/// What a class keeps ready in one place, and which of these runners exist.
 pub(super) struct Pool<'a> {
     pub(super) class: &'a RunnerClass,
     pub(super) place: &'a Place,

@@ -57,7 +57,7 @@ impl Cause {
             Self::Busy => "its runner has another job",
             Self::Unregistered => "its registration is gone",
             Self::StillWaiting => "it still waits",
-            Self::Untold => "nobody told of it",
+            Self::Untold => "no delivery announced it",
         }
     }
 }
@@ -104,6 +104,6 @@ pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: 
 
 /// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
 /// code never ran: an essential sidecar ended before it.
-pub(crate) fn ended_by_itself(task: &TaskView) -> bool {
-    task.stop_code.as_deref() == Some("EssentialContainerExited") && task.exit_code == Some(0)
+pub(crate) fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool {
+    stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
 }

@@ -82,11 +82,22 @@ mod tests {
         let night = r#"[{"count":1,"days":["mon"],"hours":"22-06"}]"#;
         for (now, on) in [
             (datetime!(2026-11-02 05:00 UTC), false),
-            (datetime!(2026-11-02 23:00 UTC), true),
-            (datetime!(2026-11-03 05:00 UTC), true),
+            (datetime!(2026-11-02 21:59 UTC), false),
+            (datetime!(2026-11-02 22:00 UTC), true),
+            (datetime!(2026-11-03 05:59 UTC), true),
+            (datetime!(2026-11-03 06:00 UTC), false),
             (datetime!(2026-11-03 23:00 UTC), false),
         ] {
             assert_eq!(at(night, now), on, "{now}");
+        }
+        let with_minutes = r#"[{"count":1,"hours":"07:30-18:15"}]"#;
+        for (now, on) in [
+            (datetime!(2026-11-02 07:29 UTC), false),
+            (datetime!(2026-11-02 07:30 UTC), true),
+            (datetime!(2026-11-02 18:14 UTC), true),
+            (datetime!(2026-11-02 18:15 UTC), false),
+        ] {
+            assert_eq!(at(with_minutes, now), on, "{now}");
         }
         assert!(at(r#"[{"count":1}]"#, datetime!(2026-11-02 09:00 UTC)));
     }

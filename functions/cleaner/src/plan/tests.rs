@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use jitgate::classes::RunnerClasses;
 use jitgate::ecs::{TaskArn, TaskView, tag};
 use jitgate::github::{Account, DeliveryAttempt, JobState, Log, Place, Runner, RunnerStatus, Scope};
-use jitgate::job::{Attempt, JobId, Message, RunnerId};
+use jitgate::job::{Attempt, JobId, Message, Purpose, RunnerId};
 use jitgate::names::{LaunchToken, NamePrefix, RunnerOrigin};
 use proptest::prelude::*;
 use time::{Duration, OffsetDateTime};
@@ -47,6 +47,11 @@ fn place(runners: Vec<Runner>) -> SeenPlace {
     SeenPlace { place, runners, after_tasks: false }
 }
 
+fn look<T>(now: OffsetDateTime, seen: &Seen, look: impl FnOnce(World<'_>) -> T) -> T {
+    let (prefix, classes) = (NamePrefix::default(), classes());
+    look(World::of(now, Settings { prefix: &prefix, classes: &classes }, seen))
+}
+
 /// What was seen of one organisation.
 #[derive(Clone, Debug, Default)]
 struct Sight {
@@ -59,7 +64,7 @@ struct Sight {
 }
 
 impl Sight {
-    fn with<T>(&self, now: OffsetDateTime, look: impl FnOnce(&World<'_>) -> T) -> T {
+    fn with<T>(&self, now: OffsetDateTime, plan: impl FnOnce(&World<'_>) -> T) -> T {
         let seen = Seen {
             places: vec![place(self.runners.clone())],
             live: self.live.clone(),
@@ -67,12 +72,12 @@ impl Sight {
             working: self.working.clone(),
             waiting: self.waiting.clone(),
         };
-        let (prefix, classes) = (NamePrefix::default(), classes());
-        let mut world = World::of(now, Settings { prefix: &prefix, classes: &classes }, &seen);
-        if let Some(live) = &self.live_later {
-            world.look_again(live);
-        }
-        look(&world)
+        look(now, &seen, |mut world| {
+            if let Some(live) = &self.live_later {
+                world.look_again(live);
+            }
+            plan(&world)
+        })
     }
 
     fn plan(&self, now: OffsetDateTime) -> Vec<Action> {
@@ -116,6 +121,8 @@ fn an_old_offline_registration_without_a_live_task_is_deleted() {
     assert!(is_deleted(&[task("jit-42-2", None, OLD)]));
     assert!(!is_deleted(&[task("jit-42-1", Some(7), Duration::ZERO)]));
     assert!(!is_deleted(&[task("jit-42-1", None, Duration::ZERO)]));
+    let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..task("jit-43-1", Some(7), OLD) };
+    assert!(!is_deleted(&[elsewhere]), "its place was not listed, and may be this one");
 }
 
 #[test]
@@ -159,23 +166,48 @@ fn a_task_without_registration_is_stopped_only_if_it_stays_so() {
     let seen = task("jit-42-1", Some(7), OLD);
     let noted = |since| TaskView { gone_since: Some(NOW - since), ..seen.clone() };
     assert_eq!(plan(vec![], &[task("jit-42-1", Some(7), Duration::minutes(3))]), [], "just started");
-    assert!(matches!(plan(vec![], std::slice::from_ref(&seen))[..], [Action::Note { moment: Some(_), .. }]));
+    for seen in [task("jit-42-1", Some(7), GONE_FOR), seen.clone()] {
+        assert!(matches!(plan(vec![], &[seen])[..], [Action::Note { moment: Some(_), .. }]));
+    }
     assert_eq!(plan(vec![], &[noted(Duration::minutes(3))]), []);
     assert!(matches!(plan(vec![], &[noted(GONE_FOR)])[..], [Action::StopUnregistered { .. }]));
     let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..noted(OLD) };
     assert_eq!(plan(vec![], &[elsewhere]), [], "its registrations were not listed");
+    let busy = vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
+    let note = Action::Note { task: seen.arn.clone(), key: tag::GONE_SINCE, moment: None };
+    assert_eq!(plan(busy, &[noted(GONE_FOR)]), [note], "it is there again");
 }
 
 #[test]
 fn a_runner_that_never_came_and_a_task_that_outlives_its_class_end() {
-    let never = vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    let never = || vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    assert_eq!(plan(never(), &[task("jit-42-1", Some(7), NEVER_CAME)]), []);
     assert!(matches!(
-        plan(never, &[task("jit-42-1", Some(7), NEVER_CAME + Duration::seconds(1))])[..],
+        plan(never(), &[task("jit-42-1", Some(7), NEVER_CAME + Duration::seconds(1))])[..],
         [Action::Retire { .. }]
     ));
     let busy = || vec![runner(7, &born(OLD), RunnerStatus::Online, true)];
     assert_eq!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(600))]), []);
     assert!(matches!(plan(busy(), &[task("jit-42-1", Some(7), Duration::minutes(601))])[..], [Action::Stop { .. }]));
+    let of_no_class = |age| TaskView { class: None, ..task("jit-42-1", Some(7), age) };
+    assert_eq!(plan(busy(), &[of_no_class(Duration::hours(121))]), []);
+    let too_old = Duration::hours(121) + Duration::seconds(1);
+    assert!(matches!(plan(busy(), &[of_no_class(too_old)])[..], [Action::Stop { .. }]));
+}
+
+#[test]
+fn a_runner_is_retired_only_if_the_reason_still_holds_for_its_registration() {
+    let seen = |status, busy| runner(7, &born(OLD), status, busy);
+    let never_connected = seen(RunnerStatus::Offline, false);
+    let (idle, busy) = (seen(RunnerStatus::Online, false), seen(RunnerStatus::Online, true));
+    assert!(Useless::NeverConnected.holds(Some(&never_connected)));
+    assert!(!Useless::NeverConnected.holds(Some(&idle)), "it has just connected");
+    assert!(Useless::Idle.holds(Some(&idle)));
+    assert!(!Useless::Idle.holds(Some(&busy)));
+    for because in [Useless::NeverConnected, Useless::Idle] {
+        assert!(because.holds(None), "only the task is left");
+        assert!(because.words().starts_with("jitgate: "), "ECS shows it beside reasons of its own");
+    }
 }
 
 fn message() -> Message {
@@ -218,8 +250,62 @@ fn a_stop_before_the_job_is_asked_about_at_its_moments_and_under_the_next_attemp
         sight.questions_beside(NOW, messages).len()
     };
     assert_eq!((on_queue(0), on_queue(1)), (1, 0), "its message may be on the queue");
+    let failed = || over(3, "TaskFailedToStart", Duration::minutes(3));
+    let before = TaskView { message: Some(message()), ..task("jit-42-3", Some(9), Duration::minutes(6)) };
+    assert_eq!(asked(vec![], &[before], &[failed()])[0].cause, Cause::FailedStart, "it stopped between the two lists");
     let later = task("jit-42-4", Some(9), Duration::minutes(1));
-    assert_eq!(asked(vec![], &[later], &[over(3, "TaskFailedToStart", Duration::minutes(3))]), [], "it lives again");
+    assert_eq!(asked(vec![], &[later], &[failed()]), [], "it lives again");
+}
+
+#[test]
+fn a_runner_that_ended_by_itself_did_a_job_unless_its_registration_is_left() {
+    let causes = |runners: Vec<Runner>, minutes| {
+        let ended = over(1, "EssentialContainerExited", Duration::minutes(minutes));
+        let asked = asked(runners, &[], &[ended]);
+        asked.into_iter().map(|question| question.cause).collect::<Vec<_>>()
+    };
+    assert_eq!((causes(vec![], 3), causes(vec![], 13)), (vec![Cause::Stopped], vec![]), "perhaps another one");
+    let left = || vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    assert_eq!((causes(left(), 3), causes(left(), 13)), (vec![Cause::FailedStart], vec![Cause::FailedStart]));
+    let of_a_later_launch = runner(7, &born(OLD).replace("-42-1-", "-42-2-"), RunnerStatus::Offline, false);
+    assert_eq!(causes(vec![of_a_later_launch], 13), []);
+}
+
+#[test]
+fn a_live_task_is_asked_about_if_its_registration_is_gone_from_a_place_that_was_listed() {
+    let live = TaskView { message: Some(message()), ..task("jit-42-1", Some(7), Duration::minutes(6)) };
+    let found = asked(vec![], std::slice::from_ref(&live), &[]);
+    assert_eq!(found.iter().map(|question| question.cause).collect::<Vec<_>>(), [Cause::Unregistered]);
+    let elsewhere = TaskView { repository: Some("other/repo".to_owned()), ..live.clone() };
+    assert_eq!(asked(vec![], &[elsewhere], &[]), []);
+    let untagged = TaskView { runner_id: None, ..live };
+    assert_eq!(asked(vec![], &[untagged], &[]), []);
+}
+
+#[test]
+fn a_task_belongs_to_the_place_where_its_runner_is_registered() {
+    let is_at = |scope: Scope, task: &TaskView| {
+        let mut listed = place(vec![]);
+        listed.place.scope = scope;
+        let seen = Seen { places: vec![listed], live: vec![task.clone()], ..Seen::default() };
+        // A registration is known to be gone only if its place was listed.
+        look(NOW, &seen, |world| !plan_cleanup(&world).is_empty())
+    };
+    let organization = |login: &str| Scope::Organization(login.to_owned());
+    let repository = |owner: &str, name: &str| Scope::Repository { owner: owner.to_owned(), name: name.to_owned() };
+    let enterprise = || Scope::Enterprise("acme".to_owned());
+    let tagged = task("jit-42-1", Some(7), OLD);
+    assert!(is_at(organization("Octo-Org"), &tagged));
+    assert!(!is_at(organization("repo"), &tagged));
+    assert!(is_at(repository("Octo-Org", "Repo"), &tagged));
+    assert!(!is_at(repository("octo-org", "other"), &tagged));
+    assert!(!is_at(enterprise(), &tagged), "its owner may be a user");
+    let with_message = TaskView { message: Some(message()), repository: None, ..tagged };
+    assert!(is_at(organization("octo-org"), &with_message));
+    assert!(is_at(enterprise(), &with_message));
+    let mut of_user = message();
+    of_user.job.organization = None;
+    assert!(!is_at(enterprise(), &TaskView { message: Some(of_user), ..with_message }));
 }
 
 /// The plan for runners of one class that have been idle for an hour, with these notes on their tasks.
@@ -311,6 +397,19 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
     }
 }
 
+#[test]
+fn a_task_raises_a_question_about_its_own_job_alone() {
+    let raised = |change: fn(&mut Message)| {
+        let mut message = message();
+        change(&mut message);
+        let failed = over(1, "TaskFailedToStart", Duration::minutes(3));
+        asked(vec![], &[], &[TaskView { message: Some(message), ..failed }]).len()
+    };
+    assert_eq!(raised(|_| {}), 1);
+    assert_eq!(raised(|message| message.job.id = JobId(43)), 0, "the message is not of the task's launch");
+    assert_eq!(raised(|message| message.purpose = Purpose::Warm), 0, "a warm runner has no job");
+}
+
 fn delivery(id: u64, guid: &str, ago: Duration, status_code: u16) -> DeliveryAttempt {
     let (event, action) = ("workflow_job".to_owned(), Some("queued".to_owned()));
     DeliveryAttempt {
@@ -349,6 +448,18 @@ fn a_delivery_is_repeated_until_one_attempt_succeeds_or_enough_have_failed() {
     assert_eq!(repeated(&[push]), NONE);
 }
 
+#[test]
+fn each_pass_begins_about_a_third_of_the_list_further_on() {
+    let first = |pass| {
+        let mut list: Vec<_> = (0..100).collect();
+        rotate(OffsetDateTime::UNIX_EPOCH + PASS_INTERVAL * pass, &mut list);
+        list[0]
+    };
+    assert_eq!([0, 1, 2, 3].map(first), [0, 37, 74, 11]);
+    assert_eq!([1, 2, 3, 7].map(|len| beginning(1, len)), [0, 1, 2, 3]);
+    rotate(NOW, &mut [0; 0]);
+}
+
 fn any_runner() -> impl Strategy<Value = Runner> {
     let status = prop_oneof![Just(RunnerStatus::Online), Just(RunnerStatus::Offline), Just(RunnerStatus::Unknown)];
     let name = prop_oneof![
@@ -365,7 +476,7 @@ fn any_task() -> impl Strategy<Value = TaskView> {
     let note = || proptest::option::of((0..60_i64).prop_map(|minutes| NOW - Duration::minutes(minutes)));
     let started_by = prop_oneof![
         (0..6_u64, 1..4_u16).prop_map(|(job, attempt)| format!("jit-{job}-{attempt}")),
-        Just("somebody".to_owned()),
+        Just("another".to_owned()),
     ];
     (started_by, proptest::option::of(0..8_u64), 0..700_i64, any::<bool>(), note(), note()).prop_map(
         |(started_by, id, minutes, is_over, idle_since, gone_since)| TaskView {
@@ -388,9 +499,14 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
     sight.live_later = Some(vec![]);
     assert_eq!(sight.plan(NOW).len(), 1);
     let was_there = Runner { version: Some("2.338.0".to_owned()), ..orphan };
-    let sight = Sight { runners: vec![was_there], ..Sight::default() };
+    let sight = Sight { runners: vec![was_there.clone()], ..Sight::default() };
     assert_eq!(sight.plan(NOW).len(), 1, "its task was listed long ago");
     assert!(!sight.with(NOW, needs_second_look));
+    let places = vec![SeenPlace { after_tasks: true, ..place(vec![was_there]) }];
+    look(NOW, &Seen { places, ..Seen::default() }, |world| {
+        assert_eq!(plan_cleanup(&world), [], "its task may have started after the tasks were listed");
+        assert!(needs_second_look(&world));
+    });
 }
 
 #[test]
@@ -415,6 +531,8 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
     let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
     let again = asked(90, &[], &[ended]);
     assert_eq!((again[0].cause, again[0].message.progress.attempt), (Cause::StillWaiting, Attempt(3)));
+    let after = |attempt| asked(90, &[], &[over(attempt, "EssentialContainerExited", Duration::minutes(21))]).len();
+    assert_eq!((after(7), after(8)), (1, 0), "it was given up");
 }
 
 #[test]
@@ -442,9 +560,8 @@ fn a_job_on_a_runner_of_another_place_says_nothing_about_one_with_the_same_id() 
     let places = vec![at("octo-org", &ours), at("other", &others)];
     let live = vec![TaskView { idle_since: Some(NOW - OLD), ..task("jit-42-1", Some(7), OLD) }];
     let working = HashMap::from([(others, Working { job: JobId(43), repository: "other/repo".to_owned() })]);
-    let (prefix, classes) = (NamePrefix::default(), classes());
     let seen = Seen { places, live, working, ..Seen::default() };
-    let actions = plan_cleanup(&World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen));
+    let actions = look(NOW, &seen, |world| plan_cleanup(&world));
     assert!(actions.iter().any(|action| matches!(action, Action::Retire { place: 0, .. })), "{actions:?}");
 }
 

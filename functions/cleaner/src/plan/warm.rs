@@ -186,6 +186,60 @@ mod tests {
         assert_eq!(missing(&[live(Some(1), Runs::Free, 13 * 60), live(Some(2), Runs::Free, 5)]), 1, "one is old");
     }
 
+    #[test]
+    fn only_a_runner_of_the_class_with_all_its_labels_takes_the_place_of_a_warm_one() {
+        let classes = classes(r#"[{"count":1}]"#);
+        let missing = |change: fn(&mut Job)| {
+            let mut fleet = Fleet::of(&[Live { slot: None, runs: Runs::Free, minutes: 5 }], &classes);
+            change(&mut fleet.live[0].message.as_mut().expect("it has one").job);
+            fleet.missing(&classes).len()
+        };
+        assert_eq!(missing(|_| {}), 0);
+        assert_eq!(missing(|job| job.labels = vec!["m".to_owned(), "L".to_owned()]), 0, "in any order and case");
+        assert_eq!(missing(|job| job.labels.truncate(1)), 1);
+        assert_eq!(missing(|job| job.labels.push("disk=50".to_owned())), 1);
+        assert_eq!(missing(|job| job.class = "other".to_owned()), 1);
+    }
+
+    #[test]
+    fn a_runner_that_was_lost_or_is_too_old_is_replaced_and_one_that_was_just_registered_is_awaited() {
+        let classes = classes(r#"[{"count":1}]"#);
+        let fleet = |runs, minutes| Fleet::of(&[Live { slot: Some(1), runs, minutes }], &classes);
+        let missing = |fleet: &Fleet| fleet.missing(&classes).len();
+        assert_eq!(missing(&fleet(Runs::Free, 12 * 60 - 1)), 0);
+        assert_eq!(missing(&fleet(Runs::Free, 12 * 60)), 1);
+        let mut disconnected = fleet(Runs::Free, 5);
+        disconnected.runners[0].status = RunnerStatus::Offline;
+        assert_eq!(missing(&disconnected), 1);
+        let unregistered = |minutes| Fleet { runners: vec![], ..fleet(Runs::Starting, minutes) };
+        assert_eq!(missing(&unregistered(3)), 0, "GitHub's list is older");
+        assert_eq!(missing(&unregistered(4)), 1, "its registration is gone");
+    }
+
+    #[test]
+    fn an_entry_without_a_place_is_for_the_enterprise_or_else_for_the_only_place() {
+        let launched = |warm: &str, scopes: &[Scope]| {
+            let place = |scope: &Scope| Place { scope: scope.clone(), ..place() };
+            let places =
+                scopes.iter().map(|scope| SeenPlace { place: place(scope), runners: vec![], after_tasks: false });
+            let (seen, prefix, classes) =
+                (Seen { places: places.collect(), ..Seen::default() }, NamePrefix::default(), classes(warm));
+            let world = World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen);
+            plan_warm(NOW, &world).into_iter().map(|launch| launch.job.full_name()).collect::<Vec<_>>()
+        };
+        let organization = |login: &str| Scope::Organization(login.to_owned());
+        let repository = Scope::Repository { owner: "one".to_owned(), name: "tool".to_owned() };
+        let enterprise = Scope::Enterprise("acme".to_owned());
+        let (anywhere, of_other) = (r#"[{"count":1}]"#, r#"[{"count":1,"for":"Other"}]"#);
+        let two = [organization("one"), organization("other")];
+        assert_eq!(launched(anywhere, &two[..1]), ["one/"]);
+        assert_eq!(launched(anywhere, &two), [""; 0], "which one is not said");
+        assert_eq!(launched(anywhere, &[organization("one"), enterprise]), ["acme/"]);
+        assert_eq!(launched(of_other, &two), ["other/"]);
+        assert_eq!(launched(of_other, &two[..1]), [""; 0]);
+        assert_eq!(launched(r#"[{"count":1,"for":"One/Tool"}]"#, &[repository]), ["one/tool"]);
+    }
+
     fn any_live() -> impl Strategy<Value = Vec<Live>> {
         let runs = prop_oneof![Just(Runs::Starting), Just(Runs::Free), Just(Runs::Busy)];
         let live = (proptest::option::of(1..5_usize), runs, 0..900_i64);
@@ -203,7 +257,7 @@ mod tests {
                 launches.iter().map(|each| LaunchToken::of(&NamePrefix::default(), each)).collect();
             prop_assert_eq!(tokens.len(), launches.len(), "each is a launch of its own");
             prop_assert!(!fleet.live.iter().any(|task| tokens.iter().any(|token| task.started_by == token.as_str())));
-            prop_assert_eq!(&launches, &fleet.missing(&classes), "whoever plans it plans the same");
+            prop_assert_eq!(&launches, &fleet.missing(&classes), "the same plan each time");
             for launch in &launches {
                 fleet.start(launch, Runs::Starting);
             }

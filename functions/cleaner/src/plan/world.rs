@@ -70,16 +70,11 @@ impl<'a> World<'a> {
     }
 }
 
+/// Live tasks come first: one that stops between the two lists is in both, and its later view counts.
 fn latest<'a>(tasks: impl Iterator<Item = Task<'a>>) -> HashMap<JobId, Task<'a>> {
-    let mut latest = HashMap::new();
-    for task in tasks {
-        let Some((job, _)) = task.launch else { continue };
-        let last = latest.entry(job).or_insert(task);
-        if task.launch > last.launch {
-            *last = task;
-        }
-    }
-    latest
+    let mut launched: Vec<_> = tasks.filter_map(|task| Some((task.launch?, task))).collect();
+    launched.sort_by_key(|(launch, _)| *launch);
+    launched.into_iter().map(|((job, _), task)| (job, task)).collect()
 }
 
 fn offline<'a>(settings: Settings<'_>, seen: &'a Seen) -> Vec<Registration<'a>> {

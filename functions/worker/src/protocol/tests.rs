@@ -69,6 +69,18 @@ fn the_table_is_the_protocol() {
     }
 }
 
+#[test]
+fn each_bound_is_where_the_table_puts_it() {
+    let seconds = |age| Met::RegistrationHidden(Some(Duration::seconds(age)));
+    assert_eq!(step(Met::NoTaskOfName(25)), Step::Do(Action::Register(25)), "the 26th name");
+    assert_eq!(step(Met::NoTaskOfName(26)), Step::Fail(Failure::NoNameLeft));
+    assert_eq!(step(Met::TaskHidden(1)), Step::Fail(Failure::Unsure), "the second time");
+    assert_eq!(step(Met::TaskHidden(2)), Step::End(Ending::Over, TakeBack::AllBut(Spared::None)));
+    assert_eq!(step(seconds(59)), Step::Fail(Failure::Unsure));
+    assert_eq!(step(seconds(60)), Step::Do(Action::AskAboutJob));
+    assert_eq!(step(Met::RegistrationHidden(None)), Step::Fail(Failure::Unsure), "the age is not known");
+}
+
 /// A launch's registrations and its task, as they really are.
 #[derive(Clone, Debug, Default)]
 struct Truth {
@@ -169,7 +181,7 @@ impl Adversary {
         let spared = match spared {
             Spared::OurOwn => self.registered,
             Spared::TheTasks => self.truth.task.map(|(own, _)| own),
-            Spared::Nobody => None,
+            Spared::None => None,
         };
         for (name, id) in self.truth.names.iter_mut().enumerate() {
             *id = id.filter(|id| Some((name, *id)) == spared);

@@ -31,8 +31,20 @@ fn denied() -> LaunchError {
     GitHubError::Denied { until: NOW + Duration::minutes(5), reason: "no".to_owned() }.into()
 }
 
+fn run_denied() -> LaunchError {
+    RunError::Denied { reason: "role".to_owned() }.into()
+}
+
+fn ecs_denied() -> LaunchError {
+    EcsError::Denied { call: "ListTasks", reason: "role".to_owned() }.into()
+}
+
 fn silent() -> LaunchError {
     RunError::Silent { reason: "no answer".to_owned() }.into()
+}
+
+fn unsure() -> LaunchError {
+    LaunchError::Unsure { task: "t".to_owned() }
 }
 
 fn limit_reached(waited: Duration) -> LaunchError {
@@ -45,13 +57,23 @@ fn next(error: &LaunchError, aftermath: Aftermath) -> Progress {
 
 #[test]
 fn each_deferral_counts_and_names_its_moment() {
-    for error in [limited(30), paced(), denied(), silent(), limit_reached(Duration::ZERO)] {
+    let hidden = GitHubError::NotFound { message: "no".to_owned() }.into();
+    let to_be_mended = [denied(), hidden, run_denied(), ecs_denied()];
+    let others = [limited(30), paced(), silent(), unsure(), limit_reached(Duration::ZERO)];
+    for error in to_be_mended.into_iter().chain(others) {
         let Judgement { verdict, next, .. } = judge(&error, &waited(), SETTLED, NOW, 0.5);
         let Verdict::Defer { until } = verdict else { panic!("{error}") };
         assert!(until > NOW, "{error}");
         assert_eq!((next.deferrals, next.not_before, next.born_at), (5, Some(until), until), "{error}");
         assert_eq!((next.attempt, next.seen_idle_at), (Attempt(3), Some(NOW)), "{error}");
     }
+}
+
+#[test]
+fn a_job_comes_back_a_little_after_the_moment_that_is_named() {
+    let later = Some(NOW + Duration::minutes(5) + Duration::seconds(4));
+    assert_eq!(next(&limited(300), SETTLED).not_before, later);
+    assert_eq!(next(&denied(), SETTLED).not_before, later);
 }
 
 #[test]
@@ -67,7 +89,7 @@ fn an_unsettled_message_keeps_its_name_and_a_settled_one_gets_a_new_one() {
 fn a_temporary_failure_lengthens_the_next_delay_and_any_other_starts_it_over() {
     let after = |error: &LaunchError| (next(error, SETTLED).backoff, next(error, SETTLED).ask_first);
     assert_eq!(after(&silent()), (3, true));
-    assert_eq!(after(&LaunchError::Unsure { task: "t".to_owned() }), (3, true));
+    assert_eq!(after(&unsure()), (3, true));
     assert_eq!(after(&denied()), (0, true));
     assert_eq!(after(&limit_reached(Duration::ZERO)), (0, true));
     // 4 s more are added to GitHub's moment.
@@ -86,16 +108,30 @@ fn a_job_that_was_just_asked_about_is_not_asked_about_when_its_turn_comes() {
 
 #[test]
 fn doubts_count_in_a_row() {
-    assert_eq!(next(&LaunchError::Unsure { task: "t".to_owned() }, SETTLED).doubts, 2);
+    assert_eq!(next(&unsure(), SETTLED).doubts, 2);
     assert_eq!(next(&silent(), SETTLED).doubts, 0);
+}
+
+#[test]
+fn the_thirtieth_refusal_in_a_row_gives_a_job_up() {
+    let refused = LaunchError::from(GitHubError::Refused { status: 422, message: "no".to_owned() });
+    let mut progress = waited();
+    for refusals in 1..30 {
+        let judged = judge(&refused, &progress, SETTLED, NOW, 0.5);
+        assert!(matches!(judged.verdict, Verdict::Defer { .. }));
+        assert_eq!(judged.next.refusals, refusals);
+        progress = judged.next;
+    }
+    assert_eq!(judge(&silent(), &progress, SETTLED, NOW, 0.5).next.refusals, 0, "any other failure ends the row");
+    assert_eq!(judge(&refused, &progress, SETTLED, NOW, 0.5).verdict, Verdict::GiveUp);
 }
 
 #[test]
 fn what_a_person_must_correct_and_what_a_limit_holds_back_are_counted_apart() {
     let cause = |error: &LaunchError| judge(error, &waited(), SETTLED, NOW, 0.5).cause;
     assert_eq!(cause(&denied()), Cause::Person);
-    assert_eq!(cause(&RunError::Denied { reason: "role".to_owned() }.into()), Cause::Person);
-    assert_eq!(cause(&EcsError::Denied { call: "ListTasks", reason: "role".to_owned() }.into()), Cause::Person);
+    assert_eq!(cause(&run_denied()), Cause::Person);
+    assert_eq!(cause(&ecs_denied()), Cause::Person);
     assert_eq!(cause(&limit_reached(Duration::ZERO)), Cause::Limit);
     assert_eq!(cause(&silent()), Cause::Other);
     assert_eq!(cause(&paced()), Cause::Other);
@@ -118,7 +154,7 @@ fn the_other_moves_change_only_what_they_say() {
     assert_eq!(renamed(&waited(), now), Progress { born_at: now, ..waited() });
     let later = Some(now + SETTLING_DELAY);
     let expected = Progress { backoff: 3, ask_first: true, not_before: later, unsettled: true, ..waited() };
-    assert_eq!(launched_unsettled(&waited(), now), expected);
+    assert_eq!(launched_unsettled(&Progress { ask_first: false, ..waited() }, now), expected);
     let expected = Progress { deferrals: 5, not_before: Some(now), seen_idle_at: None, ..waited() };
     assert_eq!(to_look_again(&waited(), now, None), expected);
 }

@@ -179,9 +179,9 @@ impl Pacer {
         let minute = minutes.entry(key).or_default();
         minute.forget(now);
         minute.refused_at = Some(now);
-        // Nobody says whether the counter includes refused calls. If it does, this one is counted twice for a minute.
+        // Whether the counter includes refused calls is undocumented. If it does, this one is counted twice for a minute.
         minute.answered -= 1;
-        // The whole limit has been spent. Nobody says when, but something of it expires at the moment that GitHub named.
+        // The whole limit has been spent. When is unknown, but something of it expires at the moment that GitHub named.
         let missing = self.limit - minute.points(|_| true);
         minute.others_spent(missing / i64::from(WRITE_POINTS), (until - WINDOW).min(now), now);
     }
@@ -253,8 +253,8 @@ impl Minute {
         moment + last.map_or(Duration::ZERO, |spent| spent.at + WINDOW - now)
     }
 
-    /// Takes down what others spent since the last answer, by GitHub's count of calls and the end of its hour. Nobody says
-    /// what their calls cost. As other workers' calls they are writes.
+    /// Notes what others spent since the last answer, by GitHub's count of calls and the end of its hour. What their
+    /// calls cost is unknown; calls of other workers are writes.
     fn count(&mut self, used: Option<(i64, i64)>, now: OffsetDateTime) {
         let own = self.answered + self.under_way;
         self.answered += 1;
