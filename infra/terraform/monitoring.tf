@@ -125,7 +125,7 @@ locals {
       periods     = 3
     }
     launches-fail = {
-      description = "Jobs wait until somebody fixes a permission, the secret or a role. The worker's log shows which."
+      description = "Jobs wait until a permission, the secret or a role is mended, or because the runners of a class fail one after the other or get no jobs from GitHub. The worker's log shows which."
       metric      = "JobsDenied"
       dimensions  = local.ours["worker"]
     }
@@ -229,7 +229,7 @@ resource "aws_cloudwatch_dashboard" "jitgate" {
       metrics = [
         ["jitgate", "JobsLaunched", "deployment", var.runner_name_prefix, "function", "worker", { label = "launched" }],
         ["jitgate", "JobsDeferred", "deployment", var.runner_name_prefix, "function", "worker", { label = "deferred: no capacity, or GitHub's limits" }],
-        ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: somebody has to fix something" }],
+        ["jitgate", "JobsDenied", "deployment", var.runner_name_prefix, "function", "worker", { label = "denied: something must be mended, or a class fails" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "worker", { label = "given up", color = "#d62728" }],
         ["jitgate", "JobsGivenUp", "deployment", var.runner_name_prefix, "function", "cleaner", { label = "given up by the cleaner", color = "#ff9896" }],
         ["jitgate", "JobsExpired", "deployment", var.runner_name_prefix, "function", "worker", { label = "too old" }],

@@ -54,12 +54,7 @@ pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Me
                 if *cause == Cause::Limit {
                     *counts.entry("JobsOverLimit").or_default() += 1;
                 }
-                let name = match cause {
-                    Cause::Person => "JobsDenied",
-                    Cause::Brake => "JobsBraked",
-                    Cause::Limit | Cause::Other => "JobsDeferred",
-                };
-                (name, 1)
+                (if matches!(cause, Cause::Person | Cause::Brake) { "JobsDenied" } else { "JobsDeferred" }, 1)
             }
         };
         *counts.entry(name).or_default() += count;

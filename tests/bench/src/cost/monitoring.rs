@@ -46,7 +46,7 @@ pub(super) const RARE: Quantity =
     Quantity::new("Jobs that write a metric of something rare", 0.001, "", "an estimate for each such metric");
 
 /// Our metrics by function, each with the share of jobs that write it.
-pub(super) const METRICS: [(&str, &str, f64); 30] = [
+pub(super) const METRICS: [(&str, &str, f64); 31] = [
     ("webhook", "JobsRefused", RARE.value),
     ("worker", "JobsLaunched", EACH),
     ("worker", "QueueToLaunch", EACH),
@@ -76,6 +76,7 @@ pub(super) const METRICS: [(&str, &str, f64); 30] = [
     ("cleaner", "JobsStuck", RARE.value),
     ("cleaner", "DeliveriesRepeated", RARE.value),
     ("cleaner", "RunnerVersionsEnding", RARE.value),
+    ("cleaner", "RunnersUnassigned", RARE.value),
     ("cleaner", "StepsFailed", RARE.value),
     ("cleaner", "StepsLeft", RARE.value),
 ];
