@@ -11,7 +11,7 @@ locals {
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
-    ignored_labels  = null, warm = null
+    ignored_labels  = null, warm = null, max_per_owner = null, max_per_repository = null
   }]
 
   # Each class's architecture for jobs that ask for none, and all of its architectures.
@@ -70,6 +70,8 @@ locals {
     disk                = local.said[class.name].disk
     sizes               = class.sizes == null ? null : { for key, value in class.sizes : key => value if value != null }
     max_runners         = class.max_runners
+    max_per_owner       = class.max_per_owner
+    max_per_repository  = class.max_per_repository
     environment         = class.environment
     tags                = class.tags
     repositories        = class.repositories

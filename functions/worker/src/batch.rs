@@ -16,7 +16,7 @@ use crate::handle::{Handled, handle};
 use crate::limits::{Limits, admit};
 use crate::outcome::{self, MustReturn, Outcome};
 use crate::received::Received;
-use crate::verdict::LaunchError;
+use crate::verdict::{LONG_WAIT, LaunchError};
 
 /// Answer this long before Lambda's deadline, even if work is still running.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -70,7 +70,7 @@ impl Worker {
     /// Marks the launches that have to wait because a runner limit is reached. ECS is asked once for all of them. If it does
     /// not answer, none of them may go.
     async fn apply_limits(&self, batch: &mut [Received<'_>]) {
-        let Context { config, clock, tasks, started, .. } = &self.context;
+        let Context { config, clock, tasks, started, waiting, .. } = &self.context;
         let limits = Limits { fleet: config.max_runners, classes: &config.classes };
         let now = clock.now();
         let (mut launches, wanted): (Vec<_>, Vec<_>) = batch
@@ -92,12 +92,14 @@ impl Worker {
                 return;
             }
         };
-        let answers = admit(limits, started.running(&live, now), &wanted);
+        let answers = admit(limits, started.running(&live, now), &waiting.all(now), &wanted);
+        waiting.note(&wanted, &answers, now);
         for ((launch, wanted), reached) in launches.iter_mut().zip(&wanted).zip(answers) {
             launch.held_back = reached.map(|reached| LaunchError::LimitReached {
                 of: reached.of,
                 limit: reached.limit,
-                waited: now - wanted.since,
+                // As often as if it had waited for long.
+                waited: if reached.is_next { LONG_WAIT.max(now - wanted.since) } else { now - wanted.since },
             });
         }
     }

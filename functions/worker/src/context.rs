@@ -11,7 +11,7 @@ use jitgate::queue::JobQueue;
 use jitgate::secret::SecretReader;
 
 use crate::capacity::Shortages;
-use crate::limits::Started;
+use crate::limits::{Started, Waiting};
 
 /// Lives as long as its process.
 pub(crate) struct Context {
@@ -22,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
+    pub(crate) waiting: Waiting,
 }
 
 impl Context {
@@ -34,6 +35,7 @@ impl Context {
             queue: JobQueue::new(sdk, config.job_queue_url.clone()),
             shortages: Shortages::default(),
             started: Started::default(),
+            waiting: Waiting::default(),
             config,
             clock,
         }
