@@ -219,7 +219,10 @@ def _events(aws: Emulator, words: dict[str, str]) -> Inventory:
 
 def _logs(aws: Emulator, words: dict[str, str]) -> Inventory:
     groups = aws.client("logs").describe_log_groups()["logGroups"]
-    return {f"log group {group['logGroupName']}": group.get("retentionInDays") for group in groups}
+    return {
+        f"log group {group['logGroupName']}": [group.get("retentionInDays"), group.get("logGroupClass", "STANDARD")]
+        for group in groups
+    }
 
 
 def _monitoring(aws: Emulator, words: dict[str, str]) -> Inventory:

@@ -258,7 +258,9 @@ resource "aws_security_group" "runners" {
   }
 }
 
+# A job writes here what it likes. In this class, CloudWatch makes no metrics of it.
 resource "aws_cloudwatch_log_group" "runners" {
-  name              = "/jitgate/${var.name}/runners"
+  name              = "/jitgate/${var.name}/runner-output"
+  log_group_class   = "INFREQUENT_ACCESS"
   retention_in_days = var.log_retention
 }

@@ -98,6 +98,21 @@ fn the_stacks_security_group_has_no_inbound_rule() {
     assert!(!module.contains("aws_security_group_rule") && !module.contains("aws_vpc_security_group_ingress_rule"));
 }
 
+/// A job writes what it likes to its container's output. In a group of the standard class, CloudWatch would make metrics of
+/// lines in the embedded metric format.
+#[test]
+fn the_runners_output_has_the_log_class_without_metrics_and_a_retention() {
+    let template = file("template.yaml");
+    let group = between(&template, "  RunnerLogGroup:\n", "\n\n");
+    assert!(group.contains("LogGroupClass: INFREQUENT_ACCESS"), "{group}");
+    assert!(group.contains("RetentionInDays: !Ref LogRetention"), "{group}");
+    let module = file("infra/terraform/runners.tf");
+    let group = between(&module, "resource \"aws_cloudwatch_log_group\" \"runners\"", "\n}\n");
+    let group = group.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(group.contains("log_group_class = \"INFREQUENT_ACCESS\""), "{group}");
+    assert!(group.contains("retention_in_days = var.log_retention"), "{group}");
+}
+
 /// Lists all paths, and maps an error to its own, from the same lines. A new variant does not compile without a line
 /// here, and fails the test without a value below and a row in the table.
 macro_rules! paths {
