@@ -195,6 +195,21 @@ resource "aws_iam_role" "runner_task" {
   assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
 }
 
+# A resource policy may grant something to everybody, or to all of an organization. A denial comes before any grant.
+resource "aws_iam_role_policy" "runner_task" {
+  name   = "nothing"
+  role   = aws_iam_role.runner_task.id
+  policy = data.aws_iam_policy_document.runner_task.json
+}
+
+data "aws_iam_policy_document" "runner_task" {
+  statement {
+    effect    = "Deny"
+    actions   = ["*"]
+    resources = ["*"]
+  }
+}
+
 data "aws_iam_policy_document" "tasks_assume" {
   statement {
     actions = ["sts:AssumeRole"]
