@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failed_starts;
+mod gone_places;
 mod idle_runners;
 mod lost_deliveries;
 mod orphans;

@@ -158,7 +158,8 @@ mod tests {
         }
 
         fn with<T>(&self, classes: &RunnerClasses, look: impl FnOnce(&World<'_>) -> T) -> T {
-            let places = vec![SeenPlace { place: place(), runners: self.runners.clone(), after_tasks: false }];
+            let places =
+                vec![SeenPlace { place: place(), runners: self.runners.clone(), after_tasks: false, is_served: true }];
             let seen = Seen { places, live: self.live.clone(), ..Seen::default() };
             let prefix = NamePrefix::default();
             let mut world = World::of(NOW, Settings { prefix: &prefix, classes }, &seen);
