@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint simulation bench
+.PHONY: help demo test deployed up down reference lint simulation bench pins
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -24,6 +24,9 @@ down: ## stop the stack that `make up` started
 
 reference: ## update the reference in the Terraform module's README
 	@$(PYTHON) infra/docs/terraform_reference.py
+
+pins: ## pin the Python packages that infra/local/*.in name, with their dependencies and hashes
+	@$(PYTHON) infra/local/pins.py
 
 simulation: ## simulate how long jobs wait, and write docs/SIMULATION.md; takes some minutes
 	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null

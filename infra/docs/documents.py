@@ -80,6 +80,7 @@ NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
 
 ACCOUNT = {
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
+    "make pins",
     "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",
     "sam build --beta-features",
 }

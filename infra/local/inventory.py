@@ -101,13 +101,15 @@ def _roles(aws: Emulator, words: dict[str, str]) -> Inventory:
         words[role["Arn"]] = f"{{role {purpose}}}"
         words[name] = f"{{name of role {purpose}}}"
         policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        statements = [
+            statement
+            for policy in sorted(policies)
+            for statement in iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]
+        ]
         found[f"role {purpose}"] = {
             "trusts": trust,
-            "allows": [
-                statement
-                for policy in sorted(policies)
-                for statement in iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]
-            ],
+            "allows": [statement for statement in statements if statement["Effect"] == "Allow"],
+            "denies": [statement for statement in statements if statement["Effect"] == "Deny"],
             "attached": iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"],
         }
     return found
@@ -139,7 +141,8 @@ def _functions(aws: Emulator, words: dict[str, str]) -> Inventory:
         found[f"function {purpose}"] = {
             **{key: each.get(key) for key in kept},
             "LoggingConfig": {
-                key: each["LoggingConfig"].get(key) for key in ("LogFormat", "ApplicationLogLevel", "LogGroup")
+                key: each["LoggingConfig"].get(key)
+                for key in ("LogFormat", "ApplicationLogLevel", "SystemLogLevel", "LogGroup")
             },
             "variables": {
                 # The cluster may have the same name as other resources.
@@ -219,7 +222,10 @@ def _events(aws: Emulator, words: dict[str, str]) -> Inventory:
 
 def _logs(aws: Emulator, words: dict[str, str]) -> Inventory:
     groups = aws.client("logs").describe_log_groups()["logGroups"]
-    return {f"log group {group['logGroupName']}": group.get("retentionInDays") for group in groups}
+    return {
+        f"log group {group['logGroupName']}": [group.get("retentionInDays"), group.get("logGroupClass", "STANDARD")]
+        for group in groups
+    }
 
 
 def _monitoring(aws: Emulator, words: dict[str, str]) -> Inventory:

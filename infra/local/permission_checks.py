@@ -69,6 +69,11 @@ def check(found: Inventory, checks: Checks) -> None:
             allowed == needs and role["attached"] == [],
             {"too much": sorted(allowed - needs), "missing": sorted(needs - allowed), "attached": role["attached"]},
         )
+    denied = [
+        (set(statement["Action"]), set(statement["Resource"]))
+        for statement in roles["jobs, without permissions"]["denies"]
+    ]
+    checks.that("jobs are denied everything, whatever a resource policy grants", denied == [({"*"}, {"*"})], denied)
     statements = [(purpose, statement) for purpose, role in roles.items() for statement in role["allows"]]
     wide = [(purpose, statement) for purpose, statement in statements if not _narrow(statement)]
     checks.that("each statement is as narrow as AWS allows", wide == [], wide)

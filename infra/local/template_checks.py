@@ -103,6 +103,12 @@ def check(stack: Stack, checks: Checks) -> None:
         len(groups) == 4 and all(group.get("retentionInDays") == 30 for group in groups),
         groups,
     )
+    checks.that(
+        "the runners' output cannot become metrics",
+        [group["logGroupName"] for group in groups if group.get("logGroupClass") == "INFREQUENT_ACCESS"]
+        == [f"/jitgate/{STACK}/runner-output"],
+        groups,
+    )
 
     description = stack.aws.client("ecs").describe_task_definition(taskDefinition=stack.deployed.task_definition)
     [container] = description["taskDefinition"]["containerDefinitions"]

@@ -48,9 +48,9 @@ def require_tools(with_docs: bool) -> None:
 
 
 def install_python_packages(*requirements: Path, alone: bool = False, into: Path = VENV) -> None:
-    """Installs pinned packages into an environment inside the checkout, unless they are there. With `alone`, without
-    their dependencies."""
-    wanted = _digest([HERE / "constraints.txt", *requirements], sys.version)
+    """Installs pinned packages into an environment inside the checkout, unless they are there. pip refuses a file whose
+    hash is not in the list. With `alone`, without their dependencies."""
+    wanted = _digest(list(requirements), sys.version)
     stamp = into / f"{requirements[-1].stem}.installed"  # inside the environment, so that both are deleted together
     python = into / "bin" / "python"
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
@@ -66,8 +66,7 @@ def install_python_packages(*requirements: Path, alone: bool = False, into: Path
                 "On Debian and Ubuntu, this needs `apt-get install python3-venv`."
             ) from error
     heading(f"Installing Python packages into {shown} ({', '.join(file.name for file in requirements)})")
-    constraints = [] if into != VENV else ["--constraint", str(HERE / "constraints.txt")]
-    options = [*constraints, *(["--no-deps"] if alone else [])]
+    options = ["--require-hashes", *(["--no-deps"] if alone else [])]
     files = [argument for file in requirements for argument in ("--requirement", str(file))]
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     _must_succeed(

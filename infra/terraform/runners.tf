@@ -11,7 +11,7 @@ locals {
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
-    ignored_labels  = null, warm = null
+    ignored_labels  = null, warm = null, max_per_owner = null, max_per_repository = null
   }]
 
   # Each class's architecture for jobs that ask for none, and all of its architectures.
@@ -70,6 +70,8 @@ locals {
     disk                = local.said[class.name].disk
     sizes               = class.sizes == null ? null : { for key, value in class.sizes : key => value if value != null }
     max_runners         = class.max_runners
+    max_per_owner       = class.max_per_owner
+    max_per_repository  = class.max_per_repository
     environment         = class.environment
     tags                = class.tags
     repositories        = class.repositories
@@ -193,6 +195,21 @@ resource "aws_iam_role" "runner_task" {
   assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
 }
 
+# A resource policy may grant something to everybody, or to all of an organization. A denial comes before any grant.
+resource "aws_iam_role_policy" "runner_task" {
+  name   = "nothing"
+  role   = aws_iam_role.runner_task.id
+  policy = data.aws_iam_policy_document.runner_task.json
+}
+
+data "aws_iam_policy_document" "runner_task" {
+  statement {
+    effect    = "Deny"
+    actions   = ["*"]
+    resources = ["*"]
+  }
+}
+
 data "aws_iam_policy_document" "tasks_assume" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -256,7 +273,9 @@ resource "aws_security_group" "runners" {
   }
 }
 
+# A job writes here what it likes. In this class, CloudWatch makes no metrics of it.
 resource "aws_cloudwatch_log_group" "runners" {
-  name              = "/jitgate/${var.name}/runners"
+  name              = "/jitgate/${var.name}/runner-output"
+  log_group_class   = "INFREQUENT_ACCESS"
   retention_in_days = var.log_retention
 }

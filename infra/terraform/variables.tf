@@ -378,6 +378,8 @@ variable "runner_classes" {
       run    = optional(bool)
     }))
     max_runners         = optional(number)
+    max_per_owner       = optional(number)
+    max_per_repository  = optional(number)
     environment         = optional(map(string))
     tags                = optional(map(string))
     repositories        = optional(list(string))

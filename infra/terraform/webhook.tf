@@ -25,6 +25,7 @@ resource "aws_lambda_function" "webhook" {
   logging_config {
     log_format            = "JSON"
     application_log_level = "TRACE" # with the default, INFO, Lambda would drop lines that `log_level` lets through
+    system_log_level      = "WARN"  # with the default, INFO, Lambda would write two lines for each request of anybody
     log_group             = aws_cloudwatch_log_group.functions["webhook"].name
   }
 

@@ -1,5 +1,7 @@
 //! The only secret: the App's key (or a personal access token) and the webhook secret, as JSON in Secrets Manager.
 
+use std::collections::HashSet;
+
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -181,9 +183,47 @@ pub(crate) fn expose(secret: &SecretString) -> &str {
     secret.expose_secret()
 }
 
+/// A piece of a secret of this many characters is taken for a quotation. Of base64 they are 96 bits, which is no accident.
+const QUOTED: usize = 16;
+
+/// The text without any piece of the secret, which may be quoted whole or cut off.
+pub(crate) fn without(secret: &SecretString, text: &str) -> String {
+    let pieces: HashSet<&[u8]> = expose(secret).as_bytes().windows(QUOTED).collect();
+    let mut is_quoted = vec![false; text.len()];
+    for (at, piece) in text.as_bytes().windows(QUOTED).enumerate() {
+        if pieces.contains(piece) {
+            is_quoted[at..at + QUOTED].fill(true);
+        }
+    }
+    let mut kept = String::new();
+    for (at, character) in text.char_indices() {
+        if !is_quoted[at] {
+            kept.push(character);
+        } else if at == 0 || !is_quoted[at - 1] {
+            kept.push_str("[secret]");
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_kept_but_for_what_it_quotes_of_the_secret() {
+        let secret = SecretString::from("0123456789abcdefghijklmnopqrstuvwxyz".to_owned());
+        for (text, kept) in [
+            ("", ""),
+            ("nothing ü of it", "nothing ü of it"),
+            ("ü0123456789abcdefghijklmnopqrstuvwxyz'ü", "ü[secret]'ü"),
+            ("value=456789abcdefghijklm... is bad", "value=[secret]... is bad"),
+            ("0123456789abcdefg and 456789abcdefghijklm", "[secret] and [secret]"),
+            ("0123456789abcde", "0123456789abcde"),
+        ] {
+            assert_eq!(without(&secret, text), kept, "{text}");
+        }
+    }
 
     #[test]
     fn an_app_may_be_named_by_number_or_client_id_and_its_key_may_have_literal_newlines() {

@@ -98,6 +98,43 @@ fn the_stacks_security_group_has_no_inbound_rule() {
     assert!(!module.contains("aws_security_group_rule") && !module.contains("aws_vpc_security_group_ingress_rule"));
 }
 
+/// Without it, a resource policy that names everybody, or all of an organisation, would grant to jobs, too.
+#[test]
+fn the_role_of_jobs_denies_everything() {
+    let template = file("template.yaml");
+    let role = between(&template, "  RunnerTaskRole:\n", "\n\n");
+    assert!(role.contains("{Effect: Deny, Action: \"*\", Resource: \"*\"}"), "{role}");
+    let module = file("infra/terraform/runners.tf");
+    let policy = between(&module, "data \"aws_iam_policy_document\" \"runner_task\"", "\n}\n");
+    let policy = policy.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(policy.contains("effect = \"Deny\" actions = [\"*\"] resources = [\"*\"]"), "{policy}");
+    assert!(module.contains("resource \"aws_iam_role_policy\" \"runner_task\""));
+}
+
+/// Under a flood of forgeries, Lambda would otherwise write two lines of its own for each.
+#[test]
+fn lambda_writes_no_lines_of_its_own_for_a_request() {
+    let template = file("template.yaml");
+    let webhook = between(&template, "  WebhookFunction:\n", "\n\n");
+    assert!(webhook.contains("SystemLogLevel: WARN"), "{webhook}");
+    assert!(file("infra/terraform/webhook.tf").contains("system_log_level      = \"WARN\""));
+}
+
+/// A job writes what it likes to its container's output. In a group of the standard class, CloudWatch would make metrics of
+/// lines in the embedded metric format.
+#[test]
+fn the_runners_output_has_the_log_class_without_metrics_and_a_retention() {
+    let template = file("template.yaml");
+    let group = between(&template, "  RunnerLogGroup:\n", "\n\n");
+    assert!(group.contains("LogGroupClass: INFREQUENT_ACCESS"), "{group}");
+    assert!(group.contains("RetentionInDays: !Ref LogRetention"), "{group}");
+    let module = file("infra/terraform/runners.tf");
+    let group = between(&module, "resource \"aws_cloudwatch_log_group\" \"runners\"", "\n}\n");
+    let group = group.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(group.contains("log_group_class = \"INFREQUENT_ACCESS\""), "{group}");
+    assert!(group.contains("retention_in_days = var.log_retention"), "{group}");
+}
+
 /// Lists all paths, and maps an error to its own, from the same lines. A new variant does not compile without a line
 /// here, and fails the test without a value below and a row in the table.
 macro_rules! paths {

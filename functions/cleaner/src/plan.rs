@@ -10,6 +10,7 @@
 //! | a task is listed, and its runner has not connected | [`NEVER_CAME`]; only a runner that was seen online is idle |
 //! | a runner has a job, and `busy` does not say so | its class's `idle_minutes`, at least [`BETWEEN_LOOKS`]; and GitHub refuses to delete its registration |
 //! | a job has ended, its registration is gone, and the container has not ended | [`GONE_FOR`] between two looks |
+//! | GitHub denies access to a task's place | [`PLACE_GONE_FOR`] between two looks |
 //! | a job is queued, and its delivery or its task is on the way | [`WORTH_LISTING`] |
 //! | a delivery failed, and GitHub's log is not complete | a minute; nothing is repeated if a part of its log is missing |
 
@@ -40,7 +41,7 @@ pub use question::{Cause, MOST_LAUNCHES, Question, Repair, plan_repair, question
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use schedule::check_time_zones;
 pub use seen::{Seen, SeenPlace, Settings, Working};
-pub use tasks::{BETWEEN_LOOKS, NEVER_CAME};
+pub use tasks::{BETWEEN_LOOKS, NEVER_CAME, PLACE_GONE_FOR};
 pub use warm::plan_warm;
 pub use world::World;
 

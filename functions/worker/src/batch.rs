@@ -17,7 +17,7 @@ use crate::handle::{Handled, handle};
 use crate::limits::{Limits, admit};
 use crate::outcome::{self, MustReturn, Outcome};
 use crate::received::Received;
-use crate::verdict::LaunchError;
+use crate::verdict::{LONG_WAIT, LaunchError};
 
 /// Answer this long before Lambda's deadline, even if work is still running.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -95,12 +95,14 @@ impl Worker {
                 return;
             }
         };
-        let answers = admit(limits, context.started.running(&live, now), &wanted);
+        let answers = admit(limits, context.started.running(&live, now), &context.waiting.all(now), &wanted);
+        context.waiting.note(&wanted, &answers, now);
         for ((launch, wanted), reached) in launches.iter_mut().zip(&wanted).zip(answers) {
             launch.held_back = reached.map(|reached| LaunchError::LimitReached {
                 of: reached.of,
                 limit: reached.limit,
-                waited: now - wanted.since,
+                // As often as if it had waited for long.
+                waited: if reached.is_next { LONG_WAIT.max(now - wanted.since) } else { now - wanted.since },
             });
         }
     }

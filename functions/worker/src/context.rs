@@ -10,13 +10,14 @@ use jitgate::job::Message;
 use jitgate::names::LaunchToken;
 
 use crate::capacity::Shortages;
-use crate::limits::Started;
+use crate::limits::{Started, Waiting};
 
 /// Lives as long as its process.
 pub(crate) struct Context {
     fleet: Fleet,
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
+    pub(crate) waiting: Waiting,
 }
 
 impl Deref for Context {
@@ -29,8 +30,12 @@ impl Deref for Context {
 
 impl Context {
     pub(crate) fn new(sdk: &SdkConfig, config: FleetConfig, clock: Clock) -> Self {
-        let fleet = Fleet::new(sdk, config, clock);
-        Self { fleet, shortages: Shortages::default(), started: Started::default() }
+        Self {
+            fleet: Fleet::new(sdk, config, clock),
+            shortages: Shortages::default(),
+            started: Started::default(),
+            waiting: Waiting::default(),
+        }
     }
 
     pub(crate) fn token(&self, message: &Message) -> LaunchToken {

@@ -167,7 +167,7 @@ fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched)
     match launched {
         Launched::Attempted(Attempted::Started { task, runner_id, runner_name }) => {
             let now = context.clock.now();
-            context.started.note(&task, &context.token(message), &fit.class.name, now);
+            context.started.note(&task, &context.token(message), &fit.class.name, &message.job, now);
             let waited = (now - message.job.queued_at).whole_seconds();
             tracing::info!(
                 runner.id = runner_id.0,

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tracing::Span;
 
 use crate::event::Record;
-use crate::limits::Wanted;
+use crate::limits::{Holder, Wanted};
 use crate::verdict::{LONGEST_WAIT, LaunchError, received_again};
 
 /// What the message asks for.
@@ -67,7 +67,9 @@ impl<'a> Received<'a> {
         Some(Wanted {
             token: LaunchToken::of(prefix, message),
             class: fit.class.name.clone(),
+            holder: Holder::of(&message.job.full_name()),
             since: message.job.queued_at,
+            comes_back: message.purpose == Purpose::Launch,
         })
     }
 

@@ -75,8 +75,14 @@ impl ClassJson {
         if self.lifetime_minutes == Some(0) {
             return Err("lifetime_minutes must be 1 or more".to_owned());
         }
-        if self.max_runners == Some(0) {
-            return Err("max_runners must be 1 or more".to_owned());
+        for (key, limit) in [
+            ("max_runners", self.max_runners),
+            ("max_per_owner", self.max_per_owner),
+            ("max_per_repository", self.max_per_repository),
+        ] {
+            if limit == Some(0) {
+                return Err(format!("{key} must be 1 or more"));
+            }
         }
         let gate = self.gate.unwrap_or(true);
         let environment = environment(self.environment.unwrap_or_default(), gate)?;
@@ -111,6 +117,8 @@ impl ClassJson {
             fallback: self.fallback.unwrap_or_default(),
             warm: warm(self.warm.unwrap_or_default(), &self.labels)?,
             max_runners: self.max_runners,
+            max_per_owner: self.max_per_owner,
+            max_per_repository: self.max_per_repository,
             idle_minutes,
             lifetime_minutes: self.lifetime_minutes.unwrap_or(USUAL_LIFETIME),
             public_repositories: self.public_repositories.unwrap_or_default(),

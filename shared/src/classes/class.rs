@@ -67,6 +67,10 @@ pub struct RunnerClass {
     pub fallback: Vec<String>,
     /// How many runners of this class may live at once; no limit if absent.
     pub max_runners: Option<u32>,
+    /// How many runners of this class may live at once for the jobs of one owner; no limit if absent.
+    pub max_per_owner: Option<u32>,
+    /// How many runners of this class may live at once for the jobs of one repository; no limit if absent.
+    pub max_per_repository: Option<u32>,
     /// Runners that are kept ready before a job asks for one.
     pub warm: Vec<Warm>,
     /// Minutes that a runner may be online without a job, counted from when it was first seen idle; 2 to 1440.

@@ -32,6 +32,8 @@ pub(super) struct ClassJson {
     pub(super) capacity: Option<Vec<TextOnly<Capacity>>>,
     pub(super) fallback: Option<Vec<String>>,
     pub(super) max_runners: Option<u32>,
+    pub(super) max_per_owner: Option<u32>,
+    pub(super) max_per_repository: Option<u32>,
     pub(super) warm: Option<Vec<ObjectOnly<WarmJson>>>,
     pub(super) idle_minutes: Option<u32>,
     pub(super) lifetime_minutes: Option<u32>,

@@ -83,7 +83,7 @@ impl Tasks {
         match answer {
             Ok(output) => match output.tasks.unwrap_or_default().into_iter().find_map(|task| task.task_arn) {
                 Some(arn) => Ok(Started::New(TaskArn(arn))),
-                None => Err(not_started(output.failures.unwrap_or_default())),
+                None => Err(not_started(output.failures.unwrap_or_default(), &launch.jit.encoded)),
             },
             Err(error) => match error.as_service_error() {
                 Some(RunTaskError::ConflictException(conflict)) => {

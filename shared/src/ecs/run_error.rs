@@ -1,14 +1,12 @@
 //! Why a task did not start. Each variant is a decision.
 
-use std::fmt;
-
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::Failure;
 use secrecy::SecretString;
 
 use crate::aws::{is_denial, words_of};
-use crate::secret::expose;
+use crate::secret::without;
 
 /// The most characters of a task's overrides, JSON punctuation included. Source: ECS's `RunTask` reference.
 pub const LONGEST_OVERRIDES: usize = 8192;
@@ -74,7 +72,7 @@ pub enum RunError {
 }
 
 /// ECS says with HTTP 200 that it started nothing.
-pub(super) fn not_started(failures: Vec<Failure>) -> RunError {
+pub(super) fn not_started(failures: Vec<Failure>, config: &SecretString) -> RunError {
     let Some(failure) = failures.into_iter().next() else {
         return RunError::Silent { reason: "neither a task nor a failure in the answer".to_owned() };
     };
@@ -83,6 +81,7 @@ pub(super) fn not_started(failures: Vec<Failure>) -> RunError {
         Some(detail) => format!("{reason}: {detail}"),
         None => reason.clone(),
     };
+    let words = without(config, &words);
     match reason.as_str() {
         _ if speaks_of_capacity(&words) => RunError::NoCapacity { reason: words },
         // Source: ECS's "API failures messages": the cluster or the task definition is not there. A deployment may replace it.
@@ -122,11 +121,9 @@ fn speaks_of_the_request(words: &str) -> bool {
 }
 
 pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> RunError {
-    // An error may quote what was sent.
-    let words = |error: &dyn fmt::Display| error.to_string().replace(expose(config), "[JIT config]");
     let answer_status = error.raw_response().map(|response| response.status().as_u16());
     let Some(service_error) = error.as_service_error() else {
-        let reason = words_of(error);
+        let reason = without(config, &words_of(error));
         return match answer_status {
             Some(500..) => RunError::Unavailable { reason },
             _ => RunError::Silent { reason },
@@ -134,7 +131,7 @@ pub(super) fn refused(error: &SdkError<RunTaskError>, config: &SecretString) -> 
     };
     let code = service_error.code().unwrap_or_default();
     let message = service_error.message().unwrap_or_default();
-    let reason = words(&format_args!("{code}: {message}"));
+    let reason = without(config, &format!("{code}: {message}"));
     match service_error {
         _ if speaks_of_capacity(message) => RunError::NoCapacity { reason },
         _ if is_throttling(code) || speaks_of_throttling(message) => RunError::Throttled { reason },

@@ -34,7 +34,7 @@ pub mod tag {
     pub const RUNNER_NAME: &str = "jitgate:runner-name";
     /// When the cleaner first saw the runner online and idle, in seconds since the Unix epoch.
     pub const IDLE_SINCE: &str = "jitgate:idle-since";
-    /// When the cleaner first saw the registration gone, in seconds since the Unix epoch.
+    /// When the cleaner first saw the registration or its place gone, in seconds since the Unix epoch.
     pub const GONE_SINCE: &str = "jitgate:gone-since";
     /// When the cleaner first saw the runner busy after it had been idle. It stays: a runner has one job in its life.
     pub const BUSY_SINCE: &str = "jitgate:busy-since";
@@ -83,7 +83,7 @@ pub struct TaskView {
     pub offline_since: Option<OffsetDateTime>,
     /// Since when its idle runner is kept as a probe; from a tag.
     pub probe_since: Option<OffsetDateTime>,
-    /// When the cleaner first saw its registration gone; from a tag.
+    /// When the cleaner first saw its registration or its place gone; from a tag.
     pub gone_since: Option<OffsetDateTime>,
     /// The job's message; from the overrides, which outlive the stop.
     pub message: Option<Message>,

@@ -90,7 +90,7 @@ fn planning(criterion: &mut Criterion) {
     });
     let account = Account { login: "octo-org".to_owned(), is_organization: true, repository: None, installation: None };
     let place = Place { account, scope: Scope::Organization("octo-org".to_owned()) };
-    let places = vec![SeenPlace { place, runners: runners.collect(), after_tasks: false }];
+    let places = vec![SeenPlace { place, runners: runners.collect(), after_tasks: false, is_served: true }];
     let seen = Seen { places, live: tasks.collect(), ..Seen::default() };
     let (classes, prefix) = (classes(), NamePrefix::default());
     criterion.bench_function("plan of 10,000 registrations and 3,000 tasks", |bencher| {

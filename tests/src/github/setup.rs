@@ -9,7 +9,7 @@ use super::behaviour::Behaviour;
 use super::hooks::HookTarget;
 use super::meter::Limits;
 use super::scope::Scope;
-use super::state::{AccountKind, Group, Installation, next};
+use super::state::{AccountKind, Group, Installation, Job, Repository, next};
 use super::{GitHub, PERMISSIONS};
 
 impl GitHub {
@@ -34,6 +34,21 @@ impl GitHub {
         state.repository(owner, name);
         if let Some(repository) = state.repositories.get_mut(&(owner.to_lowercase(), name.to_lowercase())) {
             repository.is_public = true;
+        }
+    }
+
+    /// Renames a repository. Its registrations stay, under the new name.
+    pub fn rename_repository(&self, owner: &str, old: &str, new: &str) {
+        let mut state = self.state().0;
+        let key = |name: &str| (owner.to_lowercase(), name.to_lowercase());
+        let Some(repository) = state.repositories.remove(&key(old)) else { return };
+        state.repositories.insert(key(new), Repository { name: new.to_owned(), ..repository });
+        for runner in state.runners.values_mut().filter(|runner| runner.scope == Scope::repo(owner, old)) {
+            runner.scope = Scope::repo(owner, new);
+        }
+        let is_there = |job: &&mut Job| job.owner.eq_ignore_ascii_case(owner) && job.repository == old;
+        for job in state.jobs.values_mut().filter(is_there) {
+            new.clone_into(&mut job.repository);
         }
     }
 

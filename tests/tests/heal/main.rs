@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failed_starts;
+mod gone_places;
 mod idle_runners;
 mod incidents;
 mod lost_deliveries;

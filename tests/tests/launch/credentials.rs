@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use jitgate::job::InstallationId;
+use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, INSTALLATION};
-use jitgate_tests::world::World;
+use jitgate_tests::logs::logged;
+use jitgate_tests::wire::{Answer, Fault};
+use jitgate_tests::world::{DEAD_LETTER_QUEUE, JOB_QUEUE, World};
 
 #[tokio::test]
 async fn one_token_an_hour_is_enough() {
@@ -142,4 +145,40 @@ async fn a_denied_credential_stops_calls_and_the_jobs_wait_until_it_is_fixed() {
     world.clock.advance(Duration::from_mins(2));
     world.work_until_quiet().await;
     world.assert_done(&jobs);
+}
+
+/// ECS may quote what it refuses, whole or cut off.
+#[tokio::test]
+async fn a_jit_config_that_ecs_quotes_back_shows_nowhere() {
+    type Quote = fn(&str) -> String;
+    let quotes: [Quote; 4] = [
+        |config| format!("Invalid value '{config}' of JITCONFIG"),
+        |config| format!("Invalid value '{}...' of JITCONFIG", &config[..config.len() / 2]),
+        |config| format!("Invalid environment: name=ACTIONS_RUNNER_INPUT_JITCONFIG,value={}", &config[40..200]),
+        |config| format!("Overrides length must be at most 8192, and this has {config}{config}"),
+    ];
+    let answers: [fn(&str) -> Answer; 3] = [answers::client_exception, answers::invalid_parameter, answers::failure];
+    for quote in quotes {
+        for answer in answers {
+            let world = World::new().await;
+            world.queue_and_deliver().await;
+            let github = world.github.clone();
+            world.aws.faults().choose(Box::new(move |operation| {
+                let runner = (operation == "RunTask").then(|| github.runners().pop())??;
+                Some(Fault::Refuse(answer(&quote(&github.config_of(runner.id)?))))
+            }));
+            let ((), log) = logged(world.work()).await;
+            let config = world.aws.calls().all().into_iter().find(|call| call.operation == "RunTask").expect("a call");
+            let request: serde_json::Value = serde_json::from_str(&config.body).expect("JSON");
+            let environment = &request["overrides"]["containerOverrides"][0]["environment"];
+            let config = environment[0]["value"].as_str().expect("a config");
+            let queues = [JOB_QUEUE, DEAD_LETTER_QUEUE].map(|queue| format!("{:?}", world.aws.sqs.messages(queue)));
+            assert!(log.contains("ECS"), "{log}");
+            let pieces: Vec<_> = config.as_bytes().chunks(24).map(String::from_utf8_lossy).collect();
+            for place in queues.iter().chain([&log]) {
+                let shown = pieces.iter().find(|piece| place.contains(&***piece));
+                assert!(shown.is_none(), "{shown:?} shows in {place}");
+            }
+        }
+    }
 }

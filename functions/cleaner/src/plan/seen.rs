@@ -23,6 +23,8 @@ pub struct Settings<'a> {
 pub struct Seen {
     /// The places whose registrations could be listed.
     pub places: Vec<SeenPlace>,
+    /// The places of live tasks to which GitHub denies access, and which it does not list.
+    pub gone: Vec<Place>,
     /// Our live tasks.
     pub live: Vec<TaskView>,
     /// Our tasks that stopped within about the last hour.
@@ -43,6 +45,8 @@ pub struct SeenPlace {
     pub runners: Vec<Runner>,
     /// Whether they were listed only after the tasks.
     pub after_tasks: bool,
+    /// Whether its account's jobs are taken.
+    pub is_served: bool,
 }
 
 /// A job that a runner has.

@@ -30,6 +30,10 @@ const HANGS_AFTER: Duration = Duration::minutes(10);
 /// cancelled, or where one job's runner group does not admit its repository.
 const UNASSIGNED: usize = 3;
 
+/// How long GitHub denies access to a task's place before the task is stopped. Most jobs have ended by then; one that has
+/// not is stopped, because nobody can ask whether its runner is busy, and no one else would end it for days.
+pub const PLACE_GONE_FOR: Duration = Duration::hours(1);
+
 /// The idle limit of a task whose class is no longer configured.
 const IDLE_LIMIT: Duration = Duration::minutes(10);
 
@@ -83,8 +87,19 @@ fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
         let reason = "jitgate: longer than its class lets a task live";
         return vec![Action::Stop { task: view.arn.clone(), reason }];
     }
-    let Some(place) = task.place else { return Vec::new() };
     let note = |key, moment| Action::Note { task: view.arn.clone(), key, moment };
+    let Some(place) = task.place else {
+        // Heals: the App was uninstalled, suspended or taken off the repository while tasks lived.
+        return match view.gone_since {
+            _ if !task.is_gone => Vec::new(),
+            None => vec![note(tag::GONE_SINCE, Some(now))],
+            Some(since) if now - since < PLACE_GONE_FOR => Vec::new(),
+            Some(_) => {
+                let reason = "jitgate: GitHub has shown nothing of its organization or repository for an hour";
+                vec![Action::Stop { task: view.arn.clone(), reason }]
+            }
+        };
+    };
     let retire = |because| Action::Retire { place, id, task: view.arn.clone(), because };
     let Some(runner) = task.runner else {
         // Heals: a container that hangs after its job, and a runner that listens on although its registration is gone.

@@ -44,7 +44,7 @@ fn task(started_by: &str, runner_id: Option<u64>, age: Duration) -> TaskView {
 fn place(runners: Vec<Runner>) -> SeenPlace {
     let account = Account { login: "Octo-Org".to_owned(), is_organization: true, repository: None, installation: None };
     let place = Place { account, scope: Scope::Organization("Octo-Org".to_owned()) };
-    SeenPlace { place, runners, after_tasks: false }
+    SeenPlace { place, runners, after_tasks: false, is_served: true }
 }
 
 fn look<T>(now: OffsetDateTime, seen: &Seen, look: impl FnOnce(World<'_>) -> T) -> T {
@@ -66,6 +66,7 @@ struct Sight {
 impl Sight {
     fn with<T>(&self, now: OffsetDateTime, plan: impl FnOnce(&World<'_>) -> T) -> T {
         let seen = Seen {
+            gone: Vec::new(),
             places: vec![place(self.runners.clone())],
             live: self.live.clone(),
             stopped: self.stopped.clone(),

@@ -158,7 +158,8 @@ mod tests {
         }
 
         fn with<T>(&self, classes: &RunnerClasses, look: impl FnOnce(&World<'_>) -> T) -> T {
-            let places = vec![SeenPlace { place: place(), runners: self.runners.clone(), after_tasks: false }];
+            let places =
+                vec![SeenPlace { place: place(), runners: self.runners.clone(), after_tasks: false, is_served: true }];
             let seen = Seen { places, live: self.live.clone(), ..Seen::default() };
             let prefix = NamePrefix::default();
             let mut world = World::of(NOW, Settings { prefix: &prefix, classes }, &seen);
@@ -220,8 +221,12 @@ mod tests {
     fn an_entry_without_a_place_is_for_the_enterprise_or_else_for_the_only_place() {
         let launched = |warm: &str, scopes: &[Scope]| {
             let place = |scope: &Scope| Place { scope: scope.clone(), ..place() };
-            let places =
-                scopes.iter().map(|scope| SeenPlace { place: place(scope), runners: vec![], after_tasks: false });
+            let places = scopes.iter().map(|scope| SeenPlace {
+                place: place(scope),
+                runners: vec![],
+                after_tasks: false,
+                is_served: true,
+            });
             let (seen, prefix, classes) =
                 (Seen { places: places.collect(), ..Seen::default() }, NamePrefix::default(), classes(warm));
             let world = World::of(NOW, Settings { prefix: &prefix, classes: &classes }, &seen);
