@@ -81,7 +81,8 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect("a page")
     };
     let labels = page("docs/LABELS.md");
-    let json = labels.split("```json\n[").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
+    let json =
+        labels.split("```json\n[").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
     let file = Classes::new("docs", &format!("[{json}"));
     let pages = [page("docs/CONFIGURATION.md"), labels.clone()].concat();
     let commands: Vec<_> =

@@ -68,7 +68,7 @@ impl RunnerClass {
     pub fn left_out<'a>(&'a self, asked: &Asked<'a>) -> Vec<(String, String)> {
         let mut all = Vec::new();
         for label in &Label::all(asked.labels) {
-            for piece in self.pieces(label) {
+            for piece in self.pieces(label).0 {
                 let what = match self.role(piece) {
                     Ok(Role::Ignored) => "it is among the ignored_labels",
                     Ok(Role::Translated { drops: Some(drops), .. }) => drops,
@@ -97,8 +97,8 @@ impl RunnerClass {
             |label: &&Label<'_>| self.excluded_labels.iter().any(|each| each.matches_lowercase(&label.lowercase));
         objections.extend(labels.iter().find(is_excluded).map(|label| Objection::Excluded(label.text.to_owned())));
         for label in labels {
-            let is_combined = !self.separators(&label.lowercase).is_empty();
-            for piece in self.pieces(label) {
+            let (pieces, is_combined) = self.pieces(label);
+            for piece in pieces {
                 if objections.last().is_some_and(|last| !goes_on(last)) {
                     return Err(objections);
                 }

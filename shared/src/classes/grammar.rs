@@ -110,8 +110,8 @@ impl Role<'_> {
 }
 
 impl RunnerClass {
-    /// The pieces of a label, and the values of those that are lists.
-    pub(super) fn pieces<'a>(&'a self, label: &'a Label<'_>) -> Vec<Piece<'a>> {
+    /// The pieces of a label, and the values of those that are lists; and whether it is a combined one.
+    pub(super) fn pieces<'a>(&'a self, label: &'a Label<'_>) -> (Vec<Piece<'a>>, bool) {
         let separators = self.separators(&label.lowercase);
         let pieces = label.text.split(separators).zip(label.lowercase.split(separators));
         let mut all = Vec::with_capacity(1);
@@ -124,7 +124,7 @@ impl RunnerClass {
                 None => all.push(Piece { text, lowercase, before: "" }),
             }
         }
-        all
+        (all, !separators.is_empty())
     }
 
     /// A label is a combined one if a system's table says so, or if its first piece means something and the whole does
@@ -247,7 +247,10 @@ fn choice(label: &str) -> Option<(Key, &str)> {
 }
 
 fn is_foreign(label: &str) -> bool {
-    let key = label.split(['=', ':']).next().unwrap_or_default();
-    let is_known = FOREIGN_KEYS.lines().any(|known| known == key && !known.starts_with('#'));
-    is_known && (label.len() > key.len() || key == "gpu")
+    let key = match label.find(['=', ':']) {
+        Some(at) => &label[..at],
+        None if label == "gpu" => label,
+        None => return false,
+    };
+    FOREIGN_KEYS.lines().any(|known| known == key && !known.starts_with('#'))
 }

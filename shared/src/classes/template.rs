@@ -66,6 +66,10 @@ impl Template {
         &self.first
     }
 
+    pub(super) fn is_literal(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(super) fn has_star(&self) -> bool {
         self.rest.iter().any(|(wild, _)| *wild == Wild::Any)
     }

@@ -1,5 +1,7 @@
 //! What labels of other systems mean in our own words: one rule for each pattern, and the first that matches counts.
 
+use std::collections::HashMap;
+
 use super::choices::Choices;
 use super::grammar::{Key, Role};
 use super::json::{MeansJson, ObjectOnly, RuleJson, SystemJson};
@@ -123,13 +125,12 @@ impl Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct System {
     pub(super) name: String,
-    /// What all its labels begin with, so that most labels of others need one comparison.
-    beginning: String,
     /// How it puts several labels into one: what such a label begins with, and the separators.
     combined: Option<(String, Vec<char>)>,
     /// Beginnings of labels whose value is a list, separated by `+`.
     lists: Vec<String>,
     rules: Vec<Rule>,
+    index: Index,
 }
 
 impl System {
@@ -150,8 +151,8 @@ impl System {
     /// The rules of a class's own `translate`.
     pub(super) fn of(name: &str, rules: Vec<ObjectOnly<RuleJson>>) -> Result<Self, String> {
         let rules: Vec<Rule> = rules.into_iter().map(|ObjectOnly(rule)| Rule::parse(rule)).collect::<Result<_, _>>()?;
-        let beginning = rules.iter().map(|rule| rule.label.beginning()).reduce(common).unwrap_or_default().to_owned();
-        Ok(Self { name: name.to_owned(), beginning, combined: None, lists: Vec::new(), rules })
+        let index = Index::of(&rules);
+        Ok(Self { name: name.to_owned(), combined: None, lists: Vec::new(), rules, index })
     }
 
     /// The separators of a label, in lower case, into which this system has put several.
@@ -168,17 +169,63 @@ impl System {
 
     /// The rule for a label in lower case, with the parts that the rule names. `before` is as in [`Template::parts`].
     pub(super) fn rule<'a>(&'a self, before: &str, label: &'a str) -> Option<(&'a Rule, Named<'a>)> {
-        if before.is_empty() && !label.starts_with(&self.beginning) {
-            return None;
-        }
-        self.rules.iter().find_map(|rule| Some((rule, rule.label.parts(before, label)?)))
+        let patterns = self.index.patterns(before, label);
+        let literal = self.index.literal(before, label);
+        let earlier = patterns.take_while(|place| literal.is_none_or(|literal| *place < literal));
+        let mut places = earlier.chain(literal);
+        places.find_map(|place| Some((&self.rules[place], self.rules[place].label.parts(before, label)?)))
     }
 }
 
-fn common<'a>(one: &'a str, other: &str) -> &'a str {
-    let same = one.char_indices().zip(other.chars()).find(|((_, one), other)| one != other);
-    let shorter = one.len().min(other.len());
-    &one[..same.map_or(shorter, |((at, _), _)| at)]
+/// Where in its list a label's rule may be: a delivery's labels are compared with few rules, however long the list is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Index {
+    literals: HashMap<String, usize>,
+    /// Rules with a `*` or a named part, by what their labels begin with.
+    patterns: HashMap<String, Vec<usize>>,
+    /// Those that do not begin with as much.
+    others: Vec<usize>,
+}
+
+impl Index {
+    fn of(rules: &[Rule]) -> Self {
+        let mut index = Self::default();
+        for (place, Rule { label, .. }) in rules.iter().enumerate() {
+            if label.is_literal() {
+                index.literals.entry(label.beginning().to_owned()).or_insert(place);
+            } else if let Some(head) = head(label.beginning()) {
+                index.patterns.entry(head.to_owned()).or_default().push(place);
+            } else {
+                index.others.push(place);
+            }
+        }
+        index
+    }
+
+    fn literal(&self, before: &str, label: &str) -> Option<usize> {
+        let place =
+            if before.is_empty() { self.literals.get(label) } else { self.literals.get(&format!("{before}{label}")) };
+        place.copied()
+    }
+
+    /// In order.
+    fn patterns(&self, before: &str, label: &str) -> impl Iterator<Item = usize> {
+        let head = if before.is_empty() { head(label) } else { Some(before) };
+        let mut some = head.and_then(|head| self.patterns.get(head)).map_or(&[][..], Vec::as_slice).iter().peekable();
+        let mut others = self.others.iter().peekable();
+        std::iter::from_fn(move || {
+            let is_other = match (some.peek(), others.peek()) {
+                (Some(one), Some(other)) => other < one,
+                (one, _) => one.is_none(),
+            };
+            if is_other { others.next() } else { some.next() }.copied()
+        })
+    }
+}
+
+/// A text up to its first `=`, `:` or `-`.
+fn head(text: &str) -> Option<&str> {
+    text.find(['=', ':', '-']).map(|at| &text[..=at])
 }
 
 #[cfg(test)]
@@ -224,11 +271,32 @@ mod tests {
     }
 
     #[test]
-    fn what_two_texts_begin_with_is_common_to_them() {
-        for (one, other, both) in
-            [("abc", "abd", "ab"), ("ab", "abc", "ab"), ("abc", "ab", "ab"), ("a", "b", ""), ("", "b", "")]
-        {
-            assert_eq!(common(one, other), both);
+    fn the_first_rule_that_matches_counts_wherever_it_is_found() {
+        let rules = [
+            r#"{"label":"*-arm","means":["arch=arm64"],"drops":"more"}"#,
+            r#"{"label":"a-1","means":["cpu=1"]}"#,
+            r#"{"label":"a-*","means":["cpu=2"],"drops":"more"}"#,
+            r#"{"label":"a-3","means":["cpu=3"]}"#,
+            r#"{"label":"b*","means":["cpu=4"],"drops":"more"}"#,
+            r#"{"label":"*","means":["cpu=8"],"drops":"more"}"#,
+        ];
+        let system = System::of("s", rules.map(|json| serde_json::from_str(json).unwrap()).into()).unwrap();
+        let first = |label| {
+            let (rule, named) = system.rule("", label).unwrap();
+            let Meaning::Words { words, .. } = &rule.meaning else { panic!("{rule:?}") };
+            words[0].value(named).to_owned()
+        };
+        for (label, value) in [
+            ("a-arm", "arm64"),
+            ("a-1", "1"),
+            ("a-3", "2"),
+            ("a-x", "2"),
+            ("b-x", "4"),
+            ("b", "4"),
+            ("c", "8"),
+            ("", "8"),
+        ] {
+            assert_eq!(first(label), value, "{label}");
         }
     }
 }
