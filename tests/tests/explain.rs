@@ -205,14 +205,11 @@ fn a_folder_of_workflows_becomes_a_table_of_its_jobs() {
         text(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 15, "{lines:#?}");
     let bound = lines.iter().find(|line| line["job"] == "ci.yml: bound").expect("it is there");
-    assert_eq!(
-        (bound["class"].as_str(), bound["reason"].as_str()),
-        (
-            None,
-            Some(
-                "class small: run=1-1 cannot be chosen by jobs; sizes permits cpu= up to 2 vCPU, memory= up to 8 GiB, disk= up to 50 GiB, arch=. To fit: set run in sizes"
-            )
-        )
+    assert_eq!(bound["class"], serde_json::Value::Null);
+    let reason = bound["reason"].as_str().expect("a reason");
+    assert!(
+        reason.starts_with("class small: run=1-1 cannot be chosen") && reason.ends_with("set run in sizes"),
+        "{reason}"
     );
 }
 

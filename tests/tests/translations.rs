@@ -84,10 +84,12 @@ fn any_class(system: &'static str) -> impl Strategy<Value = serde_json::Value> {
                 }
             }
             let usual = if x86 && arm { Some(if usually_arm { "arm64" } else { "x86_64" }) } else { None };
+            let some_sizes = json!({ "arch": arch });
+            let all_sizes = json!({ "cpu": 16, "memory": 120, "disk": 200, "arch": arch, "spot": spot });
             json!([{
                 "name": "any", "labels": labels, "task_definition": definitions, "architecture": usual, "subnets": ["s"],
                 "compatible": compatible, "ignored_labels": ignored, "self_hosted": self_hosted,
-                "sizes": if sized { json!({ "cpu": 16, "memory": 120, "disk": 200, "arch": arch, "spot": spot }) } else { json!({ "arch": arch }) },
+                "sizes": if sized { all_sizes } else { some_sizes },
             }])
         },
     )

@@ -101,7 +101,8 @@ pub(crate) fn many<'a>(
 ) -> (String, bool) {
     let mut text = String::new();
     if !is_json {
-        text.push_str("| job | labels | class | size | $ a minute | left out, or why there is none |\n|---|---|---|---|---|---|\n");
+        text.push_str("| job | labels | class | size | $ a minute | left out, or why there is none |\n");
+        text.push_str("|---|---|---|---|---|---|\n");
     }
     let mut all_fit = true;
     for Found { place, labels } in found {
