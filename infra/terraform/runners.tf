@@ -86,7 +86,7 @@ locals {
       means = jsondecode(rule.says != null ? jsonencode(rule.says) : jsonencode(coalesce(rule.means, [])))
       drops = rule.drops
     } : key => value if value != null }]
-    ignored_labels      = class.ignored_labels
+    ignored_labels = class.ignored_labels
     warm = class.warm == null ? null : [for entry in class.warm : { for key, value in {
       count = entry.count, "for" = entry.place, days = entry.days, hours = entry.hours, time_zone = entry.time_zone
     } : key => value if value != null }]
