@@ -144,7 +144,7 @@ fn named_patterns(key: &str, labels: Option<Vec<String>>) -> Result<Vec<LabelPat
 }
 
 /// The tables that some class has named so far: each is parsed once.
-pub(super) type Tables = BTreeMap<String, Arc<System>>;
+pub(super) type Tables = Vec<Arc<System>>;
 
 fn translations(
     own: Option<Vec<ObjectOnly<RuleJson>>>,
@@ -158,11 +158,13 @@ fn translations(
         .map_err(|problem| format!("translate: {problem}"))?;
     let mut all: Vec<_> = own.map(Arc::new).into_iter().collect();
     for name in compatible {
-        let table = match tables.get(&name) {
-            Some(table) => Arc::clone(table),
-            None => Arc::new(System::shipped(&name)?),
+        let table = if let Some(known) = tables.iter().find(|table| table.name == name) {
+            Arc::clone(known)
+        } else {
+            let table = Arc::new(System::shipped(&name)?);
+            tables.push(Arc::clone(&table));
+            table
         };
-        tables.insert(name, Arc::clone(&table));
         all.push(table);
     }
     Ok(all)
