@@ -45,6 +45,8 @@ RUN_BY = {
     ),
     "cargo run --example explain -- --labels fargate,cpu=4,memory=16 --classes classes.json --repository "
     "octo-org/octo-repo": EXPLAIN,
+    "cargo run --example explain -- --file .github/workflows --classes classes.json --repository "
+    "octo-org/octo-repo": EXPLAIN,
     "cargo test -p jitgate-tests --test webhook": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "cargo test -p worker": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "make": ("infra/local/play_checks.py", '"make"'),

@@ -11,7 +11,8 @@ locals {
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
-    ignored_labels  = null, warm = null, max_per_owner = null, max_per_repository = null
+    ignored_labels  = null, warm = null, requires = null, excluded_labels = null, translate = null
+    max_per_owner   = null, max_per_repository = null
   }]
 
   # Each class's architecture for jobs that ask for none, and all of its architectures.
@@ -79,8 +80,16 @@ locals {
     public_repositories = class.public_repositories
     fork_pull_requests  = class.fork_pull_requests
     self_hosted         = class.self_hosted
+    requires            = class.requires
+    excluded_labels     = class.excluded_labels
     compatible          = class.compatible
-    ignored_labels      = class.ignored_labels
+    # A string or a list, like the task definition.
+    translate = class.translate == null ? null : [for rule in class.translate : { for key, value in {
+      label = rule.label
+      means = jsondecode(rule.says != null ? jsonencode(rule.says) : jsonencode(coalesce(rule.means, [])))
+      drops = rule.drops
+    } : key => value if value != null }]
+    ignored_labels = class.ignored_labels
     warm = class.warm == null ? null : [for entry in class.warm : { for key, value in {
       count = entry.count, "for" = entry.place, days = entry.days, hours = entry.hours, time_zone = entry.time_zone
     } : key => value if value != null }]

@@ -387,8 +387,16 @@ variable "runner_classes" {
     public_repositories = optional(bool)
     fork_pull_requests  = optional(bool)
     self_hosted         = optional(bool)
+    requires            = optional(list(string))
+    excluded_labels     = optional(list(string))
     compatible          = optional(list(string))
     ignored_labels      = optional(list(string))
+    translate = optional(list(object({
+      label = string
+      means = optional(list(string))
+      says  = optional(string)
+      drops = optional(string)
+    })))
     warm = optional(list(object({
       count     = number
       place     = optional(string)
@@ -398,7 +406,7 @@ variable "runner_classes" {
     })))
   }))
   default     = []
-  description = "For more than one class: all classes, which replace the class that the variables above describe. Those variables are the classes' defaults. The module creates a task definition for each class, unless the class names one with `task_definition`. Such a task definition must be named NAME-runner-…, with the module's `name`, and use the module's two runner roles; the class's `cpu`, `memory` and `storage` override its own. With `architectures`, the module creates a task definition for each of them, and `architecture` is that of jobs that ask for none. `sizes`, in vCPU and GiB, and the keys after it are those of the tables of runner classes and warm runners in jitgate's documentation; the key `for` is called `place` here."
+  description = "For more than one class: all classes, which replace the class that the variables above describe. Those variables are the classes' defaults. The module creates a task definition for each class, unless the class names one with `task_definition`. Such a task definition must be named NAME-runner-…, with the module's `name`, and use the module's two runner roles; the class's `cpu`, `memory` and `storage` override its own. With `architectures`, the module creates a task definition for each of them, and `architecture` is that of jobs that ask for none. `sizes`, in vCPU and GiB, and the keys after it are those of the tables of runner classes and warm runners in jitgate's documentation; the key `for` is called `place` here, and `means` of `translate` is called `says` where it is not a list."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)

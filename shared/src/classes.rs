@@ -6,6 +6,7 @@
 //! | What may `RUNNER_CLASSES` say? | `json` (its form), `check` (each key), `parse` (all classes together) |
 //! | Which class does a job get? | `choose` |
 //! | What does a label mean to a class? | `grammar`, `labels` (patterns) |
+//! | What do labels of other systems mean? | `translate`, `template` (patterns), `compatible/*.json` (a table a system) |
 //! | Which size does a job get? | `choices` (what its labels say), `demand` (what it gets), `size` (what Fargate has) |
 //! | Why does a job get no class? | `misfit` |
 //! | What does a launch try, and in which order? | `placement` |
@@ -23,13 +24,16 @@ mod misfit;
 mod parse;
 mod placement;
 mod size;
+mod template;
+mod translate;
 mod warm;
 
 pub use choose::Fit;
-pub use class::{Capacity, Dialect, RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
+pub use class::{Capacity, RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
 pub use demand::{Asked, Demand};
 pub use labels::{LONGEST_LABEL, LONGEST_LABELS, LabelPattern, MOST_LABELS};
 pub use misfit::{Misfit, Objection};
 pub use placement::Placement;
 pub use size::{Architecture, Cpu, Disk, FargateSize, Memory};
+pub use translate::systems;
 pub use warm::{Day, Hours, MOST_WARM, Warm};

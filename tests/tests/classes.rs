@@ -141,13 +141,14 @@ async fn a_job_too_large_for_one_class_gets_the_next_that_permits_it() {
 async fn workflows_written_for_another_fleet_run_unchanged_where_a_class_says_so() {
     let theirs = class(&json!({
         "compatible": ["runs-on"],
-        "ignored_labels": ["family=*", "image=*"],
         "sizes": { "cpu": 8, "memory": 32 },
     }));
     let codebuild = class(&json!({
         "name": "codebuild",
         "labels": ["codebuild-web-*"],
-        "ignored_labels": ["image:*", "instance-size:*"],
+        "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
+        "compatible": ["codebuild"],
+        "sizes": { "cpu": 8, "memory": 32, "arch": true },
     }));
     let world = world(&[theirs, codebuild]).await;
     let task = launch(&world, &["runs-on=4711/cpu=4/ram=16/family=m7a+m7i/image=ubuntu24-full-x64"]).await;
@@ -156,10 +157,18 @@ async fn workflows_written_for_another_fleet_run_unchanged_where_a_class_says_so
     assert_eq!(task.resources, resources(4, 16, 20));
     let task = launch(&world, &["runs-on=4711", "cpu=1", "ram=8"]).await;
     assert_eq!(task.resources, resources(1, 8, 20));
-    let task = launch(&world, &["codebuild-web-4711-1", "image:arm-3.0", "instance-size:small"]).await;
-    assert_eq!(task.tags["jitgate:class"], "codebuild");
+    for labels in [
+        &["codebuild-web-4711-1", "image:arm-3.0", "instance-size:small"][..],
+        &["codebuild-web-4711-1 image:arm-3.0 instance-size:small"],
+    ] {
+        let task = launch(&world, labels).await;
+        assert_eq!((task.resources, task.tags["jitgate:class"].as_str()), (resources(2, 4, 20), "codebuild"));
+        assert_eq!(task.definition.family, "runner-arm64");
+    }
     let reason = ignored(&world, JobSpec::labels(["runs-on=1/cpu=4/ssh=true"])).await;
-    assert!(reason.contains("class default: ssh=true is not available on Fargate"), "{reason}");
+    assert!(reason.contains("class default: ssh=true cannot be had: no SSH to a runner"), "{reason}");
+    let reason = ignored(&world, JobSpec::labels(["runs-on=1/cpu=4/family=g5/image=windows25-full-x64"])).await;
+    assert!(reason.contains("family=g5 cannot be had: no GPU") && reason.contains("no Windows"), "{reason}");
     ignored(&world, JobSpec::labels(["codebuild-api-4711-1"])).await;
 }
 

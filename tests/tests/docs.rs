@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use cleaner::plan::PASS_INTERVAL;
-use jitgate::classes::{Asked, RunnerClasses};
+use jitgate::classes::{Asked, RunnerClasses, systems};
 use jitgate::config::{ConfigError, Environment, FleetConfig, WebhookConfig};
 use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
@@ -369,12 +369,46 @@ fn the_truth_table_of_labels_is_what_is_done() {
     assert!(rows.len() > 40, "{}", rows.len());
     let named: BTreeSet<_> = rows.iter().map(|row| row[1].as_str()).collect();
     assert_eq!(named, classes.iter().map(|class| class.name.as_str()).chain(["none"]).collect(), "each class occurs");
+    let mut wrong = Vec::new();
     for row in &rows {
         let [asked, class, says] = &row[..] else { panic!("three columns: {row:?}") };
         let repository = if asked.contains("secret-tools") { "secret-tools" } else { "octo-repo" };
         let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        assert_eq!((class.clone(), says.clone()), verdict(&classes, repository, &labels), "{asked}");
+        let found = verdict(&classes, repository, &labels);
+        if found != (class.clone(), says.clone()) {
+            wrong.push(format!("{asked}: {found:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn labels_of_other_systems_get_what_their_documentation_says() {
+    let page = file("docs/LABELS.md");
+    let json = between(between(&page, "<!-- systems -->", "<!-- /systems -->"), "```json", "```");
+    let classes = RunnerClasses::parse(json).unwrap();
+    let mut wrong = Vec::new();
+    for system in systems() {
+        let rows = rows(between(&page, &format!("<!-- system {system} -->"), "<!-- /system -->"));
+        assert!(rows.len() >= 15, "{system}: {}", rows.len());
+        for row in &rows {
+            let [asked, gets, besides] = &row[..] else { panic!("three columns: {row:?}") };
+            let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let (class, runner) = verdict(&classes, "octo-repo", &labels);
+            let found = if class == "none" {
+                (class, runner.trim_start_matches("class any: ").to_owned())
+            } else {
+                let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+                let left_out = classes.named(&class).expect("it is there").left_out(&asked);
+                let left_out = left_out.into_iter().map(|(_, what)| what).collect::<Vec<_>>().join("; ");
+                (runner, if left_out.is_empty() { "nothing".to_owned() } else { left_out })
+            };
+            if found != (gets.clone(), besides.clone()) {
+                wrong.push(format!("{asked}: {found:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -29,6 +29,26 @@ impl Drop for Classes {
     }
 }
 
+/// A folder of workflows that is deleted at the end of the test.
+struct Workflows(PathBuf);
+
+impl Workflows {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("jitgate-explain-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory for temporary files that can be written");
+        for (file, text) in files {
+            std::fs::write(path.join(file), text).expect("it can be written");
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Workflows {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 fn explain(arguments: &[&str], classes: Option<&str>) -> Output {
     let mut command = Program::example("explain").command();
     command.args(arguments).env_remove("RUNNER_CLASSES");
@@ -61,14 +81,18 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect("a page")
     };
     let labels = page("docs/LABELS.md");
-    let json = labels.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
-    let file = Classes::new("docs", json);
+    let json =
+        labels.split("```json\n[").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
+    let file = Classes::new("docs", &format!("[{json}"));
     let pages = [page("docs/CONFIGURATION.md"), labels.clone()].concat();
     let commands: Vec<_> =
         pages.lines().filter_map(|line| line.strip_prefix("cargo run --example explain -- ")).collect();
-    assert_eq!(commands.len(), 2, "{commands:?}");
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let workflows = Workflows::new("docs", &[("ci.yml", "jobs: {build: {runs-on: [fargate, cpu=4]}}")]);
     for command in commands {
-        let arguments = command.replace("classes.json", file.0.to_str().expect("a path in UTF-8"));
+        let arguments = command
+            .replace("classes.json", file.0.to_str().expect("a path in UTF-8"))
+            .replace(".github/workflows", workflows.0.to_str().expect("a path in UTF-8"));
         let mut arguments: Vec<_> = arguments.split(' ').collect();
         if !command.contains("--repository") {
             // The table's classes require a repository.
@@ -76,7 +100,8 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
         }
         let output = explain(&arguments, None);
         assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output));
-        assert!(text(&output).contains("class         small"), "{}", text(&output));
+        let told = text(&output);
+        assert!(told.contains("class         small") || told.contains("| small |"), "{told}");
     }
 }
 
@@ -126,4 +151,98 @@ fn a_wrong_command_line_is_explained_and_ends_with_2() {
     }
     let output = explain(&["--labels", "fargate,cpu=1", "--repository", "b/c"], Some(&for_some));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+#[test]
+fn a_folder_of_workflows_becomes_a_table_of_its_jobs() {
+    let workflows = Workflows::new(
+        "table",
+        &[
+            (
+                "ci.yml",
+                r#"
+                on: push
+                jobs:
+                  lint: {runs-on: fargate}
+                  hosted: {runs-on: ubuntu-latest}
+                  group: {runs-on: {group: large}}
+                  both: {runs-on: {group: large, labels: [fargate, "cpu=2"]}}
+                  called: {uses: ./.github/workflows/other.yml}
+                  chosen: {runs-on: "${{ inputs.runner }}"}
+                  bound: {runs-on: "fargate/cpu=2/run=${{ github.run_id }}-${{ strategy.job-index }}"}
+                  partly: {runs-on: [fargate, "cpu=${{ vars.CPU }}"]}
+                "#,
+            ),
+            (
+                "matrix.yaml",
+                r#"
+                jobs:
+                  test:
+                    strategy:
+                      matrix:
+                        cpu: [1, 2, 32]
+                        kind: [unit, slow]
+                        exclude: [{cpu: 1, kind: slow}, {cpu: 2, kind: slow}, {cpu: 32, kind: slow}]
+                        include: [{cpu: 2, disk: 40}, {cpu: 4, kind: alone}]
+                    runs-on: [fargate, "cpu=${{ matrix.cpu }}"]
+                  lists:
+                    strategy: {matrix: {on: [fargate, [fargate, "arch=arm64"]]}}
+                    runs-on: ${{ matrix.on }}
+                  computed:
+                    strategy: {matrix: "${{ fromJSON(needs.plan.outputs.matrix) }}"}
+                    runs-on: ${{ matrix.on }}
+                "#,
+            ),
+            ("notes.txt", "not a workflow"),
+        ],
+    );
+    let path = workflows.0.to_str().expect("a path in UTF-8");
+    let output = explain(&["--file", path], Some(CLASSES));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    insta::assert_snapshot!(text(&output));
+    let output = explain(&["--file", path, "--json"], Some(CLASSES));
+    let lines: Vec<serde_json::Value> =
+        text(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 15, "{lines:#?}");
+    let bound = lines.iter().find(|line| line["job"] == "ci.yml: bound").expect("it is there");
+    assert_eq!(bound["class"], serde_json::Value::Null);
+    let reason = bound["reason"].as_str().expect("a reason");
+    assert!(
+        reason.starts_with("class small: run=1-1 cannot be chosen") && reason.ends_with("set run in sizes"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_label_is_taken_as_it_is_and_shown_with_its_blanks() {
+    let classes = CLASSES.replace(r#""labels":["own"]"#, r#""labels":["codebuild-web-*"],"compatible":["codebuild"]"#);
+    let label = "codebuild-web-1-1 image:linux-5.0";
+    let output = explain(&["--label", label], Some(&classes));
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains(&format!("labels        {label:?}")), "{told}");
+    assert!(told.contains("left out      \"image:linux-5.0\": the image"), "{told}");
+    let output = explain(&["--label", "fargate ", "--label", "cpu=1,memory=2"], Some(CLASSES));
+    let told = text(&output);
+    assert!(told.contains(r#""fargate ", "cpu=1,memory=2""#), "{told}");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let output = explain(&["--label", "fargate", "--label", "cpu=32", "--label", "disk=60", "--json"], Some(CLASSES));
+    let told: serde_json::Value = serde_json::from_str(&text(&output)).expect("JSON");
+    assert_eq!(told["classes"][0]["reasons"].as_array().map(Vec::len), Some(2), "all that is wrong: {told:#}");
+    assert_eq!(told["classes"][0]["to_fit"], serde_json::json!(["raise sizes.disk to 60 GiB"]), "{told:#}");
+}
+
+#[test]
+fn json_lines_are_many_sets_and_help_says_how_it_is_called() {
+    let file = Classes::new("lines", "[\"fargate\"]\n\n[\"fargate\", \"cpu=2\"]\n");
+    let path = file.0.to_str().expect("a path in UTF-8");
+    let output = explain(&["--file", path], Some(CLASSES));
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("| line 1 | \"fargate\" | small |") && told.contains("| line 3 |"), "{told}");
+    let output = explain(&["--help"], None);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("--file PATH"), "{}", text(&output));
+    let output = explain(&["--file", path, "--label", "a"], Some(CLASSES));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }

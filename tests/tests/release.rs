@@ -126,7 +126,7 @@ async fn later_launches_of_the_same_job_are_found_too() {
     world.start_tasks_after(SLOW_START);
     world.deliver_queued(job).await;
     world.work().await;
-    world.pass(Duration::from_secs(10));
+    world.pass(Duration::from_secs(20));
     world.work().await;
     assert_eq!(world.live_tasks(), 1);
     cancel(&world, job).await;

@@ -15,7 +15,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 /// Words of errors that only the parser can find; see the schema's description.
-const BEYOND_A_SCHEMA: [&str; 7] = [
+const BEYOND_A_SCHEMA: [&str; 12] = [
     "used twice",
     "must be the name of another class",
     "Fargate has no",
@@ -23,6 +23,11 @@ const BEYOND_A_SCHEMA: [&str; 7] = [
     "must not be less than the class's own",
     "characters in all",
     "which task_definition has none for",
+    "between two * or {name}",
+    "write a named part as {name}",
+    "means must use {",
+    "names no part of the label",
+    "is malformed",
 ];
 
 /// An error that only one of the two finds, apart from what only the parser can find.
@@ -48,7 +53,13 @@ fn full() -> Value {
             "max_per_repository": 2, "idle_minutes": 5,
             "lifetime_minutes": 60, "environment": { "HTTPS_PROXY": "http://proxy.example" },
             "tags": { "cost centre": "4711" }, "repositories": ["octo-org/*"], "public_repositories": false,
-            "fork_pull_requests": false, "self_hosted": true, "compatible": ["runs-on"], "ignored_labels": ["image=*"],
+            "fork_pull_requests": false, "self_hosted": true, "compatible": ["runs-on", "depot"],
+            "ignored_labels": ["image=*"], "requires": ["linux"], "excluded_labels": ["*-arm"],
+            "translate": [
+                { "label": "big-{cpu}-*", "means": ["cpu={cpu}", "memory=64"], "drops": "the image" },
+                { "label": "gpu*", "means": "refused: no GPU on Fargate" },
+                { "label": "ours", "means": "label" },
+            ],
         },
         {
             "name": "least", "labels": ["linux"], "runner_group_id": 7, "task_definition": "runner:3",
@@ -80,8 +91,13 @@ fn both_take_what_the_docs_show() {
     let page =
         |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap();
     let labels = page("docs/LABELS.md");
-    let table = labels.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
-    for classes in [full(), serde_json::from_str(table).unwrap(), jitgate_tests::world::runner_classes()] {
+    let lists: Vec<Value> = labels
+        .split("```json\n[")
+        .skip(1)
+        .map(|rest| serde_json::from_str(&format!("[{}", rest.split("```").next().expect("an end"))).expect("JSON"))
+        .collect();
+    assert_eq!(lists.len(), 2);
+    for classes in lists.into_iter().chain([full(), jitgate_tests::world::runner_classes()]) {
         assert!(RunnerClasses::parse(&classes.to_string()).is_ok(), "{classes}");
         assert!(SCHEMA.is_valid(&classes), "{classes}");
     }
@@ -137,7 +153,15 @@ fn both_refuse_the_same_mistakes() {
         ("tags", json!({ "a": "y".repeat(257) })),
         ("repositories", json!([])),
         ("repositories", json!(["octo-org"])),
-        ("compatible", json!(["codebuild"])),
+        ("compatible", json!(["other"])),
+        ("requires", json!([""])),
+        ("excluded_labels", json!(["a,b"])),
+        ("translate", json!([{ "label": "a" }])),
+        ("translate", json!([{ "label": "a", "means": ["gpu=1"] }])),
+        ("translate", json!([{ "label": "a", "means": "nothing" }])),
+        ("translate", json!([{ "label": "a-*", "means": ["cpu=2"] }])),
+        ("translate", json!([{ "label": "a", "means": "refused: no GPU", "drops": "the GPU" }])),
+        ("translate", json!([{ "label": "a", "means": [], "drops": "" }])),
         ("ignored_labels", json!([""])),
         ("warmth", json!(1)),
     ] {
@@ -165,6 +189,11 @@ fn any_value() -> impl Strategy<Value = Value> {
             "spot",
             "runs-on",
             "octo-org/*",
+            "a-{b}",
+            "cpu=2",
+            "cpu={cpu}",
+            "label",
+            "refused: so",
             "least",
             "full",
             "ü",

@@ -126,7 +126,11 @@ run "a_class_can_let_jobs_choose_and_have_two_architectures" {
       repositories  = ["octo-org/*"]
       self_hosted   = true
       compatible    = ["runs-on"]
-      warm          = [{ count = 2, place = "octo-org", hours = "08-18" }]
+      translate = [
+        { label = "big-*", means = ["cpu=8"], drops = "the rest" },
+        { label = "gpu*", says = "refused: no GPU" },
+      ]
+      warm = [{ count = 2, place = "octo-org", hours = "08-18" }]
     }]
   }
   assert {
@@ -157,7 +161,11 @@ run "a_class_can_let_jobs_choose_and_have_two_architectures" {
       repositories     = ["octo-org/*"]
       self_hosted      = true
       compatible       = ["runs-on"]
-      warm             = [{ count = 2, "for" = "octo-org", hours = "08-18" }]
+      translate = [
+        { label = "big-*", means = ["cpu=8"], drops = "the rest" },
+        { label = "gpu*", means = "refused: no GPU" },
+      ]
+      warm = [{ count = 2, "for" = "octo-org", hours = "08-18" }]
     }]
     error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
   }

@@ -1,11 +1,13 @@
 //! What each key of a class must be, with the message for a value that is not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::class::{Capacity, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
-use super::json::{ClassJson, EachJson, ObjectOnly, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
+use super::json::{ClassJson, EachJson, ObjectOnly, RuleJson, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
 use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};
+use super::translate::System;
 use super::warm::{Hours, MOST_WARM, Warm};
 use crate::ecs::HOOK_VARIABLE;
 use crate::globs::RepositoryGlob;
@@ -43,7 +45,7 @@ const RESERVED_VARIABLES: [&str; 2] = ["ACTIONS_RUNNER_INPUT_", "JITGATE_"];
 const RESERVED_TAGS: [&str; 2] = ["aws:", "jitgate:"];
 
 impl ClassJson {
-    pub(super) fn checked(self) -> Result<RunnerClass, String> {
+    pub(super) fn checked(self, tables: &mut Tables) -> Result<RunnerClass, String> {
         let name_is_fine = (1..=LONGEST_CLASS_NAME).contains(&self.name.len())
             && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if !name_is_fine {
@@ -106,8 +108,10 @@ impl ClassJson {
             tags: tags(self.tags.unwrap_or_default())?,
             repositories,
             gate,
-            ignored_labels: patterns(&self.ignored_labels.unwrap_or_default())
-                .map_err(|problem| format!("ignored_labels: {problem}"))?,
+            translations: translations(self.translate, self.compatible.unwrap_or_default(), tables)?,
+            requires: named_patterns("requires", self.requires)?,
+            excluded_labels: named_patterns("excluded_labels", self.excluded_labels)?,
+            ignored_labels: named_patterns("ignored_labels", self.ignored_labels)?,
             name: self.name,
             container,
             subnets,
@@ -124,7 +128,6 @@ impl ClassJson {
             public_repositories: self.public_repositories.unwrap_or_default(),
             fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
             self_hosted: self.self_hosted.unwrap_or_default(),
-            compatible: self.compatible.map(TextOnly::all).unwrap_or_default(),
         })
     }
 }
@@ -142,6 +145,37 @@ fn warm(entries: Vec<ObjectOnly<WarmJson>>, labels: &[String]) -> Result<Vec<War
 
 fn patterns(labels: &[String]) -> Result<Vec<LabelPattern>, String> {
     labels.iter().map(|label| LabelPattern::parse(label)).collect()
+}
+
+fn named_patterns(key: &str, labels: Option<Vec<String>>) -> Result<Vec<LabelPattern>, String> {
+    patterns(&labels.unwrap_or_default()).map_err(|problem| format!("{key}: {problem}"))
+}
+
+/// The tables that some class has named so far: each is parsed once.
+pub(super) type Tables = Vec<Arc<System>>;
+
+fn translations(
+    own: Option<Vec<ObjectOnly<RuleJson>>>,
+    compatible: Vec<String>,
+    tables: &mut Tables,
+) -> Result<Vec<Arc<System>>, String> {
+    let own = own.filter(|rules| !rules.is_empty());
+    let own = own
+        .map(|rules| System::of("translate", rules))
+        .transpose()
+        .map_err(|problem| format!("translate: {problem}"))?;
+    let mut all: Vec<_> = own.map(Arc::new).into_iter().collect();
+    for name in compatible {
+        let table = if let Some(known) = tables.iter().find(|table| table.name == name) {
+            Arc::clone(known)
+        } else {
+            let table = Arc::new(System::shipped(&name)?);
+            tables.push(Arc::clone(&table));
+            table
+        };
+        all.push(table);
+    }
+    Ok(all)
 }
 
 fn runner_group(name: Option<String>, id: Option<u64>) -> Result<RunnerGroup, String> {

@@ -13,13 +13,12 @@ pub(super) struct Choices<'a> {
     pub(super) architecture: Option<(&'a str, Architecture)>,
     pub(super) spot: Option<(&'a str, bool)>,
     run: Option<(&'a str, String)>,
-    runs_on: Option<(&'a str, String)>,
 }
 
 impl<'a> Choices<'a> {
     /// Whether a label binds the runner to one run.
     pub(super) fn is_bound(&self) -> bool {
-        self.run.is_some() || self.runs_on.is_some()
+        self.run.is_some()
     }
 
     pub(super) fn take(&mut self, role: Role<'_>, label: &'a str) -> Result<(), Objection> {
@@ -49,12 +48,6 @@ impl<'a> Choices<'a> {
                 set(&mut self.spot, label, spot)
             }
             Key::Run => set(&mut self.run, label, parsed(label, value, "a value without a /", anything)?),
-            Key::RunsOn => {
-                let run = parsed(label, value, "a value without a / or a comma", |value| {
-                    anything(value).filter(|value| !value.contains(','))
-                })?;
-                set(&mut self.runs_on, label, run)
-            }
         }
     }
 }

@@ -5,8 +5,8 @@
 use super::choices::Choices;
 use super::class::{RunnerClass, RunnerClasses};
 use super::demand::{Asked, Demand};
-use super::grammar::Role;
-use super::labels::{LONGEST_LABEL, LONGEST_LABELS, MOST_LABELS};
+use super::grammar::{Label, Role};
+use super::labels::{LONGEST_LABEL, LONGEST_LABELS, LabelPattern, MOST_LABELS};
 use super::misfit::{Misfit, Objection};
 
 /// A job's class, and what the job has chosen.
@@ -22,11 +22,14 @@ impl RunnerClasses {
     /// The first class that a job fits.
     pub fn fit(&self, asked: &Asked<'_>) -> Result<Fit<'_>, Misfit> {
         check_lengths(asked.labels)?;
+        let labels = Label::all(asked.labels);
         let mut near = Vec::new();
         for class in self.iter() {
-            match class.judge(asked) {
+            match class.examine(asked, &labels, Objection::is_near) {
                 Ok(demand) => return Ok(Fit { class, demand }),
-                Err(objection) if objection.is_near() => near.push((class.name.clone(), objection)),
+                Err(objections) if objections.iter().all(Objection::is_near) => {
+                    near.push((class.name.clone(), objections));
+                }
                 Err(_) => {}
             }
         }
@@ -56,41 +59,98 @@ fn check_lengths(labels: &[String]) -> Result<(), Misfit> {
 }
 
 impl RunnerClass {
-    /// Whether a job fits this class, and what it has chosen.
-    pub fn judge(&self, asked: &Asked<'_>) -> Result<Demand, Objection> {
-        let mut choices = Choices::default();
-        let mut first = None;
-        let mut is_meant = false;
-        for label in asked.labels {
-            let pieces = self.pieces(label);
-            let is_combined = pieces.len() > 1;
-            for piece in pieces {
-                let taken = self.role(piece).and_then(|role| {
-                    is_meant |= role != Role::Ignored;
-                    choices.take(role, piece)
-                });
-                match taken {
-                    Ok(()) => {}
-                    Err(Objection::Unknown(piece)) if is_combined => {
-                        let objection = Objection::UnknownPiece { piece, label: label.clone() };
-                        first = first.or(Some(objection));
-                    }
-                    // The job is for another fleet, so what else is wrong does not matter.
-                    Err(objection) if !objection.is_near() => return Err(objection),
-                    Err(objection) => first = first.or(Some(objection)),
+    /// Whether a job fits this class, and what it has chosen; or all that is against it.
+    pub fn judge(&self, asked: &Asked<'_>) -> Result<Demand, Vec<Objection>> {
+        self.examine(asked, &Label::all(asked.labels), |_| true)
+    }
+
+    /// What a job that fits asks for and does not get: each label, or piece of one, with what that is.
+    pub fn left_out<'a>(&'a self, asked: &Asked<'a>) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for label in &Label::all(asked.labels) {
+            for piece in self.pieces(label).0 {
+                let what = match self.role(piece) {
+                    Ok(Role::Ignored) => "it is among the ignored_labels",
+                    Ok(Role::Translated { drops: Some(drops), .. }) => drops,
+                    _ => continue,
+                };
+                let each = (piece.text.to_owned(), what.to_owned());
+                if !all.contains(&each) {
+                    all.push(each);
                 }
             }
         }
-        if let Some(objection) = first {
-            return Err(objection);
+        all
+    }
+
+    /// Collects objections as long as `goes_on` says so: a job that is for another fleet need not be looked at further.
+    fn examine<'a>(
+        &'a self,
+        asked: &Asked<'_>,
+        labels: &'a [Label<'a>],
+        goes_on: impl Fn(&Objection) -> bool,
+    ) -> Result<Demand, Vec<Objection>> {
+        let mut choices = Choices::default();
+        let mut objections = Vec::new();
+        let mut is_meant = false;
+        let is_excluded =
+            |label: &&Label<'_>| self.excluded_labels.iter().any(|each| each.matches_lowercase(&label.lowercase));
+        objections.extend(labels.iter().find(is_excluded).map(|label| Objection::Excluded(label.text.to_owned())));
+        for label in labels {
+            let (pieces, is_combined) = self.pieces(label);
+            for piece in pieces {
+                if objections.last().is_some_and(|last| !goes_on(last)) {
+                    return Err(objections);
+                }
+                let before = objections.len();
+                match self.role(piece) {
+                    Ok(role) => {
+                        is_meant |= role.is_meant();
+                        self.take(role, piece.text, &mut choices, &mut objections);
+                    }
+                    Err(Objection::Unknown(piece)) if is_combined => {
+                        objections.push(Objection::UnknownPiece { piece, label: label.text.to_owned() });
+                    }
+                    Err(objection) => objections.push(objection),
+                }
+                if objections.len() > before && objections[..before].contains(&objections[before]) {
+                    objections.truncate(before);
+                }
+            }
         }
-        if !is_meant {
-            return Err(Objection::OnlyIgnored);
+        let has = |required: &LabelPattern| labels.iter().any(|label| self.has_label(required, label));
+        if let Some(missing) = self.requires.iter().find(|required| !has(required)) {
+            objections.push(Objection::Missing(missing.to_string()));
+        }
+        if objections.is_empty() && !is_meant {
+            return Err(vec![Objection::OnlyIgnored]);
         }
         if !self.is_for(asked) {
-            return Err(Objection::Repository(format!("{}/{}", asked.owner, asked.repository)));
+            objections.push(Objection::Repository(format!("{}/{}", asked.owner, asked.repository)));
         }
-        self.demand(&choices)
+        let demand = self.demand(&choices, &mut objections);
+        if objections.is_empty() { Ok(demand) } else { Err(objections) }
+    }
+
+    fn take<'a>(&self, role: Role<'a>, label: &'a str, choices: &mut Choices<'a>, objections: &mut Vec<Objection>) {
+        let Role::Translated { words, named, .. } = role else {
+            objections.extend(choices.take(role, label).err());
+            return;
+        };
+        for word in words {
+            let value = word.value(named);
+            if self.permits_word(word.key, value) {
+                objections.extend(choices.take(Role::Choice(word.key, value), label).err());
+            } else {
+                objections.push(self.not_permitted(word.key, format!("{label} ({}={value})", word.key)));
+            }
+        }
+    }
+
+    fn has_label(&self, required: &LabelPattern, label: &Label<'_>) -> bool {
+        let separators = self.separators(&label.lowercase);
+        required.matches_lowercase(&label.lowercase)
+            || label.lowercase.split(separators).any(|piece| required.matches_lowercase(piece))
     }
 
     fn is_for(&self, asked: &Asked<'_>) -> bool {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::labels::LabelPattern;
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
+use super::translate::System;
 use super::warm::Warm;
 use crate::globs::RepositoryGlob;
 
@@ -91,8 +93,12 @@ pub struct RunnerClass {
     pub fork_pull_requests: bool,
     /// Whether a job may have the label `self-hosted` although it is not among `labels`.
     pub self_hosted: bool,
-    /// Other fleets whose labels are understood, besides our own.
-    pub compatible: Vec<Dialect>,
+    /// What labels of other systems mean: the class's own `translate`, then the tables of `compatible`.
+    pub(super) translations: Vec<Arc<System>>,
+    /// Labels that a job must have.
+    pub requires: Vec<LabelPattern>,
+    /// Labels that a job must not have, whatever else says that it may.
+    pub excluded_labels: Vec<LabelPattern>,
     /// Labels that a job may have without any effect.
     pub ignored_labels: Vec<LabelPattern>,
 }
@@ -142,14 +148,6 @@ pub struct Sizes {
     pub spot: bool,
     /// `run=`
     pub run: bool,
-}
-
-/// The labels of another fleet, understood so that workflows written for it run unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Dialect {
-    /// `runs-on=<anything>` stands for a class label and binds the runner to a run; `ram=` is `memory=`.
-    #[serde(rename = "runs-on")]
-    RunsOn,
 }
 
 /// A capacity provider of Fargate.

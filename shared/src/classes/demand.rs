@@ -39,14 +39,18 @@ pub struct Demand {
 }
 
 impl RunnerClass {
-    pub(super) fn demand(&self, choices: &Choices<'_>) -> Result<Demand, Objection> {
-        Ok(Demand {
-            size: self.size_of(choices)?,
-            disk: choices.disk.map(|(label, gib)| self.disk_of(label, gib)).transpose()?,
-            architecture: choices.architecture.map(|(label, asked)| self.architecture_of(label, asked)).transpose()?,
+    /// What the class makes of the choices; adds what is against them.
+    pub(super) fn demand(&self, choices: &Choices<'_>, objections: &mut Vec<Objection>) -> Demand {
+        let mut or_object = |objection: Objection| objections.push(objection);
+        Demand {
+            size: self.size_of(choices).map_err(&mut or_object).unwrap_or_default(),
+            disk: choices.disk.and_then(|(label, gib)| self.disk_of(label, gib).map_err(&mut or_object).ok()),
+            architecture: choices
+                .architecture
+                .and_then(|(label, asked)| self.architecture_of(label, asked).map_err(&mut or_object).ok()),
             spot: choices.spot.map(|(_, spot)| spot),
             is_bound: choices.is_bound(),
-        })
+        }
     }
 
     /// A job gets the size that it asks for, or the next one up. What it does not ask for stays as near to the class's
@@ -57,27 +61,36 @@ impl RunnerClass {
             (Some((label, cpu)), None) => (label.to_owned(), FargateSize::with_cpu(cpu, self.size)),
             (None, Some((label, memory))) => (label.to_owned(), FargateSize::with_memory(memory, self.size)),
             (Some((one, cpu)), Some((other, memory))) => {
-                (format!("{one} with {other}"), FargateSize::at_least(cpu, memory))
+                let asked = if one == other { one.to_owned() } else { format!("{one} with {other}") };
+                (asked, FargateSize::at_least(cpu, memory))
             }
         };
         let Some(size) = size else {
-            return Err(Objection::TooLarge { asked, most: "Fargate has 16 vCPU and 120 GiB".to_owned() });
+            let most = "Fargate has 16 vCPU and 120 GiB".to_owned();
+            return Err(Objection::TooLarge { asked, most, change: None });
         };
-        let is_within = self.sizes.cpu.is_none_or(|most| size.cpu <= most)
-            && self.sizes.memory.is_none_or(|most| size.memory <= most);
-        if is_within {
+        let cpu = self.sizes.cpu.filter(|most| size.cpu > *most).map(|_| format!("sizes.cpu to {}", size.cpu));
+        let memory =
+            self.sizes.memory.filter(|most| size.memory > *most).map(|_| format!("sizes.memory to {}", size.memory));
+        let raised: Vec<_> = cpu.into_iter().chain(memory).collect();
+        if raised.is_empty() {
             return Ok(Some(size));
         }
         let most = [self.sizes.cpu.map(|most| most.to_string()), self.sizes.memory.map(|most| most.to_string())];
         let most = most.into_iter().flatten().collect::<Vec<_>>().join(" and ");
-        Err(Objection::TooLarge { asked: format!("{asked} ({size} on Fargate)"), most })
+        let change = Some(format!("raise {}", raised.join(" and ")));
+        Err(Objection::TooLarge { asked: format!("{asked} ({size} on Fargate)"), most, change })
     }
 
     fn disk_of(&self, label: &str, gib: u32) -> Result<Disk, Objection> {
         let most = self.sizes.disk.unwrap_or(Disk::MOST);
-        Disk::at_least(gib)
-            .filter(|disk| *disk <= most)
-            .ok_or_else(|| Objection::TooLarge { asked: label.to_owned(), most: most.to_string() })
+        let disk = Disk::at_least(gib);
+        let change = disk.map(|disk| format!("raise sizes.disk to {disk}"));
+        disk.filter(|disk| *disk <= most).ok_or_else(|| Objection::TooLarge {
+            asked: label.to_owned(),
+            most: most.to_string(),
+            change,
+        })
     }
 
     fn architecture_of(&self, label: &str, asked: Architecture) -> Result<Architecture, Objection> {
@@ -85,6 +98,6 @@ impl RunnerClass {
             return Ok(asked);
         }
         let has: Vec<_> = self.task_definition.architectures().map(|each| each.to_string()).collect();
-        Err(Objection::NoArchitecture { asked: label.to_owned(), has: has.join(" and ") })
+        Err(Objection::NoArchitecture { asked: label.to_owned(), has: has.join(" and "), wanted: asked.to_string() })
     }
 }

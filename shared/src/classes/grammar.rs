@@ -1,37 +1,15 @@
 //! The grammar of labels: what a label, or a piece of a combined one, means to a class.
 
-use super::class::{Dialect, RunnerClass};
-use super::misfit::Objection;
+use std::borrow::Cow;
+use std::fmt;
 
-/// Keys by which workflows for other fleets choose what Fargate does not have. Sources: `RunsOn`'s "Job labels" and
-/// AWS `CodeBuild`'s "Label overrides supported with the CodeBuild-hosted GitHub Actions runner".
-const FOREIGN_KEYS: [&str; 25] = [
-    "ami",
-    "buildspec-override",
-    "debug",
-    "env",
-    "extras",
-    "family",
-    "fleet",
-    "gpu",
-    "hdd",
-    "image",
-    "instance-size",
-    "instance-type",
-    "ipv6",
-    "machine",
-    "nested-virt",
-    "pool",
-    "preinstall",
-    "private",
-    "region",
-    "retry",
-    "runner",
-    "ssh",
-    "tag",
-    "volume",
-    "zone",
-];
+use super::class::{Capacity, RunnerClass};
+use super::misfit::Objection;
+use super::template::Named;
+use super::translate::{Meaning, Word};
+
+/// Keys that other systems know and Fargate cannot honour, one a line.
+const FOREIGN_KEYS: &str = include_str!("compatible/foreign-keys.txt");
 
 /// A size label's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +20,62 @@ pub(super) enum Key {
     Arch,
     Spot,
     Run,
-    RunsOn,
+}
+
+impl Key {
+    /// Reads a key in lower case, without its `=`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "disk" => Self::Disk,
+            "arch" => Self::Arch,
+            "spot" => Self::Spot,
+            "run" => Self::Run,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Arch => "arch",
+            Self::Spot => "spot",
+            Self::Run => "run",
+        })
+    }
+}
+
+/// A job's label, and the same in lower case, since GitHub ignores the case of labels.
+pub(super) struct Label<'a> {
+    pub(super) text: &'a str,
+    pub(super) lowercase: Cow<'a, str>,
+}
+
+impl<'a> Label<'a> {
+    pub(super) fn all(labels: &'a [String]) -> Vec<Self> {
+        labels.iter().map(|label| Self::of(label)).collect()
+    }
+
+    fn of(text: &'a str) -> Self {
+        let is_lowercase = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let lowercase = if is_lowercase { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
+        Self { text, lowercase }
+    }
+}
+
+/// A label, a piece of a combined one, or one value of a list.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// As it was written; of a list, all of it.
+    pub(super) text: &'a str,
+    lowercase: &'a str,
+    /// What a list's label begins with; `lowercase` is then only the value.
+    before: &'a str,
 }
 
 /// What a label, or a piece of a combined one, is to a class.
@@ -54,63 +87,121 @@ pub(super) enum Role<'a> {
     Ignored,
     /// A size label that the class permits, with its value.
     Choice(Key, &'a str),
+    /// Another system's, with its meaning in our own words.
+    Translated {
+        words: &'a [Word],
+        named: Named<'a>,
+        /// Whether it stands for one of the class's labels.
+        is_label: bool,
+        /// What it asks for besides.
+        drops: Option<&'a str>,
+    },
+}
+
+impl Role<'_> {
+    /// Whether a job with this label is meant for the class, and not for another fleet with a label of the same name.
+    pub(super) fn is_meant(&self) -> bool {
+        match self {
+            Self::Own | Self::Choice(..) => true,
+            Self::Ignored => false,
+            Self::Translated { words, is_label, .. } => *is_label || !words.is_empty(),
+        }
+    }
 }
 
 impl RunnerClass {
-    /// A label is a combined one if its first piece is one of the class's labels and the whole is not. `RunsOn` also
-    /// separates pieces by commas.
-    pub(super) fn pieces<'a>(&self, label: &'a str) -> Vec<&'a str> {
-        let is_whole = self.labels.iter().chain(&self.ignored_labels).any(|pattern| pattern.matches(label));
-        let separators: &[char] = match label.split('/').next().map(|first| self.role(first)) {
-            Some(Ok(Role::Choice(Key::RunsOn, _))) => &['/', ','],
-            Some(Ok(Role::Own)) if !is_whole => &['/'],
-            _ => &[],
-        };
-        label.split(separators).collect()
+    /// The pieces of a label, and the values of those that are lists; and whether it is a combined one.
+    pub(super) fn pieces<'a>(&'a self, label: &'a Label<'_>) -> (Vec<Piece<'a>>, bool) {
+        let separators = self.separators(&label.lowercase);
+        let pieces = label.text.split(separators).zip(label.lowercase.split(separators));
+        let mut all = Vec::with_capacity(1);
+        for (text, lowercase) in pieces {
+            match self.list(lowercase) {
+                Some(before) => {
+                    let values = lowercase[before.len()..].split('+');
+                    all.extend(values.map(|lowercase| Piece { text, lowercase, before }));
+                }
+                None => all.push(Piece { text, lowercase, before: "" }),
+            }
+        }
+        (all, !separators.is_empty())
     }
 
-    /// A label that the class lists literally takes precedence over a size label, and a size label over a pattern that
-    /// it happens to match.
-    pub(super) fn role<'a>(&self, piece: &'a str) -> Result<Role<'a>, Objection> {
-        let is_own =
-            |literal: bool| self.labels.iter().any(|label| label.is_literal() == literal && label.matches(piece));
-        if is_own(true) {
+    /// A label is a combined one if a system's table says so, or if its first piece means something and the whole does
+    /// not. What the class lists literally is never split.
+    pub(super) fn separators(&self, label: &str) -> &[char] {
+        if let Some(separators) = self.translations.iter().find_map(|system| system.separators(label)) {
+            return if self.has_literally(label) { &[] } else { separators };
+        }
+        let Some((first, _)) = label.split_once('/') else { return &[] };
+        let is_whole = || self.labels.iter().chain(&self.ignored_labels).any(|own| own.matches_lowercase(label));
+        match self.role(Piece { text: first, lowercase: first, before: "" }) {
+            Ok(role @ (Role::Own | Role::Translated { .. })) if role.is_meant() && !is_whole() => &['/'],
+            _ => &[],
+        }
+    }
+
+    fn list(&self, label: &str) -> Option<&str> {
+        if !label.contains('+') || self.has_literally(label) {
+            return None;
+        }
+        for system in &self.translations {
+            if let Some(before) = system.list(label) {
+                return Some(before);
+            }
+            if system.rule("", label).is_some() {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn has_literally(&self, label: &str) -> bool {
+        self.labels.iter().any(|own| own.is_literal() && own.matches_lowercase(label))
+    }
+
+    /// The order of precedence: a label that the class lists literally, a translation, a size label, a pattern among
+    /// the class's labels, an ignored label.
+    pub(super) fn role<'a>(&'a self, piece: Piece<'a>) -> Result<Role<'a>, Objection> {
+        let Piece { text, lowercase, before } = piece;
+        if before.is_empty() && self.has_literally(lowercase) {
             return Ok(Role::Own);
         }
-        let choice = self.choice(piece);
+        for system in &self.translations {
+            let Some((rule, named)) = system.rule(before, lowercase) else { continue };
+            return match &rule.meaning {
+                Meaning::Words { words, drops, is_label } => {
+                    Ok(Role::Translated { words, named, is_label: *is_label, drops: drops.as_deref() })
+                }
+                Meaning::Refused(reason) => Err(Objection::Impossible {
+                    label: text.to_owned(),
+                    reason: reason.clone(),
+                    table: system.name.clone(),
+                }),
+            };
+        }
+        let choice = choice(lowercase).filter(|_| before.is_empty());
         if let Some((key, value)) = choice
             && self.permits(key)
         {
             return Ok(Role::Choice(key, value));
         }
-        if is_own(false) || (self.self_hosted && piece.eq_ignore_ascii_case("self-hosted")) {
+        let is_own = self.labels.iter().any(|own| !own.is_literal() && own.matches_lowercase(lowercase));
+        if is_own || (self.self_hosted && lowercase == "self-hosted") {
             return Ok(Role::Own);
         }
-        if self.ignored_labels.iter().any(|ignored| ignored.matches(piece)) {
+        if self.ignored_labels.iter().any(|ignored| ignored.matches_lowercase(lowercase)) {
             return Ok(Role::Ignored);
         }
         Err(match choice {
-            Some(_) => Objection::NotPermitted { label: piece.to_owned(), permitted: self.permitted() },
-            None if is_foreign(piece) => Objection::Foreign(piece.to_owned()),
-            None => Objection::Unknown(piece.to_owned()),
+            Some((key, _)) => self.not_permitted(key, text.to_owned()),
+            None if is_foreign(lowercase) => Objection::Foreign(text.to_owned()),
+            None => Objection::Unknown(text.to_owned()),
         })
     }
 
-    fn choice<'a>(&self, piece: &'a str) -> Option<(Key, &'a str)> {
-        let (key, value) = piece.split_once('=')?;
-        let is_compatible = self.compatible.contains(&Dialect::RunsOn);
-        let key = match key.to_ascii_lowercase().as_str() {
-            "cpu" => Key::Cpu,
-            "memory" => Key::Memory,
-            "ram" if is_compatible => Key::Memory,
-            "disk" => Key::Disk,
-            "arch" => Key::Arch,
-            "spot" => Key::Spot,
-            "run" => Key::Run,
-            "runs-on" if is_compatible => Key::RunsOn,
-            _ => return None,
-        };
-        Some((key, value))
+    pub(super) fn not_permitted(&self, key: Key, label: String) -> Objection {
+        Objection::NotPermitted { label, key: key.to_string(), permitted: self.permitted() }
     }
 
     fn permits(&self, key: Key) -> bool {
@@ -121,8 +212,18 @@ impl RunnerClass {
             Key::Arch => self.sizes.arch,
             Key::Spot => self.sizes.spot,
             Key::Run => self.sizes.run,
-            Key::RunsOn => true,
         }
+    }
+
+    /// As [`permits`](Self::permits), for a word that a translation says. What the class does anyway needs no permission.
+    pub(super) fn permits_word(&self, key: Key, value: &str) -> bool {
+        self.permits(key)
+            || match key {
+                Key::Arch => value.parse() == Ok(self.task_definition.usual),
+                Key::Spot => (self.capacity.first() == Some(&Capacity::Spot)) == (value == "true"),
+                Key::Run => true,
+                Key::Cpu | Key::Memory | Key::Disk => false,
+            }
     }
 
     fn permitted(&self) -> String {
@@ -140,7 +241,16 @@ impl RunnerClass {
     }
 }
 
-fn is_foreign(piece: &str) -> bool {
-    let key = piece.split(['=', ':']).next().unwrap_or_default().to_ascii_lowercase();
-    FOREIGN_KEYS.contains(&key.as_str()) && (piece.len() > key.len() || key == "gpu")
+fn choice(label: &str) -> Option<(Key, &str)> {
+    let (key, value) = label.split_once('=')?;
+    Some((Key::parse(key)?, value))
+}
+
+fn is_foreign(label: &str) -> bool {
+    let key = match label.find(['=', ':']) {
+        Some(at) => &label[..at],
+        None if label == "gpu" => label,
+        None => return false,
+    };
+    FOREIGN_KEYS.lines().any(|known| known == key && !known.starts_with('#'))
 }

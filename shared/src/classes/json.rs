@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 
-use super::class::{Capacity, Dialect};
+use super::class::Capacity;
 use super::size::Architecture;
 use super::warm::Day;
 
@@ -44,7 +44,10 @@ pub(super) struct ClassJson {
     pub(super) public_repositories: Option<bool>,
     pub(super) fork_pull_requests: Option<bool>,
     pub(super) self_hosted: Option<bool>,
-    pub(super) compatible: Option<Vec<TextOnly<Dialect>>>,
+    pub(super) requires: Option<Vec<String>>,
+    pub(super) excluded_labels: Option<Vec<String>>,
+    pub(super) translate: Option<Vec<ObjectOnly<RuleJson>>>,
+    pub(super) compatible: Option<Vec<String>>,
     pub(super) ignored_labels: Option<Vec<String>>,
 }
 
@@ -68,6 +71,64 @@ pub(super) struct WarmJson {
     pub(super) days: Option<Vec<TextOnly<Day>>>,
     pub(super) hours: Option<String>,
     pub(super) time_zone: Option<String>,
+}
+
+/// What a label of another system means.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleJson {
+    pub(super) label: String,
+    pub(super) means: MeansJson,
+    pub(super) drops: Option<String>,
+}
+
+/// Our own words, or `refused: REASON`.
+pub(super) enum MeansJson {
+    Words(Vec<String>),
+    Text(String),
+}
+
+/// A file of `compatible/`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SystemJson {
+    /// For readers only, as is `read`.
+    #[serde(rename = "source")]
+    _source: Vec<String>,
+    #[serde(rename = "read")]
+    _read: String,
+    pub(super) combined: Option<ObjectOnly<CombinedJson>>,
+    pub(super) lists: Option<Vec<String>>,
+    pub(super) translate: Vec<ObjectOnly<RuleJson>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CombinedJson {
+    pub(super) first: String,
+    pub(super) separators: String,
+}
+
+impl<'de> Deserialize<'de> for MeansJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordsOrText;
+        impl<'de> Visitor<'de> for WordsOrText {
+            type Value = MeansJson;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of labels, or \"refused: REASON\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(MeansJson::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(MeansJson::Words)
+            }
+        }
+        deserializer.deserialize_any(WordsOrText)
+    }
 }
 
 /// A task definition, or one for each architecture.

@@ -46,7 +46,14 @@ impl LabelPattern {
     /// Whether a label matches, ignoring case. A star does not match `/`, which separates the pieces of a combined
     /// label.
     pub fn matches(&self, label: &str) -> bool {
-        let label = label.to_lowercase();
+        self.matches_lowercase(&label.to_lowercase())
+    }
+
+    /// As [`matches`](Self::matches), for a label in lower case.
+    pub(super) fn matches_lowercase(&self, label: &str) -> bool {
+        if self.is_literal() {
+            return label == self.lowercase;
+        }
         label.matches('/').count() == self.lowercase.matches('/').count()
             && label.split('/').zip(self.lowercase.split('/')).all(|(part, pattern)| globs::fits(pattern, part))
     }

@@ -17,25 +17,24 @@ pub enum Misfit {
     #[error("no runner class has all labels of [{}]", .0.join(", "))]
     NoClass(Vec<String>),
     /// The job means at least one class, and each such class objects. With the names of these classes.
-    #[error("{}", list(.0))]
-    Refused(Vec<(String, Objection)>),
+    #[error("{}", nearest(.0))]
+    Refused(Vec<(String, Vec<Objection>)>),
 }
 
-/// Classes with the same objection share it.
-fn list(objections: &[(String, Objection)]) -> String {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for (class, objection) in objections {
-        let reason = objection.to_string();
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, classes)) => classes.push(class),
-            None => reasons.push((reason, vec![class])),
-        }
-    }
-    let each = reasons.iter().map(|(reason, classes)| {
-        let word = if classes.len() == 1 { "class" } else { "classes" };
-        format!("{word} {}: {reason}", classes.join(", "))
-    });
-    each.collect::<Vec<_>>().join("; ")
+/// The class with the fewest objections, all of them, and what would make the job fit.
+fn nearest(objections: &[(String, Vec<Objection>)]) -> String {
+    let Some((class, objections)) = objections.iter().min_by_key(|(_, objections)| objections.len()) else {
+        return String::new();
+    };
+    let each: Vec<_> = objections.iter().map(Objection::to_string).collect();
+    let changes: Vec<_> = objections.iter().filter_map(Objection::change).collect();
+    let change = if changes.is_empty() { String::new() } else { format!(". To fit: {}", changes.join(", ")) };
+    format!("class {class}: {}{change}", each.join("; "))
+}
+
+/// A list may contradict itself.
+fn contradiction(one: &str, other: &str) -> String {
+    if one == other { format!("{one} contradicts itself") } else { format!("{one} and {other} contradict each other") }
 }
 
 /// Why a job does not fit one class.
@@ -60,6 +59,8 @@ pub enum Objection {
     NotPermitted {
         /// The label.
         label: String,
+        /// The key of `sizes` that would permit it.
+        key: String,
         /// What the class lets jobs choose.
         permitted: String,
     },
@@ -72,7 +73,7 @@ pub enum Objection {
         expected: &'static str,
     },
     /// Two labels with different values for one key.
-    #[error("{one} and {other} contradict each other")]
+    #[error("{}", contradiction(one, other))]
     Contradictory {
         /// The first label.
         one: String,
@@ -86,6 +87,8 @@ pub enum Objection {
         asked: String,
         /// The maximum.
         most: String,
+        /// What would make it fit, if Fargate has as much.
+        change: Option<String>,
     },
     /// The class has no task definition for the architecture.
     #[error("{asked} is not available: task_definition has {has}")]
@@ -94,7 +97,25 @@ pub enum Objection {
         asked: String,
         /// The architectures that the class has.
         has: String,
+        /// The one that the label means.
+        wanted: String,
     },
+    /// A label of another system that cannot be had.
+    #[error("{label} cannot be had: {reason} ({table})")]
+    Impossible {
+        /// The label.
+        label: String,
+        /// Why it cannot be had.
+        reason: String,
+        /// The table that says so: one of `compatible`, or `translate`.
+        table: String,
+    },
+    /// A label that the class excludes.
+    #[error("{0} is among the excluded_labels")]
+    Excluded(String),
+    /// A label that the class requires.
+    #[error("it requires {0}")]
+    Missing(String),
     /// All labels are ignored ones, which do not say which fleet the job is for.
     #[error("all labels are among the ignored_labels")]
     OnlyIgnored,
@@ -106,6 +127,23 @@ pub enum Objection {
 impl Objection {
     /// Whether the job may have meant this class.
     pub fn is_near(&self) -> bool {
-        !matches!(self, Self::Unknown(_) | Self::OnlyIgnored)
+        !matches!(self, Self::Unknown(_) | Self::OnlyIgnored | Self::Excluded(_) | Self::Missing(_))
+    }
+
+    /// What would make the job fit; `None` where nothing would, or where the message says it already.
+    pub fn change(&self) -> Option<String> {
+        match self {
+            Self::Unknown(piece) | Self::UnknownPiece { piece, .. } => {
+                Some(format!("add {piece} to labels, translate or ignored_labels"))
+            }
+            Self::NotPermitted { key, .. } => Some(format!("set {key} in sizes")),
+            Self::Contradictory { one, other } => (one != other).then(|| format!("leave out {other}")),
+            Self::TooLarge { change, .. } => change.clone(),
+            Self::NoArchitecture { wanted, .. } => Some(format!("give task_definition one for {wanted}")),
+            Self::Excluded(label) => Some(format!("take {label} out of excluded_labels")),
+            Self::Missing(label) => Some(format!("add {label} to runs-on")),
+            Self::Repository(repository) => Some(format!("add {repository} to repositories")),
+            Self::Foreign(_) | Self::Malformed { .. } | Self::Impossible { .. } | Self::OnlyIgnored => None,
+        }
     }
 }

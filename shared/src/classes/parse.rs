@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::check::Tables;
 use super::class::RunnerClasses;
 use super::json::{ClassJson, ObjectOnly};
 
@@ -16,10 +17,11 @@ impl RunnerClasses {
             return Err("at least one class is needed".to_owned());
         }
         let mut names = HashSet::new();
+        let mut tables = Tables::new();
         let mut checked = Vec::new();
         for (index, ObjectOnly(class)) in classes.into_iter().enumerate() {
             let name = class.name.clone();
-            let class = class.checked().map_err(|problem| format!("class {index} ({name:?}): {problem}"))?;
+            let class = class.checked(&mut tables).map_err(|problem| format!("class {index} ({name:?}): {problem}"))?;
             if !names.insert(name) {
                 return Err(format!("class {index}: the name {:?} is used twice", class.name));
             }
@@ -39,9 +41,12 @@ impl RunnerClasses {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::class::{Capacity, Dialect, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+    use std::sync::Arc;
+
+    use super::super::class::{Capacity, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
     use super::super::labels::LabelPattern;
     use super::super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
+    use super::super::translate::System;
     use super::*;
 
     fn with(change: &str) -> String {
@@ -57,7 +62,8 @@ mod tests {
                "max_per_repository":2,"idle_minutes":5,
                "lifetime_minutes":60,"environment":{"HTTPS_PROXY":"http://proxy.example:3128"},
                "tags":{"team":"build"},"repositories":["octo-org/*"],"gate":false,"public_repositories":true,
-               "fork_pull_requests":true,"self_hosted":true,"compatible":["runs-on"],"ignored_labels":["image=*"]"#,
+               "fork_pull_requests":true,"self_hosted":true,"compatible":["runs-on"],"ignored_labels":["image=*"],"requires":["linux"],
+               "excluded_labels":["*-arm"]"#,
         );
         let classes = RunnerClasses::parse(&json).unwrap();
         let full = classes.named("a").unwrap();
@@ -99,7 +105,9 @@ mod tests {
             public_repositories: true,
             fork_pull_requests: true,
             self_hosted: true,
-            compatible: vec![Dialect::RunsOn],
+            translations: vec![Arc::new(System::shipped("runs-on").unwrap())],
+            requires: vec![literal("linux")],
+            excluded_labels: vec![literal("*-arm")],
             ignored_labels: vec![literal("image=*")],
         };
         assert_eq!(*full, expected);
@@ -131,7 +139,9 @@ mod tests {
             public_repositories: false,
             fork_pull_requests: false,
             self_hosted: false,
-            compatible: Vec::new(),
+            translations: Vec::new(),
+            requires: Vec::new(),
+            excluded_labels: Vec::new(),
             ignored_labels: Vec::new(),
             ..expected
         };
@@ -218,7 +228,11 @@ mod tests {
             (with(&format!(r#","tags":{{{many}}}"#)), "35 at most"),
             (with(r#","repositories":[]"#), "leave it out"),
             (with(r#","repositories":["octo-org"]"#), "repositories: \"octo-org\""),
-            (with(r#","compatible":["other"]"#), "`runs-on`"),
+            (with(r#","compatible":["other"]"#), "compatible: \"other\" must be one of blacksmith, codebuild"),
+            (with(r#","translate":[{"label":"a-*","means":["cpu=2"]}]"#), "translate: \"a-*\": drops must say"),
+            (with(r#","translate":[{"label":"a"}]"#), "missing field `means`"),
+            (with(r#","requires":["a,b"]"#), "requires: label \"a,b\""),
+            (with(r#","excluded_labels":[""]"#), "excluded_labels: label \"\""),
             (with(r#","ignored_labels":["a,b"]"#), "ignored_labels: label \"a,b\""),
             (r#"[{"name":"a b","labels":["l"],"task_definition":"t","subnets":["s"]}]"#.to_owned(), "name must be"),
             (r#"[{"name":"a","labels":[],"task_definition":"t","subnets":["s"]}]"#.to_owned(), "labels must be"),

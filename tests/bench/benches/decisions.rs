@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use cleaner::plan::{Seen, SeenPlace, Settings, World, plan_cleanup};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use jitgate::classes::{Asked, RunnerClasses};
+use jitgate::classes::{Asked, RunnerClasses, systems};
 use jitgate::config::WebhookConfig;
 use jitgate::ecs::{TaskArn, TaskView};
 use jitgate::github::{Account, Place, Runner, RunnerStatus, Scope};
@@ -69,6 +69,33 @@ fn fitting(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn translating(criterion: &mut Criterion) {
+    let class = json!([{
+        "name": "all", "labels": ["fargate"], "task_definition": { "x86_64": "runner", "arm64": "runner-arm64" },
+        "subnets": ["subnet-1"], "compatible": systems().collect::<Vec<_>>(),
+        "sizes": { "cpu": 16, "memory": 120, "disk": 200, "arch": true, "spot": true, "run": true },
+    }]);
+    let classes = RunnerClasses::parse(&class.to_string()).expect("one class");
+    let mut group = criterion.benchmark_group("labels of all other systems");
+    for (name, label) in [
+        ("one value", "blacksmith-8vcpu-ubuntu-2404-arm"),
+        ("combined", "runs-on=7/cpu=4/ram=16/family=m7a/image=ubuntu24-full-x64"),
+        ("own", "fargate"),
+        ("none", "ubuntu-latest"),
+    ] {
+        let labels = [label.to_owned()];
+        group.bench_function(name, |bencher| {
+            let asked = Asked { owner: "octo-org", repository: "octo-repo", labels: &labels };
+            bencher.iter(|| classes.fit(black_box(&asked)).is_ok());
+        });
+    }
+    group.bench_function("reading", |bencher| {
+        let class = class.to_string();
+        bencher.iter(|| RunnerClasses::parse(black_box(&class)).is_ok());
+    });
+    group.finish();
+}
+
 fn planning(criterion: &mut Criterion) {
     let born_at = (NOW - Duration::minutes(30)).unix_timestamp();
     let runners = (0..REGISTRATIONS).map(|id| Runner {
@@ -102,5 +129,5 @@ fn planning(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(decisions, deliveries, fitting, planning);
+criterion_group!(decisions, deliveries, fitting, translating, planning);
 criterion_main!(decisions);
