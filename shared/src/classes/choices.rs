@@ -130,13 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_either_form_binds_the_runner_to_it() {
+    fn a_run_binds_the_runner_to_it() {
         let is_bound = |labels: &[(Key, &'static str)]| chosen(labels).is_ok_and(|choices| choices.is_bound());
         assert!(is_bound(&[(Key::Run, "run=7-0")]));
-        assert!(is_bound(&[(Key::RunsOn, "runs-on=7")]));
         assert!(!is_bound(&[(Key::Cpu, "cpu=1")]));
         assert!(is_malformed(Key::Run, "run=") && is_malformed(Key::Run, "run=a/b"));
-        assert!(is_malformed(Key::RunsOn, "runs-on=") && is_malformed(Key::RunsOn, "runs-on=7,cpu=1"));
     }
 
     #[test]

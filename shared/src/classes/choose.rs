@@ -203,7 +203,7 @@ mod tests {
                  "repositories":["octo-org/octo-*"]}]"#,
         );
         let objection = |job: &[&str]| match fit(&classes, &labels(job)) {
-            Err(Misfit::Refused(near)) => near[0].1.to_string(),
+            Err(Misfit::Refused(near)) => near[0].1[0].to_string(),
             other => format!("{other:?}"),
         };
         assert!(objection(&["fargate", "cpu=many"]).starts_with("cpu=many is malformed"));
@@ -216,7 +216,7 @@ mod tests {
         let asked = |repository| Asked { owner: "octo-org", repository, labels: &labels };
         assert!(classes.fit(&asked("octo-tools")).is_ok());
         let refused = Objection::Repository("octo-org/other".to_owned());
-        assert_eq!(classes.fit(&asked("other")), Err(Misfit::Refused(vec![("a".to_owned(), refused)])));
+        assert_eq!(classes.fit(&asked("other")), Err(Misfit::Refused(vec![("a".to_owned(), vec![refused])])));
     }
 
     #[test]
