@@ -26,8 +26,11 @@ struct Manual {
     /// How many random numbers were given out.
     asked: AtomicU64,
     /// When each sleep ends; absent if sleeps take no time.
-    sleepers: Option<Mutex<Vec<(OffsetDateTime, oneshot::Sender<()>)>>>,
+    sleepers: Option<Mutex<Vec<Sleeper>>>,
 }
+
+/// When a sleep ends, and what ends it.
+type Sleeper = (OffsetDateTime, oneshot::Sender<()>);
 
 impl Clock {
     /// The system's clock.

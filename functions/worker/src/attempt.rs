@@ -7,7 +7,8 @@ use jitgate::ecs::{EcsError, Launch, RunError, Started, TaskArn, TaskView};
 use jitgate::github::{AtPlace, Deletion, JitConfig, JitRequest, Place, Registered, Registration};
 use jitgate::job::{Message, RunnerId};
 use jitgate::names::{LaunchToken, RunnerName};
-use time::Duration;
+use jitgate::relaunch::Fruitless;
+use time::{Duration, OffsetDateTime};
 
 use crate::context::Context;
 use crate::leftovers::{Leftovers, delete};
@@ -32,7 +33,7 @@ pub(crate) enum Attempted {
     /// An earlier or simultaneous try has started this task.
     AlreadyRunning { task: TaskArn },
     /// Its task has stopped, or can take no job any more. The reason is ECS's or ours.
-    Over { task: TaskView, reason: String },
+    Over { how: Fruitless, ended_at: Option<OffsetDateTime>, next_placement: u8, reason: String },
     /// The job waits no longer.
     JobGone,
 }
@@ -299,7 +300,12 @@ impl<'a> Try<'a> {
             }
             (Ending::Launched | Ending::AlreadyRunning, _) => Attempted::AlreadyRunning { task: task.arn },
             (Ending::JobGone, _) => Attempted::JobGone,
-            (Ending::Over, _) => Attempted::Over { task, reason: std::mem::take(&mut self.reason) },
+            (Ending::Over, _) => Attempted::Over {
+                how: Fruitless::of(&task),
+                ended_at: task.stopped_at,
+                next_placement: task.next_placement().unwrap_or(self.message.progress.placement),
+                reason: std::mem::take(&mut self.reason),
+            },
         }
     }
 

@@ -70,7 +70,7 @@ async fn waits(context: &Context, message: &Message) -> Option<Handled> {
     // SQS delays a message by 15 minutes at most, so the rest of a longer delay follows now.
     let until = message.progress.not_before.filter(|moment| *moment > now)?;
     // A retry can wait for hours, and while its message is on the queue the cleaner takes it for one of a job that waits.
-    if message.progress.is_retry() && !message.progress.unsettled && has_ended(context, message).await {
+    if message.progress.is_retry() && !message.progress.unsettled && Box::pin(has_ended(context, message)).await {
         return Some(Ok(Outcome::Nothing));
     }
     Some(defer(context, message, until, Cause::Other).await)

@@ -31,11 +31,10 @@
 
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::Fit;
-use jitgate::ecs::TaskView;
 use jitgate::github::Place;
 use jitgate::job::{Attempt, Job, Message, Purpose};
 use jitgate::relaunch::{Fruitless, relaunch};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::attempt::{Attempted, Try, live_task};
 use crate::context::Context;
@@ -118,8 +117,10 @@ impl Launcher<'_> {
             return Ok(Launched::Refused(unwelcome));
         }
         match self.attempt().await? {
-            Attempted::Over { task, reason } if still_waits(self.context, &self.place, &self.message).await? => {
-                self.go_on(&task, reason).await
+            Attempted::Over { how, ended_at, next_placement, reason }
+                if still_waits(self.context, &self.place, &self.message).await? =>
+            {
+                self.go_on(how, ended_at, reason, next_placement).await
             }
             attempted => Ok(Launched::Attempted(attempted)),
         }
@@ -164,11 +165,15 @@ impl Launcher<'_> {
     }
 
     /// The next attempt is a message of its own, so that everything registered for an attempt can be found from its message.
-    async fn go_on(&self, task: &TaskView, reason: String) -> Result<Launched, LaunchError> {
+    async fn go_on(
+        &self,
+        how: Fruitless,
+        ended_at: Option<OffsetDateTime>,
+        reason: String,
+        placement: u8,
+    ) -> Result<Launched, LaunchError> {
         let now = self.context.clock.now();
-        let ended_at = task.stopped_at.unwrap_or(now);
-        let next = relaunch(self.message.clone(), Fruitless::of(task), ended_at, Some(&reason));
-        let next = next.on_placement(task.next_placement().unwrap_or(self.message.progress.placement));
+        let next = relaunch(self.message.clone(), how, ended_at.unwrap_or(now), Some(&reason)).on_placement(placement);
         self.context.queue.send_at(&next, next.progress.not_before.unwrap_or(now), now).await?;
         Ok(Launched::Next { attempt: next.progress.attempt, reason })
     }

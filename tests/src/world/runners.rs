@@ -37,21 +37,18 @@ impl World {
             match change {
                 TaskChange::Running(started) => {
                     let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
-                    match Runner::start(&self.github, &config, WORK) {
-                        Ok(runner) => {
-                            self.runners.insert(started.task, runner.gated(started.environment));
-                        }
-                        Err(_) => {
-                            // `run.sh` says that GitHub turned it away only if it is asked to.
-                            let says_so = started.environment.get(VERSION_VARIABLE).is_some_and(|value| value == "1");
-                            let code = match self.github.turns_runners_away() {
-                                true if says_so => VERSION_REFUSED,
-                                true => 0,
-                                false => 1,
-                            };
-                            self.aws.ecs.exit(&started.task, code);
-                        }
+                    if let Ok(runner) = Runner::start(&self.github, &config, WORK) {
+                        self.runners.insert(started.task, runner.gated(started.environment));
+                        continue;
                     }
+                    // `run.sh` says that GitHub turned it away only if it is asked to.
+                    let says_so = started.environment.get(VERSION_VARIABLE).is_some_and(|value| value == "1");
+                    let code = match (self.github.turns_runners_away(), says_so) {
+                        (true, true) => VERSION_REFUSED,
+                        (true, false) => 0,
+                        (false, _) => 1,
+                    };
+                    self.aws.ecs.exit(&started.task, code);
                 }
                 TaskChange::Stopping { task, .. } => {
                     if let Some(runner) = self.runners.remove(&task) {

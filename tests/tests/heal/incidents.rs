@@ -35,7 +35,7 @@ async fn live_in_steps(world: &mut World, time: Duration, step: Duration) -> Str
     let mut said = String::new();
     while world.clock.now() < end {
         let seconds = world.clock.now().unix_timestamp();
-        let (_, lines) = logged(async {
+        let ((), lines) = logged(async {
             world.work().await;
             world.heal().await.expect("an event that is handled");
             let [pass, step] = [PASS, step].map(|each| i64::try_from(each.as_secs()).expect("small"));

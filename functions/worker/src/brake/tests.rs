@@ -120,7 +120,7 @@ fn other_classes_do_not_count() {
 #[test]
 fn while_an_idle_runner_shows_that_github_assigns_nothing_all_retries_wait() {
     let idle = TaskView { probe_since: Some(NOW), ..running_for(3600) };
-    assert_eq!(waiting(&[idle.clone()]), [0, 1, 2, 3]);
+    assert_eq!(waiting(std::slice::from_ref(&idle)), [0, 1, 2, 3]);
     assert_eq!(waiting(&[TaskView { busy_since: Some(NOW), ..idle.clone() }]), [0_usize; 0], "it has a job");
     assert_eq!(waiting(&[TaskView { is_over: true, ..idle }]), [0_usize; 0], "it is gone");
 }
