@@ -203,7 +203,7 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
     let task = launch(&world, &["fargate"]).await;
     let environment = task.environment();
     assert_eq!((environment["HTTPS_PROXY"].as_str(), environment["EMPTY"].as_str()), ("http://proxy.example:3128", ""));
-    assert_eq!(environment.len(), 5, "and jitgate's own three");
+    assert_eq!(environment.len(), 6, "and jitgate's own four");
     assert_eq!((task.tags["team"].as_str(), task.tags["jitgate:class"].as_str()), ("build", "default"));
 }
 

@@ -121,7 +121,7 @@ fn state(tasks: &[&TaskView], now: OffsetDateTime) -> State {
     State::Failing { reason: reason.clone(), may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) }
 }
 
-/// Why a task failed, or `None` if it did well, and when that showed. Absent while nobody can tell, or where it says nothing about
+/// Why a task failed, or `None` if it did well, and when that showed. Absent while that is unknown, or where it says nothing about
 /// the class: we stopped it, or there was no capacity, which other placements may have.
 fn fate(task: &TaskView, now: OffsetDateTime) -> Option<(OffsetDateTime, Option<String>)> {
     if !task.is_over {
