@@ -2,16 +2,17 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | What is a class? | `class` |
+//! | What is a class? | `class`, `capacity` |
 //! | What may `RUNNER_CLASSES` say? | `json` (its form), `check` (each key), `parse` (all classes together) |
 //! | Which class does a job get? | `choose` |
-//! | What does a label mean to a class? | `grammar`, `labels` (patterns) |
+//! | What does a label mean to a class? | `grammar`, `key` (of size labels), `labels` (patterns) |
 //! | What do labels of other systems mean? | `translate`, `template` (patterns), `compatible/*.json` (a table a system) |
 //! | Which size does a job get? | `choices` (what its labels say), `demand` (what it gets), `size` (what Fargate has) |
 //! | Why does a job get no class? | `misfit` |
 //! | What does a launch try, and in which order? | `placement` |
 //! | Which runners are kept ready? | `warm` |
 
+mod capacity;
 mod check;
 mod choices;
 mod choose;
@@ -19,6 +20,7 @@ mod class;
 mod demand;
 mod grammar;
 mod json;
+mod key;
 mod labels;
 mod misfit;
 mod parse;
@@ -28,8 +30,9 @@ mod template;
 mod translate;
 mod warm;
 
+pub use capacity::Capacity;
 pub use choose::Fit;
-pub use class::{Capacity, RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
+pub use class::{RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
 pub use demand::{Asked, Demand};
 pub use labels::{LONGEST_LABEL, LONGEST_LABELS, LabelPattern, MOST_LABELS};
 pub use misfit::{Misfit, Objection};

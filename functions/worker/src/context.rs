@@ -10,7 +10,7 @@ use jitgate::job::Message;
 use jitgate::names::LaunchToken;
 
 use crate::capacity::Shortages;
-use crate::limits::{Started, Waiting};
+use crate::remembered::{Started, Waiting};
 
 /// Lives as long as its process.
 pub(crate) struct Context {

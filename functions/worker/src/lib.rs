@@ -15,6 +15,7 @@ mod patience;
 mod protocol;
 mod received;
 mod release;
+mod remembered;
 mod swaps;
 pub mod verdict;
 

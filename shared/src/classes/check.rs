@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::class::{Capacity, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+use super::capacity::Capacity;
+use super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
 use super::json::{ClassJson, EachJson, ObjectOnly, RuleJson, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
 use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};

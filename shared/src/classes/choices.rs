@@ -1,6 +1,6 @@
 //! What a job's size labels choose: each label's value, parsed, and no two that contradict each other.
 
-use super::grammar::{Key, Role};
+use super::key::Key;
 use super::misfit::Objection;
 use super::size::{Architecture, Cpu, Memory, thousand_and_twenty_fourths};
 
@@ -21,8 +21,7 @@ impl<'a> Choices<'a> {
         self.run.is_some()
     }
 
-    pub(super) fn take(&mut self, role: Role<'_>, label: &'a str) -> Result<(), Objection> {
-        let Role::Choice(key, value) = role else { return Ok(()) };
+    pub(super) fn take(&mut self, key: Key, value: &str, label: &'a str) -> Result<(), Objection> {
         match key {
             Key::Cpu => {
                 let cpu = parsed(label, value, "a number of vCPU such as 0.25, 1 or 4", amount)?;
@@ -97,7 +96,7 @@ mod tests {
         let mut choices = Choices::default();
         for (key, label) in labels {
             let (_, value) = label.split_once('=').expect("key=value");
-            choices.take(Role::Choice(*key, value), label)?;
+            choices.take(*key, value, label)?;
         }
         Ok(choices)
     }

@@ -133,14 +133,15 @@ impl RunnerClass {
     }
 
     fn take<'a>(&self, role: Role<'a>, label: &'a str, choices: &mut Choices<'a>, objections: &mut Vec<Objection>) {
-        let Role::Translated { words, named, .. } = role else {
-            objections.extend(choices.take(role, label).err());
-            return;
+        let (words, named) = match role {
+            Role::Translated { words, named, .. } => (words, named),
+            Role::Choice(key, value) => return objections.extend(choices.take(key, value, label).err()),
+            Role::Own | Role::Ignored => return,
         };
         for word in words {
             let value = word.value(named);
             if self.permits_word(word.key, value) {
-                objections.extend(choices.take(Role::Choice(word.key, value), label).err());
+                objections.extend(choices.take(word.key, value, label).err());
             } else {
                 objections.push(self.not_permitted(word.key, format!("{label} ({}={value})", word.key)));
             }

@@ -1,11 +1,9 @@
 //! A runner class: which jobs it takes, and what their runners are made of.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
+use super::capacity::Capacity;
 use super::labels::LabelPattern;
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
 use super::translate::System;
@@ -148,24 +146,4 @@ pub struct Sizes {
     pub spot: bool,
     /// `run=`
     pub run: bool,
-}
-
-/// A capacity provider of Fargate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Capacity {
-    /// `FARGATE`
-    OnDemand,
-    /// `FARGATE_SPOT`: 50 to 70 % cheaper, and reclaimed with two minutes' notice. The cluster must have that capacity
-    /// provider.
-    Spot,
-}
-
-impl fmt::Display for Capacity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::OnDemand => "on-demand",
-            Self::Spot => "spot",
-        })
-    }
 }

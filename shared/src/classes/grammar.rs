@@ -1,54 +1,16 @@
 //! The grammar of labels: what a label, or a piece of a combined one, means to a class.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use super::class::{Capacity, RunnerClass};
+use super::capacity::Capacity;
+use super::class::RunnerClass;
+use super::key::Key;
 use super::misfit::Objection;
 use super::template::Named;
 use super::translate::{Meaning, Word};
 
 /// Keys that other systems know and Fargate cannot honour, one a line.
 const FOREIGN_KEYS: &str = include_str!("compatible/foreign-keys.txt");
-
-/// A size label's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    Cpu,
-    Memory,
-    Disk,
-    Arch,
-    Spot,
-    Run,
-}
-
-impl Key {
-    /// Reads a key in lower case, without its `=`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "cpu" => Self::Cpu,
-            "memory" => Self::Memory,
-            "disk" => Self::Disk,
-            "arch" => Self::Arch,
-            "spot" => Self::Spot,
-            "run" => Self::Run,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-            Self::Disk => "disk",
-            Self::Arch => "arch",
-            Self::Spot => "spot",
-            Self::Run => "run",
-        })
-    }
-}
 
 /// A job's label, and the same in lower case, since GitHub ignores the case of labels.
 pub(super) struct Label<'a> {

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 
-use super::class::Capacity;
+use super::capacity::Capacity;
 use super::size::Architecture;
 use super::warm::Day;
 

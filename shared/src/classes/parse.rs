@@ -43,7 +43,8 @@ mod tests {
 
     use std::sync::Arc;
 
-    use super::super::class::{Capacity, RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+    use super::super::capacity::Capacity;
+    use super::super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
     use super::super::labels::LabelPattern;
     use super::super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
     use super::super::translate::System;

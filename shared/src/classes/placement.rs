@@ -1,7 +1,8 @@
 //! Where and on what a job's runner may start, in the order in which a launch tries it.
 
+use super::capacity::Capacity;
 use super::choose::Fit;
-use super::class::{Capacity, RunnerClass, RunnerClasses};
+use super::class::{RunnerClass, RunnerClasses};
 use super::size::{Architecture, Disk, FargateSize};
 
 /// One thing to try: all that a task is started from.

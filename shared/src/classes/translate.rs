@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::choices::Choices;
-use super::grammar::{Key, Role};
 use super::json::{MeansJson, ObjectOnly, RuleJson, SystemJson};
+use super::key::Key;
 use super::labels::LabelPattern;
 use super::template::{Named, Template};
 
@@ -116,7 +116,7 @@ impl Word {
             let name = name.ok_or_else(|| format!("{text:?} names no part of the label"))?;
             return Ok(Self { key, value: Value::Named(name) });
         }
-        Choices::default().take(Role::Choice(key, value), text).map_err(|objection| objection.to_string())?;
+        Choices::default().take(key, value, text).map_err(|objection| objection.to_string())?;
         Ok(Self { key, value: Value::Fixed(value.to_owned()) })
     }
 }
