@@ -70,6 +70,7 @@ RUN_BY = {
 TOO_LONG = {
     "cargo bench -p jitgate-bench --bench decisions",
     "cargo bench -p jitgate-bench --bench functions -- bursts",
+    "cargo bench -p jitgate-bench --bench functions -- faults",
     "cargo bench -p jitgate-bench --bench functions -- shortages",
     "cargo run --profile bench -p jitgate-tests --example pacing",
     "make bench",
