@@ -28,10 +28,10 @@ use crate::verdict::LaunchError;
 const ENOUGH: usize = 3;
 
 /// One retry of a class goes in this time.
-pub const PROBE_INTERVAL: Duration = Duration::minutes(5);
+const PROBE_INTERVAL: Duration = Duration::minutes(5);
 
 /// A task that has run for so long has a runner: one that GitHub turns away ends within seconds.
-pub const UP: Duration = Duration::minutes(1);
+const UP: Duration = Duration::minutes(1);
 
 /// Retries that wait look again after this time, give or take a quarter: how long a job waits once all is well again.
 const LOOK_AGAIN: Duration = Duration::minutes(2);

@@ -117,8 +117,10 @@ impl Launcher<'_> {
             return Ok(Launched::Refused(unwelcome));
         }
         match self.attempt().await? {
+            // What follows a retry is left to the cleaner: each copy of its message would send one.
             Attempted::Over { how, ended_at, next_placement, reason }
-                if still_waits(self.context, &self.place, &self.message).await? =>
+                if !self.message.progress.is_retry()
+                    && still_waits(self.context, &self.place, &self.message).await? =>
             {
                 self.go_on(how, ended_at, reason, next_placement).await
             }

@@ -2,7 +2,7 @@
 
 mod attempt;
 mod batch;
-pub mod brake;
+mod brake;
 mod capacity;
 mod context;
 mod event;

@@ -160,6 +160,6 @@ async fn a_runner_that_never_gets_its_job_is_tried_four_times_in_a_day() {
     live_in_steps(&mut world, MINUTE * 60 * 25, MINUTE).await;
     assert_eq!(world.aws.ecs.tasks().len(), 4);
     let letters = world.dead_letters();
-    assert!(letters.len() == 1 && letters[0].contains("its runner has no job"), "{letters:?}");
+    assert!((1..=2).contains(&letters.len()) && letters[0].contains("its runner has no job"), "{letters:?}");
     assert_eq!(world.github.job(jobs[0]).expect("a job").times_taken, 0);
 }

@@ -20,7 +20,8 @@ use super::links::Task;
 use super::question::{Cause, Question, ended_by_itself, question_of};
 use super::world::World;
 
-/// After a stop that came before the job. ECS's event comes at once; these moments are for when it was lost.
+/// After a stop that came before the job. ECS's event comes at once; these moments are for when it was lost. Each may put
+/// one more message of the same launch on the queue, so after a retry, which may wait for hours, there is only the first.
 const AFTER_A_FAILED_START: [Duration; 4] =
     [Duration::minutes(2), Duration::minutes(12), Duration::minutes(30), Duration::minutes(50)];
 
@@ -84,7 +85,9 @@ fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
     if did_a_job(world, task) {
         return falls_on(since, &AFTER_A_STOP).then_some(Cause::Stopped);
     }
-    if falls_on(since, &AFTER_A_FAILED_START) {
+    let is_retry = task.view.message.as_ref().is_some_and(|message| message.progress.is_retry());
+    let moments = if is_retry { &AFTER_A_FAILED_START[..1] } else { &AFTER_A_FAILED_START };
+    if falls_on(since, moments) {
         return Some(Cause::FailedStart);
     }
     (AFTER_A_FAILED_START[0]..UNTIL_FORGOTTEN).contains(&since).then_some(Cause::StillWaiting)

@@ -44,9 +44,9 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether the job's message may be on the queue: ECS's event, or an earlier pass, has sent it.
+    /// Whether the job's message may be on the queue.
     pub fn may_be_queued(self) -> bool {
-        matches!(self, Self::FailedStart | Self::StillWaiting | Self::Untold)
+        matches!(self, Self::StillWaiting | Self::Untold)
     }
 
     /// In words, for the log.
