@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use jitgate::ecs::{TaskArn, tag};
-use jitgate::github::{Account, Deletion, GitHubError, JobState, Place};
-use jitgate::job::{Purpose, RunnerId};
+use jitgate::github::{Account, Deletion, GitHubError, JobLook, JobState, Place};
+use jitgate::job::{Job, Message, Purpose, RunnerId};
 use time::OffsetDateTime;
 use tracing::{Instrument, error_span};
 
@@ -72,7 +72,8 @@ pub(crate) fn of_orphan(outcome: Result<Option<Deletion>, GitHubError>) -> Done 
         }
         Ok(Some(Deletion::Gone)) => Done::Nothing,
         Ok(Some(Deletion::Busy)) => Done::LeftBusy,
-        Ok(None) => Done::Left,
+        // GitHub would answer each further call the same.
+        Ok(None) | Err(GitHubError::RateLimited { .. }) => Done::Left,
         Err(error) => {
             tracing::error!(error = %error, "registration not deleted");
             Done::Failed
@@ -130,11 +131,8 @@ async fn retire(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: 
 /// Keeps an idle runner whose job waits: GitHub assigns no jobs, and this one will show when it does again.
 async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
     let Some(view) = seen.live.iter().find(|view| view.arn == *task) else { return Done::Nothing };
-    let Some(message) = &view.message else { return Done::Nothing };
-    let job = &message.job;
-    let account = Account::from(job);
-    let look = pass.github.in_repository(&account, &job.owner, &job.repository).job(job.id).await;
-    match look.map(|look| look.and_then(|look| look.state)) {
+    let Some(Message { job, .. }) = &view.message else { return Done::Nothing };
+    match look_at(pass, job).await.map(|look| look.and_then(|look| look.state)) {
         Ok(Some(JobState::Queued)) => {
             tracing::error!(
                 class = job.class,
@@ -179,15 +177,17 @@ async fn has_its_own_job(pass: Pass<'_>, seen: &Seen, id: RunnerId, arn: &TaskAr
     let task = seen.live.iter().find(|task| task.arn == *arn);
     let message = task.and_then(|task| task.message.as_ref());
     let Some(message) = message.filter(|message| message.purpose == Purpose::Launch) else { return Ok(false) };
-    let job = &message.job;
-    let account = Account::from(job);
-    let job = pass.github.in_repository(&account, &job.owner, &job.repository).job(job.id).await?;
+    let job = look_at(pass, &message.job).await?;
     // A task is not stopped over an answer that does not say.
     Ok(job.is_some_and(|job| match job.state {
         Some(JobState::InProgress) => job.runner_id.is_none_or(|of_job| of_job == id),
         Some(JobState::Queued | JobState::Completed | JobState::Waiting) => false,
         None => true,
     }))
+}
+
+async fn look_at(pass: Pass<'_>, job: &Job) -> Result<Option<JobLook>, GitHubError> {
+    pass.github.in_repository(&Account::from(job), &job.owner, &job.repository).job(job.id).await
 }
 
 async fn stop(pass: Pass<'_>, task: &TaskArn, reason: &str) -> Done {

@@ -4,7 +4,7 @@
 use std::slice;
 
 use jitgate::ecs::{TaskArn, TaskView};
-use jitgate::github::{GitHubError, Place};
+use jitgate::github::Place;
 use jitgate::job::RunnerId;
 use tracing::{Instrument, error_span};
 
@@ -36,8 +36,6 @@ async fn delete_unused(pass: Pass<'_>, place: &Place, id: RunnerId) -> Done {
     of_orphan(match at.runner(id).await {
         Ok(Some(runner)) if runner.never_connected() && !pass.config.dry_run => at.delete(id).await.map(Some),
         Ok(_) => return Done::Nothing,
-        // When many tasks fail at once, GitHub limits some of these calls.
-        Err(GitHubError::RateLimited { .. }) => return Done::Left,
         Err(error) => Err(error),
     })
 }

@@ -36,40 +36,22 @@ impl Own {
     }
 }
 
-/// Each process keeps its own sliding minute, of its share of the points.
-pub(crate) struct Share(Own);
+/// Each process keeps its own sliding minute, of its share of the points or of all of them.
+pub(crate) struct Alone<const SHARES: bool>(Own);
 
-impl Pacing for Share {
+/// Of its share.
+pub(crate) type Share = Alone<true>;
+
+/// Of all of them, as if there were no other process.
+pub(crate) type Optimist = Alone<false>;
+
+impl<const SHARES: bool> Pacing for Alone<SHARES> {
     type Permit = ();
 
     fn new(points: u32, processes: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a few")]
-        let points = f64::from(points) / processes as f64;
-        Self(Own { points, spent: RefCell::default() })
-    }
-
-    async fn admit(
-        &self,
-        key: CredentialKey,
-        has_waited: bool,
-        now: impl Fn() -> OffsetDateTime,
-    ) -> Result<(), OffsetDateTime> {
-        self.0.moment(key, has_waited, now())
-    }
-
-    fn answered(&self, _: CredentialKey, _: &HeaderMap, _: OffsetDateTime) {}
-
-    fn refused(&self, _: CredentialKey, _: OffsetDateTime, _: OffsetDateTime) {}
-}
-
-/// Each process spends the minute as if there were no other.
-pub(crate) struct Optimist(Own);
-
-impl Pacing for Optimist {
-    type Permit = ();
-
-    fn new(points: u32, _: usize) -> Self {
-        Self(Own { points: f64::from(points), spent: RefCell::default() })
+        let processes = if SHARES { processes as f64 } else { 1.0 };
+        Self(Own { points: f64::from(points) / processes, spent: RefCell::default() })
     }
 
     async fn admit(
