@@ -17,7 +17,7 @@ const BACKDATED: Duration = Duration::seconds(60);
 const LIFETIME: Duration = Duration::minutes(9);
 
 /// Makes App tokens from the App's private key.
-pub(super) struct AppSigner {
+pub struct AppSigner {
     issuer: String,
     key: EncodingKey,
 }
@@ -34,14 +34,14 @@ struct Claims<'a> {
 
 impl AppSigner {
     /// Fails when the key is not an RSA key in PEM.
-    pub(super) fn new(issuer: &str, private_key: &secrecy::SecretString) -> Result<Self, &'static str> {
+    pub fn new(issuer: &str, private_key: &secrecy::SecretString) -> Result<Self, &'static str> {
         let key = EncodingKey::from_rsa_pem(expose(private_key).as_bytes())
             .map_err(|_| "private_key is not an RSA private key in PEM")?;
         Ok(Self { issuer: issuer.to_owned(), key })
     }
 
     /// A token for the next few minutes.
-    pub(super) fn sign(&self, now: OffsetDateTime) -> Result<String, &'static str> {
+    pub fn sign(&self, now: OffsetDateTime) -> Result<String, &'static str> {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let jti = format!("{:016x}-{}", *PROCESS, SERIAL.fetch_add(1, Ordering::Relaxed));

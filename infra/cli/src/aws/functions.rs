@@ -1,0 +1,61 @@
+//! The deployed functions.
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::signed::Signed;
+use super::{Aws, errors};
+use crate::trouble::Trouble;
+
+impl Aws {
+    /// Runs the cleaner once and waits for it. Its error, if any, is in its log.
+    pub async fn run_cleaner(&self, function: &str) -> Result<(), Trouble> {
+        let what = format!("{function} (lambda:InvokeFunction)");
+        let (status, text) =
+            self.lambda("POST", &format!("2015-03-31/functions/{function}/invocations"), "{}", &what).await?;
+        if !status.is_success() {
+            return Err(refused(&what, status, &text));
+        }
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        if answer.get("errorMessage").is_some() {
+            return Err(Trouble::failed(
+                format!("{function} ended with an error"),
+                "read its log in CloudWatch; it says which call failed",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets a function start no more. Its caller is answered with 429, which GitHub counts as failed.
+    pub async fn close(&self, function: &str) -> Result<(), Trouble> {
+        let what = format!("{function} (lambda:PutFunctionConcurrency)");
+        let path = format!("2017-10-31/functions/{function}/concurrency");
+        let (status, text) = self.lambda("PUT", &path, r#"{"ReservedConcurrentExecutions":0}"#, &what).await?;
+        if status.is_success() || status == StatusCode::NOT_FOUND { Ok(()) } else { Err(refused(&what, status, &text)) }
+    }
+
+    async fn lambda(&self, method: &str, path: &str, body: &str, what: &str) -> Result<(StatusCode, String), Trouble> {
+        let address = match self.sdk.endpoint_url() {
+            Some(emulator) => format!("{}/{path}", emulator.trim_end_matches('/')),
+            None => format!("https://lambda.{}.{}/{path}", self.region, self.domain()),
+        };
+        let call = Signed {
+            service: "lambda",
+            region: &self.region,
+            method,
+            address: &address,
+            content_type: "application/json",
+            target: None,
+            body,
+        };
+        call.send(self, what).await
+    }
+}
+
+/// Lambda names the error in a header and again, without its code, in the body.
+fn refused(what: &str, status: StatusCode, text: &str) -> Trouble {
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    let message = answer.get("message").or_else(|| answer.get("Message")).and_then(Value::as_str).unwrap_or_default();
+    let code = if status == StatusCode::FORBIDDEN { "AccessDenied" } else { "" };
+    errors::explain(what, code, &format!("answer {status}: {message}"), status.is_server_error())
+}

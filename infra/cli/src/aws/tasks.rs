@@ -1,0 +1,72 @@
+//! The runners' tasks, while a fleet is removed.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::error::ProvideErrorMetadata as _;
+use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionStatus};
+
+use super::{Aws, trouble_of};
+use crate::trouble::Trouble;
+
+impl Aws {
+    /// The ARNs of the cluster's tasks that run or start; none if there is no cluster.
+    pub async fn tasks(&self, cluster: &str) -> Result<Vec<String>, Trouble> {
+        let list = Client::new(&self.sdk).list_tasks().cluster(cluster).desired_status(DesiredStatus::Running);
+        let mut pages = list.into_paginator().send();
+        let mut tasks = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => tasks.extend(page.task_arns.unwrap_or_default()),
+                Err(error) if error.code() == Some("ClusterNotFoundException") => return Ok(tasks),
+                Err(error) => return Err(trouble_of(&format!("cluster {cluster} (ecs:ListTasks)"), &error)),
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Stops a task. One that has stopped already is no error.
+    pub async fn stop(&self, cluster: &str, task: &str) -> Result<(), Trouble> {
+        let stop = Client::new(&self.sdk).stop_task().cluster(cluster).task(task);
+        match stop.reason("jitgate destroy: the fleet is removed").send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("InvalidParameterException") => Ok(()),
+            Err(error) => Err(trouble_of("a task (ecs:StopTask)", &error)),
+        }
+    }
+
+    /// The task definitions of a family that are left, active or not.
+    pub async fn task_definitions(&self, family: &str) -> Result<Vec<String>, Trouble> {
+        let mut found = Vec::new();
+        for status in [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive] {
+            let list = Client::new(&self.sdk).list_task_definitions().family_prefix(family).status(status);
+            let mut pages = list.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| trouble_of("task definitions (ecs:ListTaskDefinitions)", &error))?;
+                found.extend(page.task_definition_arns.unwrap_or_default());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes task definitions for good.
+    pub async fn delete_task_definitions(&self, arns: &[String]) -> Result<(), Trouble> {
+        let client = Client::new(&self.sdk);
+        for arn in arns {
+            // Only an inactive one can be deleted. One that is inactive already is answered as one that becomes so.
+            let deregistered = client.deregister_task_definition().task_definition(arn).send().await;
+            deregistered.map_err(|error| trouble_of("a task definition (ecs:DeregisterTaskDefinition)", &error))?;
+        }
+        // ECS takes ten a call. Source: the API reference of DeleteTaskDefinitions.
+        for some in arns.chunks(10) {
+            let delete = client.delete_task_definitions().set_task_definitions(Some(some.to_vec()));
+            let answer = delete
+                .send()
+                .await
+                .map_err(|error| trouble_of("task definitions (ecs:DeleteTaskDefinitions)", &error))?;
+            if let Some(failure) = answer.failures().first() {
+                let words = failure.reason().unwrap_or("no reason given");
+                return Err(Trouble::failed(format!("task definitions: {words}"), "run the command again in a minute"));
+            }
+        }
+        Ok(())
+    }
+}

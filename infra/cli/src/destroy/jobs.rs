@@ -1,0 +1,161 @@
+//! Ends the runners: those without a job at once, the others when their jobs end or at once, as the user wants.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::args::Running;
+use crate::aws::Aws;
+use crate::github::{Installation, Runner, SignedIn};
+use crate::screen::Screen;
+use crate::trouble::Trouble;
+
+/// GitHub shows a job's start up to a minute late, so a runner counts as idle only when it was seen so for longer.
+const IDLE_FOR: Duration = Duration::from_secs(75);
+
+/// A stand-in shows it at once.
+const IDLE_FOR_LOCALLY: Duration = Duration::from_secs(2);
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY_LOCALLY: Duration = Duration::from_secs(1);
+
+/// After its task was stopped, GitHub shows a runner as busy until the job's lease ends, about ten minutes.
+const STOPPED_PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// The runners of a fleet.
+pub(super) struct Jobs<'a> {
+    pub(super) aws: &'a Aws,
+    pub(super) screen: &'a Screen,
+    pub(super) cluster: String,
+    /// What the names of its runners begin with.
+    pub(super) prefix: &'a str,
+    pub(super) in_repositories: bool,
+    pub(super) app: Option<&'a SignedIn>,
+}
+
+/// A registration, and how to delete it.
+struct Registered {
+    place: String,
+    token: SecretString,
+    runner: Runner,
+}
+
+impl Jobs<'_> {
+    /// Ends all runners and deletes their registrations.
+    pub(super) async fn end(&self, running: Running) -> Result<(), Trouble> {
+        if running == Running::Stop {
+            self.stop_all().await?;
+        }
+        let Some(app) = self.app else {
+            return self.wait_for_tasks().await;
+        };
+        let (idle_for, pause) = match self.aws.sdk.endpoint_url() {
+            Some(_) => (IDLE_FOR_LOCALLY, LOOK_EVERY_LOCALLY),
+            None => (IDLE_FOR, LOOK_EVERY),
+        };
+        let mut waiting = self.screen.wait("waiting for jobs to end");
+        let mut idle_since: HashMap<(String, u64), Instant> = HashMap::new();
+        let began = Instant::now();
+        loop {
+            let registered = self.registered(app).await?;
+            let busy = registered.iter().filter(|each| each.runner.busy).count();
+            for each in &registered {
+                let key = (each.place.clone(), each.runner.id);
+                if each.runner.busy {
+                    idle_since.remove(&key);
+                } else if idle_since.entry(key).or_insert_with(Instant::now).elapsed() >= idle_for {
+                    // GitHub itself refuses to delete one that has just become busy; it is looked at again.
+                    let deleted = app.delete_runner(&each.token, &each.place, each.runner.id).await;
+                    deleted.or_else(|trouble| match trouble.status {
+                        Some(status) if status.as_u16() == 422 => Ok(()),
+                        _ => Err(trouble),
+                    })?;
+                }
+            }
+            if registered.is_empty() {
+                break;
+            }
+            if running == Running::Stop && began.elapsed() > STOPPED_PATIENCE {
+                return Err(Trouble::failed(
+                    format!("GitHub still shows {busy} runners as busy, though their tasks were stopped"),
+                    "run the command again in an hour; GitHub deletes them after a day by itself",
+                ));
+            }
+            waiting.tell(format!("waiting for {busy} jobs to end, and for {} runners to go", registered.len() - busy));
+            tokio::time::sleep(pause).await;
+        }
+        waiting.done("no runner is registered any more");
+        // A task whose registration is gone runs no job and never will.
+        self.stop_all().await
+    }
+
+    async fn stop_all(&self) -> Result<(), Trouble> {
+        for task in self.aws.tasks(&self.cluster).await? {
+            self.aws.stop(&self.cluster, &task).await?;
+        }
+        Ok(())
+    }
+
+    /// Without GitHub, only the tasks can be seen.
+    async fn wait_for_tasks(&self) -> Result<(), Trouble> {
+        let mut waiting = self.screen.wait("waiting for tasks to end");
+        loop {
+            let count = self.aws.tasks(&self.cluster).await?.len();
+            if count == 0 {
+                waiting.done("no task runs any more");
+                return Ok(());
+            }
+            waiting.tell(format!("waiting for {count} tasks to end"));
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn registered(&self, app: &SignedIn) -> Result<Vec<Registered>, Trouble> {
+        let mut found = Vec::new();
+        for installation in app.installations().await? {
+            if installation.suspended_at.is_some() {
+                continue;
+            }
+            let token = app.token(installation.id, &installation.permissions).await?;
+            for place in self.places(app, &installation, &token).await? {
+                let runners = app.runners(&token, &place).await?.into_iter();
+                let ours = runners.filter(|runner| is_ours(&runner.name, self.prefix));
+                found.extend(ours.map(|runner| Registered { place: place.clone(), token: token.clone(), runner }));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn places(
+        &self,
+        app: &SignedIn,
+        installation: &Installation,
+        token: &SecretString,
+    ) -> Result<Vec<String>, Trouble> {
+        if installation.account.kind == "Organization" && !self.in_repositories {
+            return Ok(vec![format!("orgs/{}", installation.account.login)]);
+        }
+        let repositories = app.repositories(token).await?.into_iter();
+        Ok(repositories.map(|repository| format!("repos/{repository}")).collect())
+    }
+}
+
+/// Prefixes have no dashes, so no fleet takes another's runners for its own.
+fn is_ours(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_runners_of_this_fleet_are_ended() {
+        assert!(is_ours("jit-123-1", "jit"));
+        for other in ["jiteu-123-1", "jit", "mine-jit-1"] {
+            assert!(!is_ours(other, "jit"), "{other}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! GitHub's API with the App's own sign-in.
+
+use std::collections::BTreeMap;
+
+use jitgate::github::AppSigner;
+use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::Place;
+use super::app::Account;
+use crate::trouble::{Exit, Trouble};
+
+/// The version of the API that the answers are read by.
+const API_VERSION: &str = "2022-11-28";
+
+/// A call that failed.
+#[derive(Clone, Debug)]
+pub struct GitHubTrouble {
+    /// GitHub's status, if it answered.
+    pub status: Option<StatusCode>,
+    what: String,
+}
+
+impl From<GitHubTrouble> for Trouble {
+    fn from(trouble: GitHubTrouble) -> Self {
+        let (exit, remedy) = match trouble.status {
+            None => (Exit::Unknown, "check the network, the proxy and --github-url, then run it again"),
+            Some(StatusCode::UNAUTHORIZED) => (Exit::Failed, "check the App's key and this machine's clock"),
+            Some(StatusCode::NOT_FOUND) => (Exit::Failed, "check that the App and its installation still exist"),
+            Some(status) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                (Exit::Unknown, "run the command again in a few minutes")
+            }
+            Some(_) => (Exit::Failed, "correct what GitHub names, then run the command again"),
+        };
+        Self { exit, what: trouble.what, remedy: remedy.to_owned() }
+    }
+}
+
+/// A client that signs in as an App.
+pub struct SignedIn {
+    place: Place,
+    signer: AppSigner,
+}
+
+/// The App as GitHub shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct App {
+    /// Its id.
+    pub id: u64,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Whose it is.
+    pub owner: Account,
+    /// What it asks for.
+    pub permissions: BTreeMap<String, String>,
+    /// The events that it subscribes to.
+    pub events: Vec<String>,
+}
+
+/// An installation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Installation {
+    /// Its id.
+    pub id: u64,
+    /// Where it is installed.
+    pub account: Account,
+    /// What was granted, which may be less than the App asks for by now.
+    pub permissions: BTreeMap<String, String>,
+    /// The events that it gets.
+    pub events: Vec<String>,
+    /// `all` or `selected`.
+    pub repository_selection: String,
+    /// Since when it is suspended.
+    pub suspended_at: Option<String>,
+}
+
+/// The App's webhook.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hook {
+    /// Where deliveries go.
+    #[serde(default)]
+    pub url: String,
+}
+
+/// A delivery in the App's log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Delivery {
+    /// Its id in the log.
+    pub id: u64,
+    /// The same for all attempts.
+    pub guid: String,
+    /// The event.
+    pub event: String,
+    /// The receiver's answer.
+    pub status_code: u16,
+    /// Whether it repeats an earlier one.
+    pub redelivery: bool,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: SecretString,
+}
+
+/// A page of a list whose items are in a field.
+#[derive(Deserialize)]
+struct Runners {
+    runners: Vec<Runner>,
+}
+
+/// A registration.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Runner {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Whether it runs a job.
+    pub busy: bool,
+}
+
+impl SignedIn {
+    /// With an App's id and key.
+    pub fn new(place: Place, app_id: &str, key: &SecretString) -> Result<Self, Trouble> {
+        let signer = AppSigner::new(app_id, key).map_err(|problem| {
+            Trouble::failed(problem, "take the .pem file that GitHub generated for the App, as it is")
+        })?;
+        Ok(Self { place, signer })
+    }
+
+    /// Which GitHub it signs in to.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The App itself.
+    pub async fn app(&self) -> Result<App, GitHubTrouble> {
+        self.call(Method::GET, "app", None).await
+    }
+
+    /// Its installations.
+    pub async fn installations(&self) -> Result<Vec<Installation>, GitHubTrouble> {
+        let mut found = Vec::new();
+        for page in 1.. {
+            let some: Vec<Installation> =
+                self.call(Method::GET, &format!("app/installations?per_page=100&page={page}"), None).await?;
+            let is_last = some.len() < 100;
+            found.extend(some);
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes an installation. One that is gone is no error.
+    pub async fn uninstall(&self, installation: u64) -> Result<(), GitHubTrouble> {
+        match self.call::<Value>(Method::DELETE, &format!("app/installations/{installation}"), None).await {
+            Err(trouble) if trouble.status != Some(StatusCode::NOT_FOUND) => Err(trouble),
+            _ => Ok(()),
+        }
+    }
+
+    /// The App's webhook.
+    pub async fn hook(&self) -> Result<Hook, GitHubTrouble> {
+        self.call(Method::GET, "app/hook/config", None).await
+    }
+
+    /// Sets the webhook's address, and what its deliveries are signed with.
+    pub async fn set_hook(&self, url: &url::Url, secret: &SecretString) -> Result<Hook, GitHubTrouble> {
+        use secrecy::ExposeSecret as _;
+        let body = serde_json::json!({
+            "url": url.as_str(), "secret": secret.expose_secret(), "content_type": "json", "insecure_ssl": "0"
+        });
+        self.call(Method::PATCH, "app/hook/config", Some(&body)).await
+    }
+
+    /// The latest deliveries, newest first.
+    pub async fn deliveries(&self) -> Result<Vec<Delivery>, GitHubTrouble> {
+        self.call(Method::GET, "app/hook/deliveries?per_page=100", None).await
+    }
+
+    /// Has a delivery repeated.
+    pub async fn redeliver(&self, delivery: u64) -> Result<(), GitHubTrouble> {
+        let path = format!("app/hook/deliveries/{delivery}/attempts");
+        self.call::<Value>(Method::POST, &path, None).await.map(|_| ())
+    }
+
+    /// A token for an installation, narrowed to these permissions. GitHub refuses what was not granted.
+    pub async fn token(
+        &self,
+        installation: u64,
+        permissions: &BTreeMap<String, String>,
+    ) -> Result<SecretString, GitHubTrouble> {
+        let body = serde_json::json!({ "permissions": permissions });
+        let path = format!("app/installations/{installation}/access_tokens");
+        let token: Token = self.call(Method::POST, &path, Some(&body)).await?;
+        Ok(token.token)
+    }
+
+    /// The registrations of a place (`orgs/NAME` or `repos/OWNER/NAME`).
+    pub async fn runners(&self, token: &SecretString, of: &str) -> Result<Vec<Runner>, GitHubTrouble> {
+        let mut found = Vec::new();
+        for page in 1.. {
+            let path = format!("{of}/actions/runners?per_page=100&page={page}");
+            let Runners { runners } = call(&self.place, Method::GET, &path, Some(token), None).await?;
+            let is_last = runners.len() < 100;
+            found.extend(runners);
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes a registration. One that is gone is no error.
+    pub async fn delete_runner(&self, token: &SecretString, of: &str, runner: u64) -> Result<(), GitHubTrouble> {
+        let path = format!("{of}/actions/runners/{runner}");
+        match call::<Value>(&self.place, Method::DELETE, &path, Some(token), None).await {
+            Err(trouble) if trouble.status != Some(StatusCode::NOT_FOUND) => Err(trouble),
+            _ => Ok(()),
+        }
+    }
+
+    /// The repositories of an installation, as `OWNER/NAME`.
+    pub async fn repositories(&self, token: &SecretString) -> Result<Vec<String>, GitHubTrouble> {
+        #[derive(Deserialize)]
+        struct Page {
+            repositories: Vec<Repository>,
+        }
+        #[derive(Deserialize)]
+        struct Repository {
+            full_name: String,
+        }
+        let mut found = Vec::new();
+        for page in 1.. {
+            let path = format!("installation/repositories?per_page=100&page={page}");
+            let Page { repositories } = call(&self.place, Method::GET, &path, Some(token), None).await?;
+            let is_last = repositories.len() < 100;
+            found.extend(repositories.into_iter().map(|repository| repository.full_name));
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, GitHubTrouble> {
+        let token = self
+            .signer
+            .sign(OffsetDateTime::now_utc())
+            .map_err(|problem| GitHubTrouble { status: Some(StatusCode::UNAUTHORIZED), what: problem.to_owned() })?;
+        call(&self.place, method, path, Some(&token.into()), body).await
+    }
+}
+
+/// Tries of a call that is not answered, or with 5xx. Each call here can be repeated: a second conversion of a code is
+/// refused, and a second deletion finds nothing.
+const TRIES: u32 = 3;
+
+/// Makes a call.
+pub(super) async fn call<T: DeserializeOwned>(
+    place: &Place,
+    method: Method,
+    path: &str,
+    token: Option<&SecretString>,
+    body: Option<&Value>,
+) -> Result<T, GitHubTrouble> {
+    let mut tries = 1;
+    loop {
+        let outcome = call_once(place, &method, path, token, body).await;
+        let is_passing =
+            |trouble: &GitHubTrouble| trouble.status.is_none_or(|status| status.is_server_error()) && tries < TRIES;
+        match outcome {
+            Err(trouble) if is_passing(&trouble) => {
+                tokio::time::sleep(std::time::Duration::from_millis(400 * u64::from(tries))).await;
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn call_once<T: DeserializeOwned>(
+    place: &Place,
+    method: &Method,
+    path: &str,
+    token: Option<&SecretString>,
+    body: Option<&Value>,
+) -> Result<T, GitHubTrouble> {
+    use secrecy::ExposeSecret as _;
+    // A code is a part of a path, and is as good as the App's key.
+    let shown = if path.starts_with("app-manifests/") { "app-manifests/CODE/conversions" } else { path };
+    let what = |words: String| format!("GitHub, {method} /{shown}: {words}");
+    let silent = |error: &reqwest::Error| GitHubTrouble { status: None, what: what(crate::http::words_of(error)) };
+    let address = format!("{}/{path}", place.parameter());
+    let mut request = crate::http::client()
+        .request(method.clone(), address)
+        .header("accept", "application/vnd.github+json")
+        .header("x-github-api-version", API_VERSION);
+    if let Some(token) = token {
+        request = request.bearer_auth(token.expose_secret());
+    }
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let answer = request.send().await.map_err(|error| silent(&error))?;
+    let status = answer.status();
+    let text = answer.bytes().await.map_err(|error| silent(&error))?;
+    if !status.is_success() {
+        let message = serde_json::from_slice::<Value>(&text).ok();
+        let message = message.as_ref().and_then(|answer| answer["message"].as_str()).unwrap_or("no words");
+        return Err(GitHubTrouble { status: Some(status), what: what(format!("answer {status}: {message}")) });
+    }
+    let text: &[u8] = if text.is_empty() { b"null" } else { &text };
+    serde_json::from_slice(text).map_err(|error| GitHubTrouble {
+        status: Some(status),
+        what: what(format!("answer {status} cannot be read at column {}", error.column())),
+    })
+}

@@ -1,0 +1,77 @@
+//! The command `jitgate`: sets a fleet up in the user's AWS account, upgrades it, and removes it.
+
+pub mod app;
+pub mod args;
+pub mod aws;
+pub mod code;
+pub mod deploy;
+pub mod destroy;
+pub mod github;
+pub mod http;
+pub mod install;
+pub mod receipt;
+pub mod screen;
+pub mod setup;
+pub mod template;
+pub mod trouble;
+pub mod upgrade;
+pub mod verify;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use serde::Serialize;
+
+use crate::args::{Command, CommandLine, Common};
+use crate::screen::Screen;
+use crate::trouble::{Exit, Trouble};
+
+/// Runs the command that the command line names. An interruption ends it where it is; each step can be repeated.
+pub async fn run() -> ExitCode {
+    let line = CommandLine::parse();
+    let screen = Screen::of_process(&line.common);
+    let outcome = tokio::select! {
+        outcome = carry_out(&line, &screen) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(Trouble::interrupted()),
+    };
+    let exit = outcome.unwrap_or_else(|trouble| {
+        screen.trouble(&trouble);
+        if line.common.json {
+            print(&serde_json::json!({ "error": trouble.what, "remedy": trouble.remedy }));
+        }
+        trouble.exit
+    });
+    exit.into()
+}
+
+async fn carry_out(line: &CommandLine, screen: &Screen) -> Result<Exit, Trouble> {
+    let common = &line.common;
+    match &line.command {
+        Command::Setup(options) => report(common, setup::run(common, options, screen).await?, Exit::Good),
+        Command::Upgrade(options) => report(common, upgrade::run(common, options, screen).await?, Exit::Good),
+        Command::Destroy(options) => {
+            let done = destroy::run(common, options, screen).await?;
+            let exit = done.exit();
+            report(common, done, exit)
+        }
+        Command::App(options) => report(common, app::run(common, options, screen).await?, Exit::Good),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut CommandLine::command(), "jitgate", &mut io::stdout());
+            Ok(Exit::Good)
+        }
+    }
+}
+
+fn report(common: &Common, report: impl Serialize, exit: Exit) -> Result<Exit, Trouble> {
+    if common.json {
+        let json = serde_json::to_value(report).map_err(|error| Trouble::failed(error.to_string(), ""))?;
+        print(&json);
+    }
+    Ok(exit)
+}
+
+fn print(json: &serde_json::Value) {
+    // Whoever reads it may have gone away.
+    let _ = writeln!(io::stdout(), "{json:#}");
+}

@@ -1,0 +1,248 @@
+//! What the user sees and is asked. All of it goes to standard error; standard output is for the result alone.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use cliclack::ProgressBar;
+
+use crate::args::Common;
+use crate::trouble::Trouble;
+
+/// The user's terminal, or what stands in for it in a script.
+pub struct Screen {
+    is_terminal: bool,
+    assumes_yes: bool,
+    is_verbose: bool,
+}
+
+/// Something that takes a while. Whoever drops it unfinished leaves its last words on the screen.
+pub struct Waiting {
+    bar: Option<ProgressBar>,
+    last: String,
+}
+
+impl Screen {
+    /// The terminal of this process. Questions need one for input as well as for output.
+    pub fn of_process(common: &Common) -> Self {
+        Self {
+            is_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            assumes_yes: common.yes,
+            is_verbose: common.verbose,
+        }
+    }
+
+    /// Whether somebody can answer questions.
+    pub fn is_interactive(&self) -> bool {
+        self.is_terminal && !self.assumes_yes
+    }
+
+    /// Begins the talk of a command.
+    pub fn begin(&self, title: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::intro(title);
+        } else {
+            line(title);
+        }
+    }
+
+    /// Ends it.
+    pub fn end(&self, text: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::outro(text);
+        } else {
+            line(text);
+        }
+    }
+
+    /// A block of text with a heading.
+    pub fn note(&self, heading: impl Display, text: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::note(heading, text);
+        } else {
+            line(format!("{heading}\n{text}"));
+        }
+    }
+
+    /// Something that is done, or was found as it should be.
+    pub fn done(&self, text: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::log::success(text);
+        } else {
+            line(format!("ok: {text}"));
+        }
+    }
+
+    /// Something that deserves attention, though it goes on.
+    pub fn warn(&self, text: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::log::warning(text);
+        } else {
+            line(format!("warning: {text}"));
+        }
+    }
+
+    /// Something that the user may want to know.
+    pub fn say(&self, text: impl Display) {
+        if self.is_terminal {
+            let _ = cliclack::log::info(text);
+        } else {
+            line(text);
+        }
+    }
+
+    /// Something that only `--verbose` shows.
+    pub fn detail(&self, text: impl Display) {
+        if self.is_verbose {
+            self.say(text);
+        }
+    }
+
+    /// Shows why a command ends early.
+    pub fn trouble(&self, trouble: &Trouble) {
+        if self.is_terminal {
+            let _ = cliclack::log::error(trouble);
+        } else {
+            line(format!("error: {trouble}"));
+        }
+    }
+
+    /// Begins something that takes a while.
+    pub fn wait(&self, text: impl Display) -> Waiting {
+        let last = text.to_string();
+        if self.is_terminal {
+            let bar = cliclack::spinner();
+            bar.start(&last);
+            return Waiting { bar: Some(bar), last };
+        }
+        line(format!("{last} …"));
+        Waiting { bar: None, last }
+    }
+
+    /// Asks yes or no. Without a terminal, `--yes` is the answer.
+    pub fn confirm(&self, question: &str) -> Result<(), Trouble> {
+        if self.assumes_yes {
+            return Ok(());
+        }
+        self.needs_terminal(question, "--yes")?;
+        match cliclack::confirm(question).interact() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Trouble::interrupted()),
+            Err(error) => Err(unanswered(&error)),
+        }
+    }
+
+    /// Asks for one of several; the first is the default. `flag` answers it without a terminal.
+    pub fn choose<T: Clone + Eq>(&self, question: &str, flag: &str, choices: &[(T, String)]) -> Result<T, Trouble> {
+        match choices {
+            [] => return Err(Trouble::usage(format!("{question} There is nothing to choose from."), flag)),
+            [(only, _)] => return Ok(only.clone()),
+            [(first, _), ..] if self.assumes_yes => return Ok(first.clone()),
+            _ => self.needs_terminal(question, flag)?,
+        }
+        let mut select = cliclack::select(question);
+        for (value, label) in choices {
+            select = select.item(value.clone(), label, "");
+        }
+        select.interact().map_err(|error| unanswered(&error))
+    }
+
+    /// Asks for several of several; all are chosen at first.
+    pub fn choose_some<T: Clone + Eq>(
+        &self,
+        question: &str,
+        flag: &str,
+        choices: &[(T, String)],
+    ) -> Result<Vec<T>, Trouble> {
+        let all: Vec<T> = choices.iter().map(|(value, _)| value.clone()).collect();
+        if self.assumes_yes || all.len() < 2 {
+            return Ok(all);
+        }
+        self.needs_terminal(question, flag)?;
+        let mut select = cliclack::multiselect(question).initial_values(all);
+        for (value, label) in choices {
+            select = select.item(value.clone(), label, "");
+        }
+        select.interact().map_err(|error| unanswered(&error))
+    }
+
+    /// Asks for a text. `flag` answers it without a terminal.
+    pub fn ask(&self, question: &str, flag: &str, offer: Option<&str>) -> Result<String, Trouble> {
+        if let (true, Some(offer)) = (self.assumes_yes, offer) {
+            return Ok(offer.to_owned());
+        }
+        self.needs_terminal(question, flag)?;
+        let mut input = cliclack::input(question);
+        if let Some(offer) = offer {
+            input = input.default_input(offer);
+        }
+        input.interact().map_err(|error| unanswered(&error))
+    }
+
+    /// Asks for a word to be typed, before something that cannot be undone.
+    pub fn ask_for_word(&self, question: &str, word: &str) -> Result<(), Trouble> {
+        if self.assumes_yes {
+            return Ok(());
+        }
+        self.needs_terminal(question, "--yes")?;
+        let typed: String = cliclack::input(question).interact().map_err(|error| unanswered(&error))?;
+        if typed == word { Ok(()) } else { Err(Trouble::interrupted()) }
+    }
+
+    fn needs_terminal(&self, question: &str, flag: &str) -> Result<(), Trouble> {
+        if self.is_interactive() {
+            return Ok(());
+        }
+        Err(Trouble::usage(format!("no terminal to ask: {question}"), format!("answer with {flag}")))
+    }
+}
+
+impl Waiting {
+    /// Changes what it says.
+    pub fn tell(&mut self, text: impl Display) {
+        let text = text.to_string();
+        if text == self.last {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.set_message(&text),
+            None => line(format!("  {text}")),
+        }
+        self.last = text;
+    }
+
+    /// It has ended well.
+    pub fn done(mut self, text: impl Display) {
+        match self.bar.take() {
+            Some(bar) => bar.stop(text),
+            None => line(format!("ok: {text}")),
+        }
+    }
+
+    /// Others speak now.
+    pub fn clear(mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.clear();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.error(&self.last);
+        }
+    }
+}
+
+fn line(text: impl Display) {
+    // A reader that went away is no reason to stop half-way.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn unanswered(error: &io::Error) -> Trouble {
+    if error.kind() == io::ErrorKind::Interrupted {
+        Trouble::interrupted()
+    } else {
+        Trouble::failed(format!("the terminal cannot be used: {error}"), "answer by flags; see --help")
+    }
+}

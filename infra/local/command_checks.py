@@ -1,0 +1,206 @@
+"""Follows a user from nothing to a fleet that works and back to nothing, with the command `jitgate` alone.
+
+GitHub's pages are clicked in a real browser where there is one.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import command
+import emulator
+import inventory
+import quirks
+import standin
+from checkout import LOGS, STATE, TESTS
+from checks import Checks
+from command import Command, Result, Run
+from emulator import Emulator
+from inventory import Inventory
+from processes import chosen_port
+from standin import StandIn
+from terminal import heading, say
+
+ORGANIZATION = "octo-org"
+REPOSITORY = f"{ORGANIZATION}/octo-repo"
+STACK = "jitgate"
+
+NO_BROWSER = 3
+"""The exit code of the browser's driver where there is no Chromium."""
+
+EMPTY_QUEUE_SECONDS = 30
+"""How long a job may take until it has run."""
+
+
+@dataclass
+class Scene:
+    """An AWS account, a GitHub, and a user with the command."""
+
+    aws: Emulator
+    github: StandIn
+    command: Command
+    code: list[str]
+
+    def setup(self, *more: str) -> list[str]:
+        """The arguments of `setup` for this scene."""
+        return [
+            *("setup", "--yes", "--no-browser", "--org", ORGANIZATION, "--github-url", self.github.url),
+            *self.code,
+            *more,
+        ]
+
+
+@contextmanager
+def scene(binaries: dict[str, Path], name: str) -> Iterator[Scene]:
+    """Sets the scene: an empty account, and a GitHub without Apps."""
+    with ExitStack() as ending:
+        STATE.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=STATE))
+        ending.callback(shutil.rmtree, scratch, ignore_errors=True)
+        aws = emulator.start(ending, chosen_port("EMULATOR_PORT"), scratch, LOGS / name / "emulator.log")
+        github = standin.start_empty(
+            ending, binaries["standin"], aws, ORGANIZATION, REPOSITORY, LOGS / name / "standin.log"
+        )
+        code = [
+            *("--zips", str(command.zips(binaries, scratch / "zips"))),
+            *("--template", str(command.template(scratch))),
+        ]
+        yield Scene(aws, github, command.for_user(binaries["jitgate"], aws, scratch / "home"), code)
+
+
+def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> None:
+    """Sets a fleet up, compares it with the one that the template makes, runs a job, and removes everything."""
+    if not _has_browser():
+        return
+    with scene(binaries, "command") as there:
+        heading("`jitgate setup`, from nothing")
+        began = time.monotonic()
+        done = set_up(there)
+        checks.that("it ends well", done.code == 0, f"{done.code}\n{done.text}")
+        if done.code != 0:
+            return
+        say(f"  it took {time.monotonic() - began:.0f} s")
+        checks.that(
+            "all is verified", all(each["outcome"] == "good" for each in done.json["checks"]), done.json["checks"]
+        )
+        _same_resources(there, by_template, checks)
+        quirks.adapt(there.aws, _outputs(there)["ClusterName"])
+        _runs_a_job(there, checks)
+
+        heading("`jitgate setup`, again")
+        before = inventory.take(there.aws)
+        again = there.command.run(*there.setup())
+        checks.that("there is nothing left to do", again.json.get("steps") == ["install", "verify"], again.text)
+        after = inventory.take(there.aws)
+        checks.that("nothing is changed", before == after, inventory.differences(before, after))
+
+        heading("`jitgate upgrade`")
+        _upgrades(there, checks)
+
+        heading("`jitgate destroy`")
+        _destroys(there, checks)
+
+
+def set_up(there: Scene, *more: str) -> Result:
+    """Runs `setup` and clicks where it says."""
+    run = there.command.start(*there.setup(*more))
+    click_through(there, run)
+    return run.wait()
+
+
+def click_through(there: Scene, run: Run) -> None:
+    """Creates and installs the App as `setup` asks, unless that is done."""
+    page = run.until(r"Open in a browser (http://127\.0\.0\.1:\d+/$)|^error|is ready")
+    if page is None or page[1] is None:
+        return
+    browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+    page = run.until(r"Open in a browser (\S+/installations/new)|^error")
+    if page is not None and page[1] is not None:
+        browse(page[1], "click", "Install")
+
+
+def browse(url: str, *steps: str) -> dict[str, Any]:
+    """Drives the browser and returns the last page."""
+    driver = ["node", str(TESTS / "browser" / "drive.mjs"), url, *steps]
+    done = subprocess.run(driver, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the browser failed at {url}: {done.stderr}{done.stdout}")
+    page: dict[str, Any] = json.loads(done.stdout)
+    return page
+
+
+def _has_browser() -> bool:
+    driver = ["node", str(TESTS / "browser" / "drive.mjs"), "about:blank"]
+    if subprocess.run(driver, capture_output=True, check=False).returncode != NO_BROWSER:
+        return True
+    if os.environ.get("BROWSER") == "required":
+        raise RuntimeError("BROWSER=required, but there is no Chromium")
+    say("  skipped: there is no Chromium to click GitHub's pages with")
+    return False
+
+
+def _outputs(there: Scene) -> dict[str, str]:
+    [stack] = there.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _same_resources(there: Scene, by_template: Inventory, checks: Checks) -> None:
+    found = inventory.take(there.aws)
+    # The secret is filled in by now.
+    differences = [line for line in inventory.differences(found, by_template) if not line.startswith("secret: lengths")]
+    checks.that("it deploys what the template deploys by itself", not differences, "\n".join(differences))
+
+
+def _runs_a_job(there: Scene, checks: Checks) -> None:
+    there.github.follow(_outputs(there)["ClusterName"])
+    created = there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY)
+    deadline = time.monotonic() + EMPTY_QUEUE_SECONDS
+    while True:
+        [job] = [job for job in there.github.state()["jobs"] if job["id"] == created["job_id"]]
+        if job["conclusion"] or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    checks.that("a job that GitHub delivers becomes a task and succeeds", job["conclusion"] == "success", job)
+
+
+def _upgrades(there: Scene, checks: Checks) -> None:
+    plan = there.command.run("upgrade", *there.code, "--set", "MaxRunners=7", "--plan")
+    changed = {change["resource"] for change in plan.json.get("changes", [])}
+    checks.that("--plan names the function that a parameter changes", "WorkerFunction" in changed, plan.text)
+    checks.that("and changes nothing", _parameter(there, "MaxRunners") != "7", _parameter(there, "MaxRunners"))
+    done = there.command.run("upgrade", "--yes", *there.code, "--set", "MaxRunners=7")
+    checks.that(
+        "without it, the parameter has its new value", _parameter(there, "MaxRunners") == "7" and done.code == 0, done
+    )
+    checks.that("other parameters keep theirs", _parameter(there, "GitHubApiUrl") == there.github.url, done.text)
+
+
+def _parameter(there: Scene, name: str) -> str:
+    [stack] = there.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}.get(name, "")
+
+
+def _destroys(there: Scene, checks: Checks) -> None:
+    plan = there.command.run("destroy", "--plan")
+    checks.that("--plan lists stack, bucket and App", len(plan.json.get("removed", [])) >= 3 and plan.code == 0, plan.text)
+    checks.that("and removes nothing", "ClusterName" in _outputs(there), plan.text)
+    run = there.command.start("destroy", "--yes", "--no-browser", "--running", "wait")
+    page = run.until(r"Open in a browser (\S+/advanced)|^error")
+    if page is not None and page[1] is not None:
+        browse(page[1], "click", "Delete GitHub App", "click", "I understand the consequences, delete this GitHub App")
+    done = run.wait()
+    checks.that("it ends well", done.code == 0, f"{done.code}\n{done.text}")
+    checks.that("it finds nothing left", done.json.get("left") == [], done.json)
+    stacks = there.aws.client("cloudformation").list_stacks()["StackSummaries"]
+    left = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]
+    checks.that("no stack is left", not left, left)
+    buckets = [bucket["Name"] for bucket in there.aws.client("s3").list_buckets()["Buckets"]]
+    checks.that("no bucket is left", not buckets, buckets)
