@@ -32,7 +32,7 @@ impl Bucket {
 
     /// The address by which CloudFormation reads an object.
     pub fn address_of(&self, aws: &Aws, key: &Key) -> String {
-        format!("https://{}.s3.{}.{}/{}", self.name, aws.region, aws.domain(), key.0)
+        format!("https://s3.{}.{}/{}/{}", aws.region, aws.domain(), self.name, key.0)
     }
 
     /// The keys of all objects.
