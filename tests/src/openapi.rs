@@ -11,6 +11,8 @@ mod schema;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use serde_json::{Value, json};
+
 use self::description::{Description, PathValues};
 use self::operation::Operation;
 use crate::wire::{Answer, Request, lock};
@@ -34,6 +36,16 @@ impl Checker {
     pub fn violations(&self) -> Vec<String> {
         lock(&self.violations).iter().cloned().collect()
     }
+}
+
+/// What disagrees in a payload with one of the description's schemas, such as `webhook-ping`.
+///
+/// # Panics
+/// If there is no such schema.
+pub fn payload_violations(schema: &str, payload: &Value) -> Vec<String> {
+    let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    let validator = public().description.validator(&schema, true);
+    validator.iter_errors(payload).map(|error| format!("{}: {}", error.instance_path(), error.masked())).collect()
 }
 
 fn violations(request: &Request, answer: Option<&Answer>) -> Vec<String> {
@@ -89,7 +101,6 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use hyper::body::Bytes;
-    use serde_json::json;
 
     use super::*;
     use crate::wire;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::jobs::JobSpec;
 use super::runners::Gone;
 use super::scope::Scope;
-use super::state::{AccountKind, Installation, Job};
-use super::{GitHub, PERMISSIONS, jitconfig};
+use super::state::{AccountKind, Job};
+use super::{GitHub, jitconfig};
 use crate::hook::JobEvent;
 use crate::payloads::WorkflowJobEvent;
 
@@ -40,9 +40,8 @@ impl GitHub {
         };
         let account = state.account(&owner, kind);
         if let Some(id) = payload["installation"]["id"].as_u64().map(InstallationId) {
-            let permissions = PERMISSIONS.map(|(name, level)| (name.to_owned(), level.to_owned())).into();
-            let new =
-                Installation { id, account, permissions, repositories: None, suspended_at: None, created_at: now };
+            let app = state.first_app();
+            let new = state.tests_installation(id, app, account, now);
             state.installations.entry(id.0).or_insert(new);
         }
         let id = state.create_job(spec, now);

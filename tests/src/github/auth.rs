@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use jitgate::job::InstallationId;
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, Refused, refuse};
+use super::apps::App;
 use super::objects;
-use super::route::{Owner, Paging};
+use super::route::Paging;
 use super::scope::Scope;
 use super::state::{AccountKind, Installation, State, Token, next};
 use crate::wire::{self, Answer, Request};
@@ -24,9 +28,16 @@ const TOKEN_LIFE: Duration = Duration::from_hours(1);
 /// The longest time until `exp` of an App's JWT. Source: GitHub's "Generating a JSON Web Token (JWT) for a GitHub App".
 const LONGEST_JWT_LIFE: i64 = 600;
 
+/// The key by which the limits of calls without a sign-in are counted. GitHub counts them by address; here all come from
+/// one.
+pub(super) const STRANGER: &str = "anonymous";
+
 /// Whose token it is.
 pub(super) enum Identity {
-    App,
+    /// Anybody: the call needs no sign-in.
+    Stranger,
+    /// The App with this id.
+    App(u64),
     Installation(Arc<Token>),
     Personal(String, Arc<BTreeSet<String>>),
 }
@@ -35,7 +46,8 @@ impl Identity {
     /// The key by which limits are counted.
     pub(super) fn key(&self) -> String {
         match self {
-            Self::App => "app".to_owned(),
+            Self::Stranger => STRANGER.to_owned(),
+            Self::App(id) => format!("app {id}"),
             Self::Installation(token) => format!("installation {}", token.installation),
             Self::Personal(token, _) => format!("token {token}"),
         }
@@ -84,10 +96,16 @@ pub(super) enum Level {
 }
 
 impl State {
-    pub(super) fn authenticate(&mut self, request: &Request, now: OffsetDateTime) -> Refused<Identity> {
+    /// The identity of a call that needs no sign-in.
+    pub(super) fn stranger(request: &Request) -> Refused<Identity> {
         if !request.headers().contains_key(USER_AGENT) {
             return refuse(answers::error(403, "Request forbidden by administrative rules: no User-Agent header"));
         }
+        Ok(Identity::Stranger)
+    }
+
+    pub(super) fn authenticate(&mut self, request: &Request, now: OffsetDateTime) -> Refused<Identity> {
+        Self::stranger(request)?;
         let Some(header) = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok()) else {
             return refuse(answers::requires_authentication());
         };
@@ -96,8 +114,7 @@ impl State {
             return refuse(answers::requires_authentication());
         }
         if token.matches('.').count() == 2 {
-            self.check_jwt(token, now)?;
-            return Ok(Identity::App);
+            return self.check_jwt(token, now).map(Identity::App);
         }
         if let Some(scopes) = self.personal_tokens.get(token) {
             return Ok(Identity::Personal(token.to_owned(), Arc::clone(scopes)));
@@ -127,7 +144,8 @@ impl State {
         }
     }
 
-    fn check_jwt(&mut self, jwt: &str, now: OffsetDateTime) -> Refused<()> {
+    /// The id of the App that the JWT speaks for.
+    fn check_jwt(&mut self, jwt: &str, now: OffsetDateTime) -> Refused<u64> {
         #[derive(Deserialize)]
         struct Claims {
             iss: Value,
@@ -138,14 +156,23 @@ impl State {
         // Times are checked below, against the world's clock.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
-        let Ok(decoded) = jsonwebtoken::decode::<Claims>(jwt, &self.app.public_key, &validation) else {
-            return refuse(answers::error(401, "A JSON web token could not be decoded"));
+        let undecodable = || Box::new(answers::error(401, "A JSON web token could not be decoded"));
+        let Claims { iss, iat, exp } = claims(jwt).ok_or_else(undecodable)?;
+        let is_meant =
+            |app: &&App| iss == json!(app.id) || iss == json!(app.id.to_string()) || iss == json!(app.client_id);
+        let Some(app) = self.apps.values().find(is_meant) else {
+            // So it is for an App that was deleted, too. Source: archestra-ai/archestra#8038, octokit/auth-app.js#165.
+            return refuse(answers::error(404, "Integration not found"));
         };
-        let now = now.unix_timestamp();
-        let Claims { iss, iat, exp } = decoded.claims;
-        if iss != json!(self.app.id) && iss != json!(self.app.id.to_string()) && iss != json!(self.app.client_id) {
-            return refuse(answers::error(401, "Integration not found"));
+        if app.keys.is_empty() {
+            // Source: fujidaiti/smooth_sheets#378.
+            return refuse(answers::error(401, "Integration must generate a public key"));
         }
+        if !app.keys.iter().any(|key| jsonwebtoken::decode::<Value>(jwt, key, &validation).is_ok()) {
+            return Err(undecodable());
+        }
+        let id = app.id;
+        let now = now.unix_timestamp();
         if iat > now {
             return refuse(answers::error(401, "'Issued at' claim ('iat') must not be in the future"));
         }
@@ -160,7 +187,7 @@ impl State {
         if repeated && self.behaviour.identical_jwt_fails {
             return refuse(answers::not_found());
         }
-        Ok(())
+        Ok(id)
     }
 
     /// Whether this identity may do this there; 404 hides what it may not see.
@@ -182,7 +209,8 @@ impl State {
             return refuse(answers::not_found());
         }
         match identity {
-            Identity::App => refuse(answers::forbidden()),
+            Identity::Stranger => refuse(answers::requires_authentication()),
+            Identity::App(_) => refuse(answers::forbidden()),
             Identity::Personal(_, scopes) => {
                 let any = permission.token_scopes(scope).iter().any(|needed| scopes.contains(*needed));
                 if any {
@@ -234,28 +262,6 @@ impl State {
         }
     }
 
-    pub(super) fn get_app(&self, identity: &Identity) -> Refused<Answer> {
-        require_app(identity)?;
-        Ok(answers::ok(&objects::app(&self.app, self.installations.len())))
-    }
-
-    pub(super) fn list_installations(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
-        require_app(identity)?;
-        let paging = Paging::of(request);
-        let all = self.installations.values().map(|installation| {
-            let mut object = objects::installation(&self.app, installation);
-            // GitHub's description has this field only for a single installation.
-            object.as_object_mut().expect("an installation is an object").remove("client_id");
-            object
-        });
-        let page = paging.cut(all);
-        let mut answer = answers::ok(&Value::Array(page));
-        if let Some(link) = paging.link(request, self.installations.len()) {
-            answers::set(&mut answer, "link", link);
-        }
-        Ok(answer)
-    }
-
     pub(super) fn list_repositories(&self, identity: &Identity, request: &Request) -> Refused<Answer> {
         let Identity::Installation(token) = identity else { return refuse(answers::forbidden()) };
         let Some(installation) = self.installations.get(&token.installation.0) else {
@@ -303,27 +309,6 @@ impl State {
         Ok(answer)
     }
 
-    pub(super) fn get_installation(&self, identity: &Identity, owner: &Owner) -> Refused<Answer> {
-        require_app(identity)?;
-        let found = match owner {
-            Owner::Organization(login) => self.installation_on(login, AccountKind::Organization),
-            Owner::User(login) => self.installation_on(login, AccountKind::User),
-            Owner::Repository(owner, name) => self.known_repository(owner, name).and_then(|repository| {
-                let name = repository.name.to_lowercase();
-                self.installation_of(owner)
-                    .filter(|installation| installation.repositories.as_ref().is_none_or(|names| names.contains(&name)))
-            }),
-        };
-        match found {
-            Some(installation) => Ok(answers::ok(&objects::installation(&self.app, installation))),
-            None => refuse(answers::not_found()),
-        }
-    }
-
-    fn installation_on(&self, login: &str, kind: AccountKind) -> Option<&Installation> {
-        self.installation_of(login).filter(|installation| installation.account.kind == kind)
-    }
-
     pub(super) fn create_token(
         &mut self,
         identity: &Identity,
@@ -337,8 +322,8 @@ impl State {
             repositories: Option<Vec<String>>,
             repository_ids: Option<Vec<u64>>,
         }
-        require_app(identity)?;
-        let Some(installation) = self.installations.get(&id).cloned() else {
+        let app = require_app(identity)?;
+        let Some(installation) = self.installations.get(&id).filter(|found| found.app == app).cloned() else {
             return refuse(answers::not_found());
         };
         if installation.suspended_at.is_some() {
@@ -415,10 +400,16 @@ impl State {
     }
 }
 
-/// Refuses any identity but the App itself.
-pub(super) fn require_app(identity: &Identity) -> Refused<()> {
+/// What a JWT says, before anybody has checked who says it.
+fn claims<T: DeserializeOwned>(jwt: &str) -> Option<T> {
+    let payload = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// The App's id; refuses any other identity.
+pub(super) fn require_app(identity: &Identity) -> Refused<u64> {
     match identity {
-        Identity::App => Ok(()),
+        Identity::App(id) => Ok(*id),
         _ => refuse(answers::error(401, "A JSON web token could not be decoded")),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jitgate::job::JobId;
+use reqwest::Url;
 use reqwest::header::HOST;
 use time::OffsetDateTime;
 
@@ -18,7 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Courier {
     github: GitHub,
     http: reqwest::Client,
+    way: Way,
+}
+
+/// Where deliveries go.
+enum Way {
+    /// All to one receiver, whatever their hooks say.
+    One(Address),
+    /// Each to its hook's own URL. With a gateway, through that: it tells receivers apart by the `Host` header.
+    Hooks { gateway: Option<Url> },
+}
+
+/// A receiver.
+struct Address {
     url: String,
+    /// The `Host` header, if it differs from the URL's.
     host: Option<String>,
     secret: String,
 }
@@ -26,9 +41,19 @@ pub struct Courier {
 impl Courier {
     /// A courier to this URL, with a `Host` header if it differs from the URL's, that signs with this secret.
     pub fn new(github: GitHub, url: String, host: Option<String>, secret: String) -> Self {
+        Self::on(github, Way::One(Address { url, host, secret }))
+    }
+
+    /// A courier that sends each delivery to its hook's URL, signed with the hook's secret. With a gateway, it goes there, with
+    /// the hook's host in the `Host` header: so an emulator serves Function URLs on one port.
+    pub fn to_hooks(github: GitHub, gateway: Option<Url>) -> Self {
+        Self::on(github, Way::Hooks { gateway })
+    }
+
+    fn on(github: GitHub, way: Way) -> Self {
         let http =
             reqwest::Client::builder().no_proxy().timeout(PATIENCE).user_agent("GitHub-Hookshot/stand-in").build();
-        Self { github, http: http.expect("a client without special demands"), url, host, secret }
+        Self { github, http: http.expect("a client without special demands"), way }
     }
 
     /// Sends deliveries as they come, for ever and concurrently.
@@ -45,17 +70,39 @@ impl Courier {
     /// Sends one delivery and records the outcome in the log.
     pub async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let Delivery { guid, event, body, .. } = delivery;
-        let outcome = self.post(event, guid, body.to_vec(), None).await;
+        let outcome = match &self.way {
+            Way::One(address) => self.send(address, event, guid, body.to_vec(), None).await,
+            Way::Hooks { gateway } => {
+                match Address::of_hook(&delivery.url, delivery.secret.clone(), gateway.as_ref()) {
+                    Some(address) => self.send(&address, event, guid, body.to_vec(), None).await,
+                    None => Outcome::unreachable(),
+                }
+            }
+        };
         self.github.delivered(delivery.id, outcome.clone());
         outcome
     }
 
-    /// Sends any body, signed unless a signature is given; does not record it in the log.
+    /// Sends any body, signed unless a signature is given; does not record it in the log. If each hook has its own URL, the hook of
+    /// the App that was made last is meant.
     pub async fn post(&self, event: &str, guid: &str, body: Vec<u8>, signature: Option<String>) -> Outcome {
-        let signature = signature.unwrap_or_else(|| sign(&self.secret, &body));
+        match &self.way {
+            Way::One(address) => self.send(address, event, guid, body, signature).await,
+            Way::Hooks { gateway } => {
+                let newest = self.github.newest_hook();
+                match newest.and_then(|(url, secret)| Address::of_hook(&url, secret, gateway.as_ref())) {
+                    Some(address) => self.send(&address, event, guid, body, signature).await,
+                    None => Outcome::unreachable(),
+                }
+            }
+        }
+    }
+
+    async fn send(&self, to: &Address, event: &str, guid: &str, body: Vec<u8>, signature: Option<String>) -> Outcome {
+        let signature = signature.unwrap_or_else(|| sign(&to.secret, &body));
         let mut request = self
             .http
-            .post(&self.url)
+            .post(&to.url)
             .header("accept", "*/*")
             .header("content-type", "application/json")
             .header("x-github-delivery", guid)
@@ -63,7 +110,7 @@ impl Courier {
             .header("x-github-hook-installation-target-type", "integration")
             .header("x-hub-signature-256", signature)
             .body(body);
-        if let Some(host) = &self.host {
+        if let Some(host) = &to.host {
             request = request.header(HOST, host);
         }
         match request.send().await {
@@ -74,6 +121,23 @@ impl Courier {
             Err(error) if error.is_timeout() => Outcome::timed_out(),
             Err(_) => Outcome::unreachable(),
         }
+    }
+}
+
+impl Address {
+    /// A hook's receiver, reached through the gateway, if there is one. `None` if the hook's URL is none.
+    fn of_hook(url: &str, secret: Option<String>, gateway: Option<&Url>) -> Option<Self> {
+        let hook = Url::parse(url).ok()?;
+        let secret = secret.unwrap_or_default();
+        let Some(gateway) = gateway else { return Some(Self { url: url.to_owned(), host: None, secret }) };
+        let host = match (hook.host_str()?, hook.port()) {
+            (host, None) => host.to_owned(),
+            (host, Some(port)) => format!("{host}:{port}"),
+        };
+        let mut through = gateway.clone();
+        through.set_path(hook.path());
+        through.set_query(hook.query());
+        Some(Self { url: through.into(), host: Some(host), secret })
     }
 }
 

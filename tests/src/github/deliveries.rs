@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, Refused, refuse};
-use super::hooks::{Delivery, DeliveryRecord, Hook, HookTarget, Outcome};
+use super::hooks::{Delivery, DeliveryRecord, Hook, HookOwner, Outcome};
 use super::objects;
 use super::route::{Paging, query, url};
 use super::scope::Scope;
@@ -61,32 +61,49 @@ impl DeliveryRecord {
 }
 
 impl State {
-    pub(super) fn add_hook(&mut self, target: HookTarget, url: &str, now: OffsetDateTime) -> u64 {
+    pub(super) fn add_hook(&mut self, owner: HookOwner, url: &str, now: OffsetDateTime) -> u64 {
         let id = next(&mut self.counters.hook);
-        self.hooks.insert(id, Hook { id, target, url: url.to_owned(), created_at: now });
+        let hook = Hook { id, owner, url: url.to_owned(), secret: None, active: true, created_at: now };
+        self.hooks.insert(id, hook);
         id
+    }
+
+    /// The GUID of the next delivery.
+    pub(super) fn new_guid(&self) -> String {
+        format!("7c1e4f50-0000-11f1-8000-{:012x}", self.counters.delivery + 1)
     }
 
     /// Creates a delivery for each hook that covers the job.
     pub(super) fn deliver_job(&mut self, id: JobId, action: &str, now: OffsetDateTime) {
         let Some(job) = self.jobs.get(&id.0) else { return };
-        let hooks: Vec<(u64, bool)> = self
+        let through = |app: u64| {
+            self.installations_of_app(app).find(|installation| {
+                installation.covers(&job.owner, &job.repository)
+                    && installation.suspended_at.is_none()
+                    && installation.events.iter().any(|event| event == "workflow_job")
+            })
+        };
+        let hooks: Vec<(u64, Option<InstallationId>)> = self
             .hooks
             .values()
-            .filter(|hook| match &hook.target {
-                HookTarget::App => self.installation_of(&job.owner).is_some(),
-                HookTarget::Scope(Scope::Organization(login)) => job.owner.eq_ignore_ascii_case(login),
-                HookTarget::Scope(scope) => Scope::repo(&job.owner, &job.repository) == *scope,
+            .filter(|hook| hook.active)
+            .filter_map(|hook| match &hook.owner {
+                HookOwner::App(app) => through(*app).map(|installation| (hook.id, Some(installation.id))),
+                HookOwner::Scope(Scope::Organization(login)) => {
+                    job.owner.eq_ignore_ascii_case(login).then_some((hook.id, None))
+                }
+                HookOwner::Scope(scope) => {
+                    (Scope::repo(&job.owner, &job.repository) == *scope).then_some((hook.id, None))
+                }
             })
-            .map(|hook| (hook.id, hook.target == HookTarget::App))
             .collect();
         if hooks.is_empty() {
             return;
         }
-        let guid = format!("7c1e4f50-0000-11f1-8000-{:012x}", self.counters.delivery + 1);
+        let guid = self.new_guid();
         let job = job.clone();
-        for (hook, through_app) in hooks {
-            let event = self.workflow_job_event(&job, action, through_app);
+        for (hook, installation) in hooks {
+            let event = self.workflow_job_event(&job, action, installation);
             let record = DeliveryRecord {
                 id: next(&mut self.counters.delivery),
                 guid: guid.clone(),
@@ -107,7 +124,12 @@ impl State {
     }
 
     /// What a hook would send of a job now.
-    pub(super) fn workflow_job_event(&self, job: &Job, action: &str, through_app: bool) -> WorkflowJobEvent {
+    pub(super) fn workflow_job_event(
+        &self,
+        job: &Job,
+        action: &str,
+        installation: Option<InstallationId>,
+    ) -> WorkflowJobEvent {
         let base = match (job.example, action) {
             (Some(number), _) => WorkflowJobEvent::example(number),
             (None, "in_progress") => WorkflowJobEvent::in_progress(),
@@ -145,8 +167,8 @@ impl State {
             (Some(id), Some(name)) => event.runner(id, name),
             _ => event.without_runner(),
         };
-        match self.installation_of(&job.owner).filter(|_| through_app && has_installation) {
-            Some(installation) => event.installation(installation.id),
+        match installation.filter(|_| has_installation) {
+            Some(installation) => event.installation(installation),
             None => event.without_installation(),
         }
     }
@@ -154,7 +176,22 @@ impl State {
     /// The deliveries to send; each is returned once.
     pub(super) fn take_unsent(&mut self) -> Vec<Delivery> {
         let ids = std::mem::take(&mut self.unsent);
-        ids.into_iter().filter_map(|id| self.deliveries.get(&id)).filter_map(delivery).collect()
+        ids.into_iter().filter_map(|id| self.delivery(self.deliveries.get(&id)?)).collect()
+    }
+
+    fn delivery(&self, record: &DeliveryRecord) -> Option<Delivery> {
+        let hook = self.hooks.get(&record.hook)?;
+        Some(Delivery {
+            id: record.id,
+            guid: record.guid.clone(),
+            event: record.event.clone(),
+            hook_id: record.hook,
+            url: hook.url.clone(),
+            secret: hook.secret.clone(),
+            body: Arc::clone(record.payload.as_ref()?),
+            redelivery: record.redelivery,
+            job_id: record.job_id,
+        })
     }
 
     /// Withdraws the latest delivery of a job if it is still unsent.
@@ -188,10 +225,11 @@ impl State {
         self.deliveries.values().rev().find(of_job).map(|record| (record.id, record.guid.clone()))
     }
 
-    pub(super) fn list_hooks(&self, target: &HookTarget, request: &Request) -> Answer {
-        let hooks: Vec<&Hook> = self.hooks.values().filter(|hook| hook.target == *target).collect();
+    pub(super) fn list_hooks(&self, scope: &Scope, request: &Request) -> Answer {
+        let owner = HookOwner::Scope(scope.clone());
+        let hooks: Vec<&Hook> = self.hooks.values().filter(|hook| hook.owner == owner).collect();
         let paging = Paging::of(request);
-        let page: Vec<Value> = paging.cut(hooks.iter()).into_iter().map(|hook| hook_object(hook)).collect();
+        let page: Vec<Value> = paging.cut(hooks.iter()).into_iter().map(|hook| hook_object(hook, scope)).collect();
         let mut answer = answers::ok(&Value::Array(page));
         if let Some(link) = paging.link(request, hooks.len()) {
             answers::set(&mut answer, "link", link);
@@ -199,10 +237,10 @@ impl State {
         answer
     }
 
-    fn hook_of(&self, target: &HookTarget, hook: Option<u64>) -> Refused<u64> {
+    fn hook_of(&self, owner: &HookOwner, hook: Option<u64>) -> Refused<u64> {
         let found = match hook {
-            None => self.hooks.values().find(|hook| hook.target == *target),
-            Some(id) => self.hooks.get(&id).filter(|hook| hook.target == *target),
+            None => self.hooks.values().find(|hook| hook.owner == *owner),
+            Some(id) => self.hooks.get(&id).filter(|hook| hook.owner == *owner),
         };
         match found {
             Some(hook) => Ok(hook.id),
@@ -212,12 +250,12 @@ impl State {
 
     pub(super) fn list_deliveries(
         &self,
-        target: &HookTarget,
+        owner: &HookOwner,
         hook: Option<u64>,
         request: &Request,
         now: OffsetDateTime,
     ) -> Refused<Answer> {
-        let hook = self.hook_of(target, hook)?;
+        let hook = self.hook_of(owner, hook)?;
         let Paging { per_page, .. } = Paging::of(request);
         let status = query(request, "status");
         let before = match query(request, "cursor") {
@@ -248,8 +286,8 @@ impl State {
         Ok(answer)
     }
 
-    fn logged(&self, target: &HookTarget, hook: Option<u64>, id: u64, now: OffsetDateTime) -> Refused<&DeliveryRecord> {
-        let hook = self.hook_of(target, hook)?;
+    fn logged(&self, owner: &HookOwner, hook: Option<u64>, id: u64, now: OffsetDateTime) -> Refused<&DeliveryRecord> {
+        let hook = self.hook_of(owner, hook)?;
         let found = self
             .deliveries
             .get(&id)
@@ -262,22 +300,22 @@ impl State {
 
     pub(super) fn get_delivery(
         &self,
-        target: &HookTarget,
+        owner: &HookOwner,
         hook: Option<u64>,
         id: u64,
         now: OffsetDateTime,
     ) -> Refused<Answer> {
-        Ok(answers::ok(&self.logged(target, hook, id, now)?.whole_object()))
+        Ok(answers::ok(&self.logged(owner, hook, id, now)?.whole_object()))
     }
 
     pub(super) fn redeliver(
         &mut self,
-        target: &HookTarget,
+        owner: &HookOwner,
         hook: Option<u64>,
         id: u64,
         now: OffsetDateTime,
     ) -> Refused<Answer> {
-        let mut again = self.logged(target, hook, id, now)?.clone();
+        let mut again = self.logged(owner, hook, id, now)?.clone();
         if again.payload.is_none() {
             return refuse(answers::error(422, "The payload of this delivery was not kept"));
         }
@@ -290,30 +328,14 @@ impl State {
     }
 }
 
-fn delivery(record: &DeliveryRecord) -> Option<Delivery> {
-    Some(Delivery {
-        id: record.id,
-        guid: record.guid.clone(),
-        event: record.event.clone(),
-        hook_id: record.hook,
-        body: Arc::clone(record.payload.as_ref()?),
-        redelivery: record.redelivery,
-        job_id: record.job_id,
-    })
-}
-
-fn hook_object(hook: &Hook) -> Value {
-    let (scope, kind) = match &hook.target {
-        HookTarget::App => ("app".to_owned(), "App"),
-        HookTarget::Scope(scope @ Scope::Repository(..)) => (scope.to_string(), "Repository"),
-        HookTarget::Scope(scope) => (scope.to_string(), "Organization"),
-    };
+fn hook_object(hook: &Hook, scope: &Scope) -> Value {
+    let kind = if matches!(scope, Scope::Repository(..)) { "Repository" } else { "Organization" };
     let url = format!("https://api.github.com/{scope}/hooks/{}", hook.id);
     let mut body = json!({
         "type": kind,
         "id": hook.id,
         "name": "web",
-        "active": true,
+        "active": hook.active,
         "events": ["workflow_job"],
         "config": { "url": hook.url, "content_type": "json", "insecure_ssl": "0", "secret": "********" },
         "created_at": objects::moment(hook.created_at),

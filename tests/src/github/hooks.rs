@@ -10,18 +10,29 @@ use super::scope::Scope;
 /// Whose hook it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookTarget {
-    /// The App's own, which covers all its installations.
+    /// The App's own, which covers all its installations. In a request: that of the App which asks.
     App,
     /// An organisation's or a repository's.
     Scope(Scope),
 }
 
-/// A hook that sends `workflow_job`.
+/// Whose hook it is, among several Apps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HookOwner {
+    /// The App with this id.
+    App(u64),
+    Scope(Scope),
+}
+
+/// A hook. An App's sends the App's events, any other sends `workflow_job`.
 #[derive(Clone, Debug)]
 pub(super) struct Hook {
     pub(super) id: u64,
-    pub(super) target: HookTarget,
+    pub(super) owner: HookOwner,
     pub(super) url: String,
+    /// Absent if only the courier knows it.
+    pub(super) secret: Option<String>,
+    pub(super) active: bool,
     pub(super) created_at: OffsetDateTime,
 }
 
@@ -36,6 +47,10 @@ pub struct Delivery {
     pub event: String,
     /// `X-GitHub-Hook-ID`
     pub hook_id: u64,
+    /// The hook's URL.
+    pub url: String,
+    /// The hook's secret, unless only the courier knows it.
+    pub secret: Option<String>,
     /// The payload, still unsigned.
     pub body: Arc<[u8]>,
     /// Whether it is a redelivery.

@@ -4,19 +4,28 @@ use http::Method;
 use time::OffsetDateTime;
 
 use super::answers::{self, set};
+use super::auth::STRANGER;
 use super::meter::Meter;
 use super::state::State;
 use crate::wire::Answer;
 
+/// Requests an hour without a sign-in. Source: GitHub's "Rate limits for the REST API".
+const WITHOUT_SIGN_IN: u64 = 60;
+
 impl State {
+    fn primary_limit(&self, key: &str) -> u64 {
+        if key == STRANGER { self.limits.primary.min(WITHOUT_SIGN_IN) } else { self.limits.primary }
+    }
+
     /// Charges a call; returns an answer if the call is refused.
     pub(super) fn charge(&mut self, key: &str, method: &Method, now: OffsetDateTime) -> Option<Answer> {
+        let primary = self.primary_limit(key);
         let limits = &self.limits;
         let meter = self.meters.entry(key.to_owned()).or_default();
         let hour_ends = meter.turn(now, limits);
         let writes = method != Method::GET && method != Method::HEAD;
         let cost = if writes { 5 } else { 1 };
-        if meter.used_this_hour >= limits.primary {
+        if meter.used_this_hour >= primary {
             meter.refused += 1;
             return Some(answers::primary_limit(hour_ends));
         }
@@ -51,7 +60,7 @@ impl State {
 
     /// Writes what is left of the hourly limit into the answer's headers.
     pub(super) fn state_budget(&mut self, key: &str, now: OffsetDateTime, answer: &mut Answer) {
-        let limit = self.limits.primary;
+        let limit = self.primary_limit(key);
         let meter = self.meters.entry(key.to_owned()).or_default();
         let hour_ends = meter.turn(now, &self.limits);
         set(answer, "x-ratelimit-limit", limit);

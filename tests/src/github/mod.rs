@@ -5,6 +5,7 @@
 
 mod acts;
 pub mod answers;
+mod apps;
 mod auth;
 mod behaviour;
 pub mod courier;
@@ -37,12 +38,14 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
+use self::apps::{App, Page};
 use self::keys::AppKey;
 use self::route::Route;
-use self::state::{App, State, next};
+use self::state::{AccountKind, State, next};
 use crate::openapi::Checker;
 use crate::wire::{Answer, Request, Service};
 
+pub use self::apps::{AppView, DeliveryView, InstallationView};
 pub use self::behaviour::{Behaviour, EndOfLife};
 pub use self::hooks::{Delivery, HookTarget, Outcome};
 pub use self::jobs::JobSpec;
@@ -52,10 +55,10 @@ pub use self::runners::Gone;
 pub use self::scope::Scope;
 pub use self::state::{Event, Job, JobStatus, Runner};
 
-/// The App's id in tests.
+/// The id of the App that exists from the start.
 pub const APP_ID: u64 = 123_456;
 
-/// The App's client id in tests.
+/// Its client id.
 pub const CLIENT_ID: &str = "Iv23liJitgateTests01";
 
 /// The organisation that exists from the start, with the App installed.
@@ -103,10 +106,27 @@ impl GitHub {
         Ok(Self::build(clock, id, DecodingKey::from_rsa_pem(public_pem)?, None))
     }
 
+    /// A checked GitHub with nothing on it: no account, no App.
+    pub fn empty(clock: Clock) -> Self {
+        Self::bare(clock, Some(Checker::default()))
+    }
+
+    /// The same, unchecked.
+    pub fn empty_unchecked(clock: Clock) -> Self {
+        Self::bare(clock, None)
+    }
+
+    fn bare(clock: Clock, checker: Option<Checker>) -> Self {
+        Self(Arc::new(Inner { clock, checker, state: Mutex::new(State::new()), unsent: Notify::new() }))
+    }
+
     fn build(clock: Clock, id: u64, public_key: DecodingKey, checker: Option<Checker>) -> Self {
-        let state = State::new(App { id, client_id: CLIENT_ID.to_owned(), public_key });
-        let github = Self(Arc::new(Inner { clock, checker, state: Mutex::new(state), unsent: Notify::new() }));
-        github.add_organization(ORGANIZATION);
+        let github = Self::bare(clock, checker);
+        {
+            let (mut state, now) = github.state();
+            let owner = state.account(ORGANIZATION, AccountKind::Organization);
+            state.apps.insert(id, App::of_tests(id, owner, public_key, now));
+        }
         github.install_app(ORGANIZATION);
         github
     }
@@ -165,12 +185,16 @@ impl GitHub {
 
 impl Service for GitHub {
     fn operation(&self, request: &Request) -> String {
-        Route::of(request).map_or(operation::UNKNOWN, |route| route.operation()).to_owned()
+        let page = Page::of(request).map(|page| page.operation());
+        page.or_else(|| Route::of(request).map(|route| route.operation())).unwrap_or(operation::UNKNOWN).to_owned()
     }
 
     fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer> {
         let (mut state, now) = self.state();
-        let mut answer = state.respond(request, now).unwrap_or_else(|refusal| *refusal);
+        let mut answer = match Page::of(request) {
+            Some(page) => state.show(&page, request, now),
+            None => state.respond(request, now).unwrap_or_else(|refusal| *refusal),
+        };
         let id = next(&mut state.counters.request);
         self.ring(&state);
         drop(state);
@@ -179,7 +203,10 @@ impl Service for GitHub {
     }
 
     fn overhear(&self, request: &Request, answer: Option<&Answer>) {
-        if let Some(checker) = &self.0.checker {
+        // The description has the API, not the web pages.
+        if let Some(checker) = &self.0.checker
+            && Page::of(request).is_none()
+        {
             checker.check(request, answer);
         }
     }

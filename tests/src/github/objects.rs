@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::apps::App;
 use super::scope::Scope;
-use super::state::{Account, AccountKind, App, Installation, Job, JobStatus, Repository, Run, Runner};
+use super::state::{Account, AccountKind, Installation, Job, JobStatus, Repository, Run, Runner};
 
 const API: &str = "https://api.github.com";
 const WEB: &str = "https://github.com";
@@ -25,7 +26,7 @@ fn node_id(kind: &str, id: u64) -> String {
     format!("{kind}_{id}")
 }
 
-fn account(account: &Account) -> Value {
+pub(super) fn account(account: &Account) -> Value {
     let Account { id, login, kind } = account;
     let mut fields = Map::new();
     fields.insert("login".to_owned(), json!(login));
@@ -165,31 +166,43 @@ pub(super) fn repository(repository: &Repository) -> Value {
     body
 }
 
-pub(super) fn app(app: &App, installations: usize) -> Value {
+/// A repository in a delivery about an installation.
+pub(super) fn repository_in_brief(repository: &Repository) -> Value {
     json!({
-        "id": app.id,
-        "slug": "jitgate",
-        "node_id": node_id("A", app.id),
-        "client_id": app.client_id,
-        "owner": account(&Account {
-            id: jitgate::job::OwnerId(1),
-            login: "octo-org".to_owned(),
-            kind: AccountKind::Organization,
-        }),
-        "name": "jitgate",
-        "description": null,
-        "external_url": format!("{WEB}/apps/jitgate"),
-        "html_url": format!("{WEB}/apps/jitgate"),
-        "created_at": "2026-01-01T00:00:00Z",
-        "updated_at": "2026-01-01T00:00:00Z",
-        "permissions": { "actions": "read", "administration": "write", "organization_self_hosted_runners": "write" },
-        "events": ["workflow_job"],
-        "installations_count": installations,
+        "id": repository.id,
+        "node_id": node_id("R", repository.id),
+        "name": repository.name,
+        "full_name": repository.full_name(),
+        "private": !repository.is_public,
     })
 }
 
+/// An App, with the count of its installations if it asks about itself.
+pub(super) fn app(app: &App, installations: Option<usize>) -> Value {
+    let mut body = json!({
+        "id": app.id,
+        "slug": app.slug,
+        "node_id": node_id("A", app.id),
+        "client_id": app.client_id,
+        "owner": account(&app.owner),
+        "name": app.name,
+        "description": app.description,
+        "external_url": app.url,
+        "html_url": app.html_url(),
+        "created_at": moment(app.created_at),
+        "updated_at": moment(app.created_at),
+        "permissions": app.permissions,
+        "events": app.events,
+    });
+    if let Some(installations) = installations {
+        body["installations_count"] = json!(installations);
+    }
+    body
+}
+
 pub(super) fn installation(app: &App, installation: &Installation) -> Value {
-    let Installation { id, account: on, permissions, repositories, suspended_at, created_at } = installation;
+    let Installation { id, account: on, permissions, repositories, suspended_at, events, created_at, app: _ } =
+        installation;
     let kind = match on.kind {
         AccountKind::Organization => "Organization",
         AccountKind::User => "User",
@@ -200,14 +213,14 @@ pub(super) fn installation(app: &App, installation: &Installation) -> Value {
         "repository_selection": selection(repositories.is_none()),
         "access_tokens_url": format!("{API}/app/installations/{id}/access_tokens"),
         "repositories_url": format!("{API}/installation/repositories"),
-        "html_url": format!("{WEB}/organizations/{}/settings/installations/{id}", on.login),
+        "html_url": installation_page(app, installation),
         "app_id": app.id,
         "client_id": app.client_id,
-        "app_slug": "jitgate",
+        "app_slug": app.slug,
         "target_id": on.id,
         "target_type": kind,
         "permissions": permissions,
-        "events": ["workflow_job"],
+        "events": events,
         "created_at": moment(*created_at),
         "updated_at": moment(*created_at),
         "single_file_name": null,
@@ -216,6 +229,15 @@ pub(super) fn installation(app: &App, installation: &Installation) -> Value {
         "suspended_by": suspended_at.map(|_| account(on)),
         "suspended_at": suspended_at.map(moment),
     })
+}
+
+/// The installation's page in the settings of its account.
+pub(super) fn installation_page(app: &App, installation: &Installation) -> String {
+    let settings = match installation.account.kind {
+        AccountKind::Organization => format!("organizations/{}/settings", installation.account.login),
+        AccountKind::User => "settings".to_owned(),
+    };
+    format!("{}/{settings}/installations/{}", app.site, installation.id)
 }
 
 fn selection(all: bool) -> &'static str {

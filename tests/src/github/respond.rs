@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::answers::{self, Refused};
 use super::auth::{Identity, Level, Permission, require_app};
-use super::hooks::HookTarget;
+use super::hooks::{HookOwner, HookTarget};
 use super::route::Route;
 use super::scope::Scope;
 use super::state::State;
@@ -12,7 +12,10 @@ use crate::wire::{Answer, Request};
 
 impl State {
     pub(super) fn respond(&mut self, request: &Request, now: OffsetDateTime) -> Refused<Answer> {
-        let identity = self.authenticate(request, now)?;
+        let identity = match Route::of(request) {
+            Some(Route::Conversion(_)) => Self::stranger(request)?,
+            _ => self.authenticate(request, now)?,
+        };
         let key = identity.key();
         let mut answer = match self.charge(&key, request.method(), now) {
             Some(refusal) => refusal,
@@ -29,6 +32,10 @@ impl State {
         }
         match &route {
             Route::App => self.get_app(identity),
+            Route::Conversion(code) => self.convert_manifest(code, now),
+            Route::HookConfig => self.get_hook_config(identity),
+            Route::SetHookConfig => self.set_hook_config(identity, request),
+            Route::DeleteInstallation(id) => self.delete_installation(identity, *id, now),
             Route::InstallationRepositories => self.list_repositories(identity, request),
             Route::UserOrganizations => self.list_organizations(identity, request),
             Route::Installations => self.list_installations(identity, request),
@@ -44,28 +51,21 @@ impl State {
             Route::Runs(scope) => Ok(self.list_runs(scope, request)),
             Route::Run(scope, id) => self.get_run(scope, *id),
             Route::RunJobs(scope, id) => self.list_run_jobs(scope, *id, request),
-            Route::Hooks(target) => Ok(self.list_hooks(target, request)),
+            Route::Hooks(scope) => Ok(self.list_hooks(scope, request)),
             Route::Deliveries(target, hook) => {
-                require_hook_owner(identity, target)?;
-                self.list_deliveries(target, *hook, request, now)
+                self.list_deliveries(&hook_owner(identity, target)?, *hook, request, now)
             }
-            Route::Delivery(target, hook, id) => {
-                require_hook_owner(identity, target)?;
-                self.get_delivery(target, *hook, *id, now)
-            }
-            Route::Redeliver(target, hook, id) => {
-                require_hook_owner(identity, target)?;
-                self.redeliver(target, *hook, *id, now)
-            }
+            Route::Delivery(target, hook, id) => self.get_delivery(&hook_owner(identity, target)?, *hook, *id, now),
+            Route::Redeliver(target, hook, id) => self.redeliver(&hook_owner(identity, target)?, *hook, *id, now),
         }
     }
 }
 
 /// Only the App itself may use its own hook; the others require a permission.
-fn require_hook_owner(identity: &Identity, target: &HookTarget) -> Refused<()> {
+fn hook_owner(identity: &Identity, target: &HookTarget) -> Refused<HookOwner> {
     match target {
-        HookTarget::App => require_app(identity),
-        HookTarget::Scope(_) => Ok(()),
+        HookTarget::App => require_app(identity).map(HookOwner::App),
+        HookTarget::Scope(scope) => Ok(HookOwner::Scope(scope.clone())),
     }
 }
 
@@ -74,12 +74,15 @@ impl Route {
     fn needs(&self) -> Option<(&Scope, Permission, Level)> {
         match self {
             Self::App
+            | Self::Conversion(_)
+            | Self::HookConfig
+            | Self::SetHookConfig
+            | Self::DeleteInstallation(_)
             | Self::Installations
             | Self::InstallationRepositories
             | Self::UserOrganizations
             | Self::InstallationOf(_)
             | Self::AccessToken(_)
-            | Self::Hooks(HookTarget::App)
             | Self::Deliveries(HookTarget::App, _)
             | Self::Delivery(HookTarget::App, ..)
             | Self::Redeliver(HookTarget::App, ..) => None,
@@ -93,7 +96,7 @@ impl Route {
             Self::Job(scope, _) | Self::Runs(scope) | Self::Run(scope, _) | Self::RunJobs(scope, _) => {
                 Some((scope, Permission::Actions, Level::Read))
             }
-            Self::Hooks(HookTarget::Scope(scope))
+            Self::Hooks(scope)
             | Self::Deliveries(HookTarget::Scope(scope), _)
             | Self::Delivery(HookTarget::Scope(scope), ..) => Some((scope, Permission::Hooks, Level::Read)),
             Self::Redeliver(HookTarget::Scope(scope), ..) => Some((scope, Permission::Hooks, Level::Write)),

@@ -19,6 +19,18 @@ pub mod operation {
     pub const LIST_REPOSITORIES: &str = "list-repositories";
     /// `GET /user/orgs`
     pub const LIST_ORGANIZATIONS: &str = "list-organizations";
+    /// `POST /app-manifests/{code}/conversions`
+    pub const CONVERT_MANIFEST: &str = "convert-manifest";
+    /// `DELETE /app/installations/{id}`
+    pub const DELETE_INSTALLATION: &str = "delete-installation";
+    /// `GET /app/hook/config`
+    pub const GET_HOOK_CONFIG: &str = "get-hook-config";
+    /// `PATCH /app/hook/config`
+    pub const SET_HOOK_CONFIG: &str = "set-hook-config";
+    /// A web page that is read.
+    pub const SEE_PAGE: &str = "see-page";
+    /// A form of a web page that is sent.
+    pub const SEND_FORM: &str = "send-form";
     /// `GET /app`
     pub const GET_APP: &str = "get-app";
     /// `POST …/actions/runners/generate-jitconfig`
@@ -57,7 +69,12 @@ pub mod operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     App,
+    /// A manifest's code becomes an App's credentials.
+    Conversion(String),
+    HookConfig,
+    SetHookConfig,
     Installations,
+    DeleteInstallation(u64),
     /// The repositories of the token's own installation.
     InstallationRepositories,
     /// The organisations of the token's own user.
@@ -75,7 +92,7 @@ pub(super) enum Route {
     Runs(Scope),
     Run(Scope, u64),
     RunJobs(Scope, u64),
-    Hooks(HookTarget),
+    Hooks(Scope),
     Deliveries(HookTarget, Option<u64>),
     Delivery(HookTarget, Option<u64>, u64),
     Redeliver(HookTarget, Option<u64>, u64),
@@ -100,6 +117,9 @@ impl Route {
             ["installation", "repositories"] if method == Method::GET => Some(Self::InstallationRepositories),
             ["user", "orgs"] if method == Method::GET => Some(Self::UserOrganizations),
             ["app", rest @ ..] => Self::of_app(method, rest),
+            ["app-manifests", code, "conversions"] if method == Method::POST => {
+                Some(Self::Conversion((*code).to_owned()))
+            }
             ["orgs", org, "installation"] if method == Method::GET => {
                 Some(Self::InstallationOf(Owner::Organization((*org).to_owned())))
             }
@@ -127,6 +147,9 @@ impl Route {
         match (method.as_str(), rest) {
             ("GET", []) => Some(Self::App),
             ("GET", ["installations"]) => Some(Self::Installations),
+            ("DELETE", ["installations", id]) => Some(Self::DeleteInstallation(id.parse().ok()?)),
+            ("GET", ["hook", "config"]) => Some(Self::HookConfig),
+            ("PATCH", ["hook", "config"]) => Some(Self::SetHookConfig),
             ("POST", ["installations", id, "access_tokens"]) => Some(Self::AccessToken(id.parse().ok()?)),
             (_, ["hook", rest @ ..]) => Self::of_deliveries(method, HookTarget::App, None, rest),
             _ => None,
@@ -159,7 +182,10 @@ impl Route {
 
     fn of_hooks(method: &Method, target: HookTarget, rest: &[&str]) -> Option<Self> {
         match rest {
-            [] if method == Method::GET => Some(Self::Hooks(target)),
+            [] if method == Method::GET => match target {
+                HookTarget::Scope(scope) => Some(Self::Hooks(scope)),
+                HookTarget::App => None,
+            },
             [hook, rest @ ..] => Self::of_deliveries(method, target, Some(hook.parse().ok()?), rest),
             [] => None,
         }
@@ -177,6 +203,10 @@ impl Route {
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::App => operation::GET_APP,
+            Self::Conversion(_) => operation::CONVERT_MANIFEST,
+            Self::HookConfig => operation::GET_HOOK_CONFIG,
+            Self::SetHookConfig => operation::SET_HOOK_CONFIG,
+            Self::DeleteInstallation(_) => operation::DELETE_INSTALLATION,
             Self::InstallationRepositories => operation::LIST_REPOSITORIES,
             Self::UserOrganizations => operation::LIST_ORGANIZATIONS,
             Self::Installations => operation::LIST_INSTALLATIONS,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use jitgate::job::{InstallationId, OwnerId};
 
+use super::GitHub;
 use super::behaviour::Behaviour;
-use super::hooks::HookTarget;
+use super::hooks::{HookOwner, HookTarget};
 use super::meter::Limits;
 use super::scope::Scope;
-use super::state::{AccountKind, Group, Installation, Job, Repository, next};
-use super::{GitHub, PERMISSIONS};
+use super::state::{AccountKind, Group, Job, Repository, next};
 
 impl GitHub {
     /// Adds an organisation.
@@ -52,15 +52,14 @@ impl GitHub {
         }
     }
 
-    /// Installs the App on an account with all [`PERMISSIONS`]. Adds the account as an organisation if it does not
-    /// exist.
+    /// Installs the tests' App on an account with all [`PERMISSIONS`](super::PERMISSIONS). Adds the account as an organisation
+    /// if it does not exist. Hooks hear nothing of it.
     pub fn install_app(&self, login: &str) -> InstallationId {
         let (mut state, now) = self.state();
         let account = state.account(login, AccountKind::Organization);
+        let app = state.first_app();
         let id = InstallationId(next(&mut state.counters.installation));
-        let permissions = PERMISSIONS.map(|(name, level)| (name.to_owned(), level.to_owned())).into();
-        let installation =
-            Installation { id, account, permissions, repositories: None, suspended_at: None, created_at: now };
+        let installation = state.tests_installation(id, app, account, now);
         state.installations.insert(id.0, installation);
         id
     }
@@ -121,10 +120,14 @@ impl GitHub {
         id
     }
 
-    /// Adds a hook for `workflow_job`. Without a hook, nothing is sent or logged.
+    /// Adds a hook for `workflow_job`: that of the tests' App, or another's. Without a hook, nothing is sent or logged.
     pub fn add_hook(&self, target: HookTarget, url: &str) -> u64 {
         let (mut state, now) = self.state();
-        state.add_hook(target, url, now)
+        let owner = match target {
+            HookTarget::App => HookOwner::App(state.first_app()),
+            HookTarget::Scope(scope) => HookOwner::Scope(scope),
+        };
+        state.add_hook(owner, url, now)
     }
 
     /// Changes how this GitHub is slow or odd.

@@ -4,20 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jitgate::job::{InstallationId, JobId, OwnerId, RunId, RunnerId};
-use jsonwebtoken::DecodingKey;
 use time::OffsetDateTime;
 
+use super::apps::{App, Web};
 use super::behaviour::Behaviour;
 use super::hooks::{DeliveryRecord, Hook};
 use super::meter::{Limits, Meter};
 use super::scope::Scope;
-
-/// A GitHub App, as GitHub knows it.
-pub(super) struct App {
-    pub(super) id: u64,
-    pub(super) client_id: String,
-    pub(super) public_key: DecodingKey,
-}
 
 /// Whether an account is an organisation or a user; only organisations have runners of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +43,23 @@ impl Repository {
 #[derive(Clone, Debug)]
 pub(super) struct Installation {
     pub(super) id: InstallationId,
+    /// The id of its App.
+    pub(super) app: u64,
     pub(super) account: Account,
     pub(super) permissions: BTreeMap<String, String>,
     /// Lower-case names of its repositories; absent for all.
     pub(super) repositories: Option<BTreeSet<String>>,
     pub(super) suspended_at: Option<OffsetDateTime>,
+    pub(super) events: Vec<String>,
     pub(super) created_at: OffsetDateTime,
+}
+
+impl Installation {
+    /// Whether it is on that account and covers this repository of it.
+    pub(super) fn covers(&self, owner: &str, repository: &str) -> bool {
+        self.account.login.eq_ignore_ascii_case(owner)
+            && self.repositories.as_ref().is_none_or(|names| names.contains(&repository.to_lowercase()))
+    }
 }
 
 /// What an installation token may do.
@@ -216,6 +220,7 @@ pub struct Event {
 
 /// The last numbers used. Each kind of thing has its own range, so that ids of different kinds differ.
 pub(super) struct Counters {
+    pub(super) app: u64,
     pub(super) account: u64,
     pub(super) repository: u64,
     pub(super) installation: u64,
@@ -233,6 +238,7 @@ pub(super) struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
+            app: 1_200_000,
             account: 6_000_000,
             repository: 400_000_000,
             installation: 76,
@@ -257,7 +263,9 @@ pub(super) fn next(counter: &mut u64) -> u64 {
 
 /// All of GitHub's data.
 pub(super) struct State {
-    pub(super) app: App,
+    pub(super) apps: BTreeMap<u64, App>,
+    /// Who sits at the browser, and what its pages wait for.
+    pub(super) web: Web,
     pub(super) counters: Counters,
     pub(super) behaviour: Behaviour,
     /// Calls with a token that has not reached all servers yet.
@@ -290,9 +298,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(app: App) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            app,
+            apps: BTreeMap::new(),
+            web: Web::default(),
             counters: Counters::default(),
             behaviour: Behaviour::default(),
             lagging_calls: 0,
@@ -338,8 +347,13 @@ impl State {
         self.repositories.get(&(owner.to_lowercase(), name.to_lowercase()))
     }
 
+    /// The first installation on an account, of whichever App.
     pub(super) fn installation_of(&self, login: &str) -> Option<&Installation> {
         self.installations.values().find(|installation| installation.account.login.eq_ignore_ascii_case(login))
+    }
+
+    pub(super) fn installations_of_app(&self, app: u64) -> impl Iterator<Item = &Installation> {
+        self.installations.values().filter(move |installation| installation.app == app)
     }
 
     pub(super) fn plan(&mut self, at: OffsetDateTime, due: Due) {

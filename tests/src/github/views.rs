@@ -52,7 +52,7 @@ impl GitHub {
         state.note(now, job, event, detail);
     }
 
-    /// What each identity has used: `app`, `installation 77`, `token …`.
+    /// What each identity has used: `app 123456`, `installation 77`, `token …`, `anonymous`.
     pub fn meters(&self) -> BTreeMap<String, Meter> {
         self.state().0.meters.iter().map(|(key, meter)| (key.clone(), meter.clone())).collect()
     }
@@ -69,6 +69,7 @@ impl GitHub {
     pub fn event(&self, job: JobId, action: &str) -> WorkflowJobEvent {
         let (state, _) = self.state();
         let job = state.jobs.get(&job.0).expect("a job that GitHub knows");
-        state.workflow_job_event(job, action, true)
+        let installation = state.installation_of(&job.owner).map(|installation| installation.id);
+        state.workflow_job_event(job, action, installation)
     }
 }

@@ -51,7 +51,7 @@ async fn once_github_limits_redeliveries_the_rest_is_left_to_the_next_pass() {
     let (outcome, lines) = logged(world.clean()).await;
     outcome.unwrap();
     assert!((1..30).contains(&world.api_calls("redeliver")), "{}", world.api_calls("redeliver"));
-    assert_eq!(world.github.meters()["app"].refused, 1);
+    assert_eq!(world.github.meters()["app 123456"].refused, 1);
     assert!(!lines.contains(r#""level":"ERROR""#), "{lines}");
     let mut repeated = send(&world, true).await;
     for _ in 0..5 {

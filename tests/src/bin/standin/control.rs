@@ -1,7 +1,7 @@
 //! The demo's control API of the stand-in, beside GitHub's own: `/_standin/…`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -11,12 +11,13 @@ use jitgate::job::JobId;
 use jitgate_tests::github::courier::Courier;
 use jitgate_tests::github::{GitHub, JobSpec, ORGANIZATION, Outcome, Scope, answers};
 use jitgate_tests::payloads::WorkflowJobEvent;
-use jitgate_tests::wire::{self, Answer, Request, Service};
+use jitgate_tests::wire::{self, Answer, Calls, Endpoint, Faults, Request, Service};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::apps;
 use crate::fates::{Fate, Fates};
 
 const PREFIX: &str = "/_standin/";
@@ -27,12 +28,17 @@ pub(crate) struct Standin {
     courier: Arc<Courier>,
     fates: Fates,
     sent_by_hand: AtomicU64,
+    /// What the endpoint hears, and what goes wrong there.
+    wire: OnceLock<(Arc<Faults>, Arc<Calls>)>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewJob {
     labels: Vec<String>,
+    /// Owner and name; by default the tests' organisation and the example's name.
+    #[serde(default)]
+    repository: Option<String>,
     #[serde(default = "build")]
     name: String,
     #[serde(default)]
@@ -107,10 +113,20 @@ fn workflow_job() -> String {
 
 impl Standin {
     pub(crate) fn new(github: GitHub, courier: Arc<Courier>, fates: Fates) -> Self {
-        Self { github, courier, fates, sent_by_hand: AtomicU64::new(0) }
+        Self { github, courier, fates, sent_by_hand: AtomicU64::new(0), wire: OnceLock::new() }
+    }
+
+    /// Lets the control API tell what this endpoint heard, and make its calls fail.
+    pub(crate) fn attach(&self, endpoint: &Endpoint) {
+        self.wire.get_or_init(|| (Arc::clone(&endpoint.faults), Arc::clone(&endpoint.calls)));
     }
 
     async fn control(&self, what: &str, request: &Request) -> Answer {
+        if let Some((faults, calls)) = self.wire.get()
+            && let Some(done) = apps::control(&self.github, (faults, calls), what, request)
+        {
+            return done.unwrap_or_else(|problem| answers::error(400, &problem));
+        }
         let done = match (request.method(), what) {
             (&Method::POST, "jobs") => match read(request) {
                 Ok(job) => Ok(self.queue_job(job).await),
@@ -153,9 +169,11 @@ impl Standin {
         let queued_at = self.github.clock().now() - Duration::from_mins(job.minutes_ago.into());
         let example = WorkflowJobEvent::example(job.example);
         let repository = example.json()["repository"]["name"].as_str().unwrap_or("octo-repo");
+        let given = job.repository.as_deref().and_then(|repository| repository.split_once('/'));
+        let (owner, repository) = given.unwrap_or((ORGANIZATION, repository));
         let spec = JobSpec::labels(job.labels.clone())
             .named(&job.name)
-            .in_repository(ORGANIZATION, repository)
+            .in_repository(owner, repository)
             .like_example(job.example)
             .queued_at(queued_at);
         let id = self.github.queue_job(spec);
@@ -238,7 +256,7 @@ impl Standin {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T, String> {
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T, String> {
     serde_json::from_slice(request.body()).map_err(|error| error.to_string())
 }
 
@@ -263,116 +281,4 @@ impl Service for Standin {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use jitgate::clock::Clock;
-    use jitgate_tests::github::HookTarget;
-    use jitgate_tests::payloads::sign;
-    use jitgate_tests::wire::{Endpoint, serve};
-
-    use super::*;
-
-    /// A webhook that answers 401 to bad signatures.
-    struct Webhook(Mutex<Vec<Value>>);
-
-    impl Service for Webhook {
-        fn operation(&self, _: &Request) -> String {
-            "deliver".to_owned()
-        }
-
-        fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer> {
-            self.0.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
-            let fits = request.headers()["x-hub-signature-256"] == sign("a secret", request.body()).as_str();
-            let answer = wire::json(if fits { 202 } else { 401 }, &json!({ "status": "seen" }));
-            futures::future::ready(answer).boxed()
-        }
-    }
-
-    struct Bench {
-        endpoint: Endpoint,
-        webhook: Arc<Webhook>,
-        _webhook_endpoint: Endpoint,
-        http: reqwest::Client,
-    }
-
-    impl Bench {
-        async fn new() -> Self {
-            let webhook = Arc::new(Webhook(Mutex::default()));
-            let there = serve(Arc::clone(&webhook) as Arc<dyn Service>).await;
-            let github = GitHub::new(Clock::system());
-            github.add_hook(HookTarget::App, &there.url());
-            let courier = Arc::new(Courier::new(github.clone(), there.url(), None, "a secret".to_owned()));
-            let endpoint = serve(Arc::new(Standin::new(github, Arc::clone(&courier), Fates::default()))).await;
-            tokio::spawn(courier.run());
-            let http = reqwest::Client::builder().no_proxy().build().unwrap();
-            Self { endpoint, webhook, _webhook_endpoint: there, http }
-        }
-
-        async fn post(&self, what: &str, body: Value) -> (u16, Value) {
-            let url = format!("{}/_standin/{what}", self.endpoint.url());
-            let answer = self.http.post(url).json(&body).send().await.unwrap();
-            (answer.status().as_u16(), answer.json().await.unwrap())
-        }
-
-        async fn get(&self, what: &str) -> Value {
-            let url = format!("{}/_standin/{what}", self.endpoint.url());
-            self.http.get(url).send().await.unwrap().json().await.unwrap()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_job_is_queued_and_its_delivery_reported() {
-        let bench = Bench::new().await;
-        let (status, job) = bench.post("jobs", json!({ "labels": ["fargate"], "name": "deploy", "example": 5 })).await;
-        assert_eq!((status, &job["delivery"]["status"]), (201, &json!(202)));
-        assert_eq!(job["delivery"]["body"], r#"{"status":"seen"}"#);
-        let payload = bench.webhook.0.lock().unwrap()[0].clone();
-        assert_eq!(payload["workflow_job"]["id"], job["job_id"]);
-        assert_eq!(payload["workflow_job"]["name"], "deploy");
-        let state = bench.get("state").await;
-        let queued = json!({ "id": job["job_id"], "status": "queued", "conclusion": null, "runner_name": null });
-        assert_eq!(state["jobs"], json!([queued]));
-        let timeline = bench.get("timeline").await;
-        let events: Vec<&Value> = timeline["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
-        assert_eq!(events, ["queued", "delivered"]);
-        assert_eq!(bench.post("jobs", json!({ "label": [] })).await.0, 400);
-    }
-
-    #[tokio::test]
-    async fn a_delivery_can_fail_or_be_forgotten() {
-        let bench = Bench::new().await;
-        let lost = json!({ "labels": ["fargate"], "minutes_ago": 2, "told": "in-vain" });
-        assert_eq!(bench.post("jobs", lost).await.1["delivery"]["status"], 502);
-        let untold = json!({ "labels": ["fargate"], "minutes_ago": 6, "told": "never" });
-        assert_eq!(bench.post("jobs", untold).await.1["delivery"], Value::Null);
-        let cancelled = json!({ "labels": ["fargate"], "cancelled": true });
-        assert_eq!(bench.post("jobs", cancelled).await.1["delivery"]["status"], 202);
-        let jobs = bench.get("state").await["jobs"].clone();
-        let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["status"]).collect();
-        assert_eq!(states, ["queued", "queued", "completed"]);
-        assert_eq!(bench.webhook.0.lock().unwrap().len(), 1, "only the last one's `queued` was sent");
-        let first = bench.get("state").await["jobs"][0]["id"].clone();
-        assert_eq!(bench.post("cancellations", json!({ "job_id": first })).await.0, 200);
-        assert_eq!(bench.get("state").await["jobs"][0]["status"], "completed");
-    }
-
-    #[tokio::test]
-    async fn a_registration_can_be_made_by_hand() {
-        let bench = Bench::new().await;
-        let orphan = json!({ "name": "jit-default-1-1-1700000000", "labels": ["fargate"], "status": "offline" });
-        assert_eq!(bench.post("runners", orphan).await.0, 201);
-        let runner = bench.get("state").await["runners"][0].clone();
-        assert_eq!((&runner["name"], &runner["status"]), (&json!("jit-default-1-1-1700000000"), &json!("offline")));
-    }
-
-    #[tokio::test]
-    async fn a_delivery_can_be_sent_raw_and_forged() {
-        let bench = Bench::new().await;
-        let (_, signed) = bench.post("deliveries", json!({ "payload": { "zen": "so" }, "event": "ping" })).await;
-        assert_eq!(signed["status"], 202);
-        let forged = json!({ "payload": { "zen": "so" }, "signature": "sha256=00" });
-        assert_eq!(bench.post("deliveries", forged).await.1, json!({ "status": 401, "body": r#"{"status":"seen"}"# }));
-        assert_eq!(bench.webhook.0.lock().unwrap().len(), 2);
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ use jitgate_tests::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::args::Cluster;
 use crate::fates::{Fate, Fates};
 
 /// How often the cluster is polled.
@@ -41,7 +42,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(github: GitHub, fates: Fates, endpoint: &str, cluster: String, job_time: Duration) -> Self {
+    pub(crate) fn new(github: GitHub, fates: Fates, cluster: Cluster) -> Self {
+        let Cluster { aws_endpoint, name, job_time } = cluster;
         let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
         // An emulator takes any credentials, but some read the account from them.
         let credentials = Credentials::new(
@@ -55,17 +57,23 @@ impl Watcher {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(variable("AWS_REGION", "us-east-1")))
             .credentials_provider(credentials)
-            .endpoint_url(endpoint)
+            .endpoint_url(aws_endpoint)
             .build();
-        Self { github, fates, ecs: Client::from_conf(config), cluster, job_time, living: HashMap::new() }
+        Self { github, fates, ecs: Client::from_conf(config), cluster: name, job_time, living: HashMap::new() }
     }
 
-    /// Polls for ever; a failed poll is followed by another.
+    /// Polls for ever; a failed poll is followed by another. The cluster may come later, so only the first of several failures
+    /// is logged.
     pub(crate) async fn run(mut self) {
+        let mut fails = false;
         loop {
-            if let Err(problem) = self.look().await {
+            let seen = self.look().await;
+            if let Err(problem) = &seen
+                && !fails
+            {
                 tracing::warn!("failed to look at the cluster: {problem}");
             }
+            fails = seen.is_err();
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -10,15 +10,14 @@ async fn an_app_proves_itself_with_a_fresh_jwt_of_ten_minutes_at_most() {
         let jwt = Bench::jwt_of(&issuer, now - 60, now + 540);
         assert_eq!(bench.get("/app", &jwt).await.status(), 200, "{issuer}");
     }
-    for (issuer, iat, exp) in [
-        (json!("another"), now, now + 60),
-        (json!(APP_ID), now + 1, now + 60),
-        (json!(APP_ID), now, now + 601),
-        (json!(APP_ID), now - 120, now),
-    ] {
+    for (issuer, iat, exp) in
+        [(json!(APP_ID), now + 1, now + 60), (json!(APP_ID), now, now + 601), (json!(APP_ID), now - 120, now)]
+    {
         let jwt = Bench::jwt_of(&issuer, iat, exp);
         assert_eq!(bench.get("/app", &jwt).await.status(), 401, "{issuer} {iat} {exp}");
     }
+    let unknown = bench.get("/app", &Bench::jwt_of(&json!("another"), now, now + 60)).await;
+    assert_eq!(refusal(unknown).await, (StatusCode::NOT_FOUND, "Integration not found".to_owned()));
     let stranger = AppKey::generate();
     let key = EncodingKey::from_rsa_pem(stranger.private_pem.as_bytes()).unwrap();
     let claims = json!({ "iss": APP_ID, "iat": now, "exp": now + 60 });

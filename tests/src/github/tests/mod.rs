@@ -1,11 +1,15 @@
 //! The stand-in's own tests: it must behave like GitHub.
 
+mod apps;
 mod auth;
 mod courier;
 mod deliveries;
 mod description;
+mod installations;
 mod jobs;
 mod limits;
+mod manifests;
+mod person;
 mod runners;
 
 use std::sync::Arc;
@@ -32,15 +36,23 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::on(GitHub::new).await
+    }
+
+    async fn on(github: impl FnOnce(Clock) -> GitHub) -> Self {
         let clock = Clock::manual(START);
-        let github = GitHub::new(clock.clone());
+        let github = github(clock.clone());
         let endpoint = serve(Arc::new(github.clone())).await;
         let http = reqwest::Client::builder().no_proxy().user_agent("jitgate-tests").build().unwrap();
         Self { github, clock, endpoint, http }
     }
 
     fn jwt_of(issuer: &Value, iat: i64, exp: i64) -> String {
-        let key = EncodingKey::from_rsa_pem(AppKey::of_tests().private_pem.as_bytes()).unwrap();
+        Self::jwt_by(&AppKey::of_tests().private_pem, issuer, iat, exp)
+    }
+
+    fn jwt_by(private_pem: &str, issuer: &Value, iat: i64, exp: i64) -> String {
+        let key = EncodingKey::from_rsa_pem(private_pem.as_bytes()).unwrap();
         let claims = json!({ "iss": issuer, "iat": iat, "exp": exp });
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).unwrap()
     }
