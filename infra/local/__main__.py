@@ -122,6 +122,7 @@ def _demo(binaries: dict[str, Path]) -> int:
 
 def _deployed(binaries: dict[str, Path]) -> int:
     """Runs the demo on a stack that is deployed and removed as the docs say, then on one deployed by Terraform."""
+    import command_checks
     import demo
     import monitoring_checks
     import play_checks
@@ -133,6 +134,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
     started = time.monotonic()
     checks = Checks()
     found = _by_template(binaries, checks, as_newcomer=True)
+    command_checks.check(binaries, found, checks)
     heading("`make up` and `make down`")
     play_checks.check(checks)
     with_provider = terraform.find()

@@ -109,6 +109,31 @@ def start(
     return StandIn(f"http://127.0.0.1:{port}", server.pid)
 
 
+def start_empty(
+    ending: ExitStack, binary: Path, aws: Emulator, organization: str, repository: str, port: int, log: Path
+) -> StandIn:
+    """Starts a stand-in without an App. Whoever makes one has deliveries sent to the emulator."""
+    command = [
+        str(binary),
+        *("--listen", f"127.0.0.1:{port}"),
+        *("--user", "monalisa"),
+        *("--organization", organization),
+        *("--repository", repository),
+        *("--webhook-via", aws.url),
+        *("--aws-endpoint", aws.url),
+        *("--job-seconds", str(JOB_SECONDS)),
+    ]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RUST_LOG": os.environ.get("RUST_LOG", "info"),
+        "AWS_REGION": REGION,
+        **ROOT_KEY,
+    }
+    server = serve(ending, "the GitHub stand-in", command, log, environment)
+    server.wait_until(lambda: "listening on" in log.read_text(errors="replace"))
+    return StandIn(f"http://127.0.0.1:{port}", server.pid)
+
+
 def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
     """Sends one request, without the environment's proxy. Any status is an answer."""
     request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)

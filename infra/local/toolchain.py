@@ -36,7 +36,7 @@ TOOLS_OF_THE_DOCS = [
 ]
 """Tools that the docs' commands need in addition."""
 
-BINARIES = ["webhook", "worker", "cleaner", "standin"]
+BINARIES = ["webhook", "worker", "cleaner", "standin", "jitgate"]
 
 
 def require_tools(with_docs: bool) -> None:

@@ -3,15 +3,11 @@
 use super::{Aws, Query};
 use crate::trouble::Trouble;
 
-const ROLE: &str = "AWSServiceRoleForECS";
-
 /// Whether the account has ECS's service-linked role.
 pub async fn has_ecs_role(aws: &Aws) -> Result<bool, Trouble> {
-    match Query::IAM.call(aws, "GetRole", &[("RoleName", ROLE)]).await {
-        Ok(_) => Ok(true),
-        Err((code, _)) if code == "NoSuchEntity" => Ok(false),
-        Err((_, trouble)) => Err(trouble),
-    }
+    let path = format!("/aws-service-role/ecs.{}/", aws.domain());
+    let text = Query::IAM.call(aws, "ListRoles", &[("PathPrefix", &path)]).await.map_err(|(_, trouble)| trouble)?;
+    Ok(text.contains("<RoleName>"))
 }
 
 /// Creates the role, unless it is there.

@@ -79,8 +79,7 @@ impl Steps<'_> {
         let steps = plan(&Found {
             has_ecs_role: aws::has_ecs_role(aws).await?,
             stack: standing,
-            is_as_wanted: self.options.parameters.is_empty()
-                && stack.as_ref().is_some_and(|stack| stack.version.as_deref() == Some(env!("CARGO_PKG_VERSION"))),
+            is_as_wanted: stack.as_ref().is_some_and(|stack| self.is_as_wanted(stack)),
             has_bucket: self.options.code.code_bucket.is_some()
                 || self.fleet.stacks.find(&self.fleet.code_name()).await?.is_some(),
             credential: secret.as_ref().map_or(CredentialFound::Nothing, credential_of),
@@ -260,6 +259,12 @@ impl Steps<'_> {
                 Ok(Some(Given { id: app.id.to_string(), key: app.pem, webhook_secret: app.webhook_secret }))
             }
         }
+    }
+
+    /// Whether the stack is this version's and has the parameters that the command line sets.
+    fn is_as_wanted(&self, stack: &Stack) -> bool {
+        let has = |(name, value): &(String, String)| stack.parameters.get(name) == Some(value);
+        stack.version.as_deref() == Some(env!("CARGO_PKG_VERSION")) && self.options.parameters.iter().all(has)
     }
 
     /// GitHub as the command line names it, or the stack, or github.com.

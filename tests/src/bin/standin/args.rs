@@ -12,7 +12,8 @@ const USAGE: &str = "usage: standin --listen 127.0.0.1:PORT \
                      --app-public-key FILE CLUSTER
        standin --listen 127.0.0.1:PORT --user LOGIN [--organization LOGIN]… [--repository OWNER/NAME]… \
                      [--webhook-via URL] [CLUSTER]
-where CLUSTER is --aws-endpoint URL --cluster NAME --job-seconds SECONDS";
+where CLUSTER is --aws-endpoint URL --cluster NAME --job-seconds SECONDS; with --user, without --cluster, the account's \
+                     first cluster is meant, as soon as there is one";
 
 /// The parsed command line.
 pub(crate) struct Args {
@@ -46,7 +47,8 @@ pub(crate) enum Start {
 /// The ECS cluster whose tasks get runners.
 pub(crate) struct Cluster {
     pub(crate) aws_endpoint: String,
-    pub(crate) name: String,
+    /// By default the account's first.
+    pub(crate) name: Option<String>,
     pub(crate) job_time: Duration,
 }
 
@@ -86,10 +88,14 @@ impl Args {
         }
         let listen = number("--listen", &given.required("--listen")?)?;
         let (start, cluster) = match given.optional("--user")? {
-            None => (app(&mut given, environment)?, Some(cluster(&mut given)?)),
+            None => {
+                let name = Some(given.required("--cluster")?);
+                (app(&mut given, environment)?, Some(cluster(&mut given, name)?))
+            }
             Some(user) => {
                 let has_cluster = given.0.contains_key("--aws-endpoint");
-                (empty(user, &mut given)?, if has_cluster { Some(cluster(&mut given)?) } else { None })
+                let name = given.optional("--cluster")?;
+                (empty(user, &mut given)?, if has_cluster { Some(cluster(&mut given, name)?) } else { None })
             }
         };
         match given.0.keys().next() {
@@ -126,10 +132,10 @@ fn empty(user: String, given: &mut Given) -> Result<Start, String> {
     })
 }
 
-fn cluster(given: &mut Given) -> Result<Cluster, String> {
+fn cluster(given: &mut Given, name: Option<String>) -> Result<Cluster, String> {
     Ok(Cluster {
         aws_endpoint: given.required("--aws-endpoint")?,
-        name: given.required("--cluster")?,
+        name,
         job_time: Duration::from_secs(number("--job-seconds", &given.required("--job-seconds")?)?),
     })
 }
@@ -183,7 +189,7 @@ mod tests {
         for (change, to, problem) in [
             ("acme/rockets", "rockets", "--repository: found \"rockets\""),
             ("http://127.0.0.1:4566", "there", "--webhook-via: found \"there\""),
-            ("--webhook-via", "--aws-endpoint http://127.0.0.1:2 --webhook-via", "--cluster is missing"),
+            ("--webhook-via", "--aws-endpoint http://127.0.0.1:2 --webhook-via", "--job-seconds is missing"),
         ] {
             let error = parse(&line.replace(change, to)).err().unwrap_or_default();
             assert!(error.contains(problem), "{error}");

@@ -36,7 +36,8 @@ pub(crate) struct Watcher {
     github: GitHub,
     fates: Fates,
     ecs: Client,
-    cluster: String,
+    /// Absent until there is one.
+    cluster: Option<String>,
     job_time: Duration,
     living: HashMap<String, Living>,
 }
@@ -79,6 +80,12 @@ impl Watcher {
     }
 
     async fn look(&mut self) -> Result<(), String> {
+        if self.cluster.is_none() {
+            self.cluster = self.only_cluster().await?;
+        }
+        if self.cluster.is_none() {
+            return Ok(());
+        }
         let arns = self.running_tasks().await?;
         self.living.retain(|arn, living| {
             let stopped = !arns.contains(arn);
@@ -91,7 +98,7 @@ impl Watcher {
         });
         let new: Vec<String> = arns.into_iter().filter(|arn| !self.living.contains_key(arn)).collect();
         for batch in new.chunks(MOST_DESCRIBED) {
-            let described = self.ecs.describe_tasks().cluster(&self.cluster).set_tasks(Some(batch.to_vec()));
+            let described = self.ecs.describe_tasks().set_cluster(self.cluster.clone()).set_tasks(Some(batch.to_vec()));
             let described = described.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
             for task in described.tasks() {
                 self.begin(task);
@@ -100,11 +107,17 @@ impl Watcher {
         Ok(())
     }
 
+    /// The account's first cluster, if it has one by now.
+    async fn only_cluster(&self) -> Result<Option<String>, String> {
+        let answer = self.ecs.list_clusters().send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
+        Ok(answer.cluster_arns().first().cloned())
+    }
+
     async fn running_tasks(&self) -> Result<Vec<String>, String> {
         let mut pages = self
             .ecs
             .list_tasks()
-            .cluster(&self.cluster)
+            .set_cluster(self.cluster.clone())
             .desired_status(DesiredStatus::Running)
             .into_paginator()
             .items()
@@ -155,7 +168,7 @@ impl Watcher {
                 tracing::warn!("task {task}: no runner starts");
             }
             // The container has exited, which the emulator cannot see.
-            let stop = ecs.stop_task().cluster(cluster).task(&task).reason(reason);
+            let stop = ecs.stop_task().set_cluster(cluster).task(&task).reason(reason);
             if let Err(error) = stop.send().await {
                 tracing::warn!("failed to stop task {task}: {}", DisplayErrorContext(error));
             }
