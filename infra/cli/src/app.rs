@@ -66,6 +66,7 @@ pub async fn run(common: &Common, options: &AppCommand, screen: &Screen) -> Resu
     };
     let created = maker.make(&owner).await?;
     keep(&receipts, &store, &place, &created).await?;
+    screen.done(format!("App {} is made; its key is in Secrets Manager, and nowhere else", created.slug));
     let secret = store.read().await?;
     let app = signed_in(&place, &secret)?;
     let installations = install::wait_for(screen, &app, &app.app().await?, &options.github).await?;

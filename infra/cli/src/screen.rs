@@ -36,6 +36,11 @@ impl Screen {
         self.is_terminal && !self.assumes_yes
     }
 
+    /// Whether a line can be replaced by the next, or all are wanted.
+    pub fn is_live(&self) -> bool {
+        self.is_terminal || self.is_verbose
+    }
+
     /// Begins the talk of a command.
     pub fn begin(&self, title: impl Display) {
         if self.is_terminal {

@@ -276,7 +276,9 @@ impl<'a> Stacks<'a> {
             };
             for event in self.events(name).await {
                 if seen.insert(event.event_id().unwrap_or_default().to_owned()) {
-                    waiting.tell(format!("{title}: {}", words_of(&event)));
+                    if self.screen.is_live() || !is_beginning(&event) {
+                        waiting.tell(format!("{title}: {}", words_of(&event)));
+                    }
                     events.push(event);
                 }
             }
@@ -335,6 +337,11 @@ fn says<E: aws_sdk_cloudformation::error::ProvideErrorMetadata>(error: &E, words
 /// CloudFormation has no code for a change set without changes, only these words; the second are those of a transform.
 fn is_empty(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+/// The beginning of a resource's change is news only on a terminal, where the next event takes its place.
+fn is_beginning(event: &StackEvent) -> bool {
+    event.resource_status().is_some_and(|status| status.as_str().ends_with("_IN_PROGRESS"))
 }
 
 fn words_of(event: &StackEvent) -> String {

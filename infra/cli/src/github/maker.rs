@@ -51,7 +51,8 @@ impl Maker<'_> {
         }
     }
 
-    /// Makes the App. It exists once GitHub has answered, and its key is in the answer alone.
+    /// Makes the App. It exists once GitHub has answered, and its key is in the answer alone: whoever calls this stores
+    /// it before anything else.
     pub async fn make(&self, owner: &Owner) -> Result<Created, Trouble> {
         let mut callback = Callback::listen().await?;
         let name = self.options.app_name.clone().unwrap_or_else(|| proposed_name(self.stack));
@@ -75,7 +76,7 @@ impl Maker<'_> {
             callback.granted().await?
         };
         let created = self.convert(&grant).await?;
-        waiting.done(format!("App {} is made, for {}", created.slug, created.owner.login));
+        waiting.clear();
         Ok(created)
     }
 

@@ -162,7 +162,7 @@ impl Steps<'_> {
                     let owner = owner.clone().unwrap_or(Owner::Personal);
                     let created = maker.make(&owner).await?;
                     keep(&self.receipts, &self.secret_of(stack)?, place, &created).await?;
-                    screen.done("its id, key and webhook secret are in Secrets Manager, and nowhere else");
+                    screen.done(format!("App {} is made; its key is in Secrets Manager, and nowhere else", created.slug));
                 }
                 Step::StoreApp => {
                     let stack = there(stack.as_ref(), name)?;
