@@ -21,10 +21,10 @@ DOCUMENTS = [
 ]
 
 NEWCOMER = [
-    ("README.md", "With SAM"),
-    ("README.md", "2. The GitHub App"),
-    ("README.md", "3. The secret"),
-    ("README.md", "4. The proof"),
+    ("docs/OPERATIONS.md", "With SAM"),
+    ("docs/OPERATIONS.md", "The GitHub App by hand"),
+    ("docs/OPERATIONS.md", "The secret by hand"),
+    ("docs/OPERATIONS.md", "The proof"),
     ("docs/OPERATIONS.md", "The dead-letter queue"),
     ("docs/OPERATIONS.md", "One function alone"),
     ("docs/OPERATIONS.md", "Upgrading"),
@@ -49,6 +49,13 @@ RUN_BY = {
     "octo-org/octo-repo": EXPLAIN,
     "cargo test -p jitgate-tests --test webhook": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "cargo test -p worker": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
+    "jitgate --help": ("infra/local/command_trials.py", '"--help"'),
+    "jitgate app": ("infra/local/command_trials.py", '"app"'),
+    "jitgate destroy": ("infra/local/command_checks.py", '"destroy"'),
+    "jitgate setup": ("infra/local/command_checks.py", '"setup"'),
+    "jitgate upgrade": ("infra/local/command_checks.py", '"upgrade"'),
+    "jitgate upgrade --plan": ("infra/local/command_checks.py", '"--plan"'),
+    "jitgate upgrade --set MaxRunners=50": ("infra/local/command_checks.py", '"--set"'),
     "make": ("infra/local/play_checks.py", '"make"'),
     "make demo": ("infra/local/__main__.py", "demo.run(running, checks)"),
     "make deployed": ("infra/local/__main__.py", "return _deployed(binaries)"),
@@ -89,7 +96,7 @@ ACCOUNT = {
 }
 """Commands within the text that no test can run."""
 
-PROGRAMS = "aws|bash|cargo|curl|docker|gh|git|jq|make|npm|pip|pipx|python3|rustup|sam|terraform"
+PROGRAMS = "aws|bash|cargo|curl|docker|gh|git|jitgate|jq|make|npm|pip|pipx|python3|rustup|sam|terraform"
 
 OTHER_LANGUAGES = {"dockerfile", "hcl", "json", "mermaid", "rust", "text", "yaml"}
 

@@ -123,6 +123,8 @@ def _demo(binaries: dict[str, Path]) -> int:
 def _deployed(binaries: dict[str, Path]) -> int:
     """Runs the demo on a stack that is deployed and removed as the docs say, then on one deployed by Terraform."""
     import command_checks
+    import command_talk
+    import command_trials
     import demo
     import monitoring_checks
     import play_checks
@@ -135,6 +137,8 @@ def _deployed(binaries: dict[str, Path]) -> int:
     checks = Checks()
     found = _by_template(binaries, checks, as_newcomer=True)
     command_checks.check(binaries, found, checks)
+    command_trials.check(binaries, checks)
+    command_talk.check(binaries, checks)
     heading("`make up` and `make down`")
     play_checks.check(checks)
     with_provider = terraform.find()

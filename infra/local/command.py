@@ -23,10 +23,15 @@ class Run:
     """A run of the command, which goes on until `wait`."""
 
     process: subprocess.Popen[str]
+    listener: threading.Thread = field(init=False)
     lines: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
-    def listen(self) -> None:
+    def __post_init__(self) -> None:
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self) -> None:
         """Reads what the command says, until it ends."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -46,16 +51,23 @@ class Run:
             self.news.wait_for(lambda: found() or self.process.poll() is not None, PATIENCE_SECONDS)
             return found()
 
+    def has(self, pattern: str) -> bool:
+        """Whether a line matches by now."""
+        with self.news:
+            return any(re.search(pattern, line) for line in self.lines)
+
     def kill(self) -> None:
         """Ends it as a crash would."""
         self.process.kill()
         self.process.wait()
+        self.listener.join(PATIENCE_SECONDS)
 
     def wait(self) -> "Result":
         """Waits until the command ends."""
         assert self.process.stdout is not None
         printed = self.process.stdout.read()
         code = self.process.wait(timeout=PATIENCE_SECONDS)
+        self.listener.join(PATIENCE_SECONDS)
         return Result(code, json.loads(printed) if printed.strip() else {}, "\n".join(self.lines))
 
 
@@ -80,22 +92,20 @@ class Command:
         """Starts the command without a terminal and without a browser of its own."""
         process = subprocess.Popen(
             [str(self.binary), *arguments, "--json", "--region", REGION],
-            env={**self._environment(), **environment},
+            env={**self.environment(), **environment},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        run = Run(process)
-        threading.Thread(target=run.listen, daemon=True).start()
-        return run
+        return Run(process)
 
     def run(self, *arguments: str, **environment: str) -> Result:
         """Runs the command to its end."""
         return self.start(*arguments, **environment).wait()
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Inherits only PATH, not the user's AWS profile, nor a proxy."""
         return {
             "PATH": os.environ["PATH"],

@@ -79,7 +79,7 @@ def scene(binaries: dict[str, Path], name: str) -> Iterator[Scene]:
 
 def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> None:
     """Sets a fleet up, compares it with the one that the template makes, runs a job, and removes everything."""
-    if not _has_browser():
+    if not has_browser():
         return
     with scene(binaries, "command") as there:
         heading("`jitgate setup`, from nothing")
@@ -138,7 +138,8 @@ def browse(url: str, *steps: str) -> dict[str, Any]:
     return page
 
 
-def _has_browser() -> bool:
+def has_browser() -> bool:
+    """Whether there is a browser. `BROWSER=required` makes its lack an error."""
     driver = ["node", str(TESTS / "browser" / "drive.mjs"), "about:blank"]
     if subprocess.run(driver, capture_output=True, check=False).returncode != NO_BROWSER:
         return True

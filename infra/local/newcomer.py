@@ -106,27 +106,27 @@ sam() {{ if [ "$1" = build ]; then true; else command sam "$@"; fi; }}"""
 def deploy(
     aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str], scratch: Path
 ) -> tuple[Deployment, Newcomer]:
-    """Follows the README's first step and answers its questions."""
+    """Follows docs/OPERATIONS.md, "With SAM", and answers its questions."""
     newcomer = Newcomer(aws, _checkout(binaries, scratch))
-    newcomer.follow("README.md", "With SAM", _answers(parameters))
+    newcomer.follow("docs/OPERATIONS.md", "With SAM", _answers(parameters))
     return _deployment(aws), newcomer
 
 
 def fill_secret(newcomer: Newcomer, private_key: str) -> None:
-    """The README's second and third step, with the key that GitHub would have generated."""
-    newcomer.follow("README.md", "2. The GitHub App")
+    """The App and the secret by hand, with the key that GitHub would have generated."""
+    newcomer.follow("docs/OPERATIONS.md", "The GitHub App by hand")
     (newcomer.folder / KEY_FILE).write_text(private_key)
-    newcomer.follow("README.md", "3. The secret")
+    newcomer.follow("docs/OPERATIONS.md", "The secret by hand")
 
 
 def prove(newcomer: Newcomer) -> None:
-    """The README's fourth step, once there is a GitHub to sign in to."""
-    proof = newcomer.follow("README.md", "4. The proof")
+    """The proof, once there is a GitHub to sign in to."""
+    proof = newcomer.follow("docs/OPERATIONS.md", "The proof")
     if '"StatusCode": 200' not in proof or "FunctionError" in proof:
-        raise Problem(f"README, step 4, proves nothing:\n{proof}")
+        raise Problem(f"The proof in docs/OPERATIONS.md proves nothing:\n{proof}")
     left = [name for name in ("secret.json", KEY_FILE) if (newcomer.folder / name).exists()]
     if left:
-        raise Problem(f"README, steps 3 and 4, leave secrets behind: {left}")
+        raise Problem(f"docs/OPERATIONS.md leaves secrets behind: {left}")
 
 
 def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:

@@ -17,6 +17,7 @@ LISTS = {
     "requirements-lint.txt": ["requirements.in", "requirements-lint.in", "--constraint=requirements.txt"],
     "requirements-deploy.txt": ["requirements-deploy.in", "--no-deps"],
     "requirements-checkov.txt": ["requirements-checkov.in"],
+    "requirements-wheel.txt": ["requirements-wheel.in"],
 }
 """What each list is made from."""
 

@@ -63,6 +63,14 @@ class StandIn:
         """Adds the registration of a runner that was online and is offline again."""
         self._post("runners", {"name": name, "labels": labels, "status": "offline"})
 
+    def apps(self) -> list[dict[str, Any]]:
+        """All Apps, with their installations."""
+        return self._get("apps")["apps"]
+
+    def fail(self, operation: str, fault: Any) -> None:
+        """Lets the next call of an operation fail. `tests/src/bin/standin/apps.rs` lists the kinds."""
+        self._post("faults", {"operation": operation, "fault": fault})
+
     def timeline(self) -> list[dict[str, Any]]:
         """All events so far, in order."""
         return self._get("timeline")["events"]

@@ -1,0 +1,145 @@
+"""What may go wrong while the command `jitgate` works: it is killed, calls fail, and policies deny them.
+
+Each time, running it again has to end with one App, one stack and one secret.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+from checks import Checks
+from command_checks import ORGANIZATION, Scene, browse, has_browser, scene, set_up
+from terminal import heading
+
+KILLED_AT = [
+    "looked at what is there",
+    "service-linked role is there",
+    "stack jitgate-code: CREATE_COMPLETE",
+    "the code is in bucket",
+    r"creating stack jitgate …",
+    "stack jitgate: CREATE_COMPLETE",
+    "the secret can be written",
+    "waiting for GitHub to make the App",
+    "its key is in Secrets Manager",
+    "waiting until the App is installed",
+    "the App is installed",
+    "an unsigned delivery is refused",
+    "a signed ping is taken",
+    "so both know one secret",
+]
+"""Lines of `setup`, in order. The command is killed at each, and begun anew."""
+
+FAILING_ONCE = [
+    ("get-app", "drop"),
+    ("get-app", {"refuse": 502}),
+    ("list-installations", {"refuse": 503}),
+    ("get-hook-config", "drop"),
+    ("list-deliveries", {"refuse": 500}),
+    ("redeliver", {"refuse": 502}),
+    ("access-token", "lose-answer"),
+]
+"""Calls to GitHub, and what happens to the first of each."""
+
+DENIED = [
+    "cloudformation:DescribeStacks",
+    "iam:ListRoles",
+    "secretsmanager:GetSecretValue",
+    "s3:ListBucket",
+    "cloudformation:CreateChangeSet",
+]
+"""Calls that a policy denies. `setup` needs each of them in every run that updates a stack."""
+
+
+def check(binaries: dict[str, Path], checks: Checks) -> None:
+    """Runs all trials."""
+    if not has_browser():
+        return
+    with scene(binaries, "trials") as there:
+        heading("`jitgate setup`, killed at each step")
+        _killed(there, checks)
+        heading("`jitgate setup`, when calls to GitHub fail once")
+        for operation, fault in FAILING_ONCE:
+            there.github.fail(operation, fault)
+            done = there.command.run(*there.setup())
+            checks.that(f"{operation}: {fault}", done.code == 0, f"{done.code}\n{done.text}")
+        heading("`jitgate setup`, when a policy denies a call")
+        _denied(there, checks)
+        heading("What the user may get wrong")
+        _wrong(there, checks)
+
+
+def _killed(there: Scene, checks: Checks) -> None:
+    made_at = KILLED_AT.index("its key is in Secrets Manager")
+    for step, line in enumerate(KILLED_AT):
+        run = there.command.start(*there.setup())
+        # The emulator is quick: a step may be done although the command was killed when it began.
+        found = run.until(rf"{line}|Open in a browser (http\S+/)$|Open in a browser (\S+/installations/new)|^error|is ready")
+        if found is not None and found[1] is not None and step >= made_at:
+            browse(found[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+            found = run.until(rf"{line}|^error|is ready")
+        elif found is not None and found[2] is not None:
+            browse(found[2], "click", "Install")
+            found = run.until(rf"{line}|^error|is ready")
+        run.kill()
+        checks.that(f"killed at {line!r}", found is not None and "error" not in found[0], "\n".join(run.lines))
+    done = set_up(there)
+    checks.that("begun anew, it ends well", done.code == 0, f"{done.code}\n{done.text}")
+    apps = there.github.apps()
+    checks.that("there is one App, installed once", [len(app["installations"]) for app in apps] == [1], apps)
+    stacks = [
+        stack["StackName"]
+        for stack in there.aws.client("cloudformation").list_stacks()["StackSummaries"]
+        if stack["StackStatus"] != "DELETE_COMPLETE"
+    ]
+    checks.that("there is one stack of each kind", sorted(stacks) == ["jitgate", "jitgate-code"], stacks)
+    [secret] = there.aws.client("secretsmanager").list_secrets()["SecretList"]
+    value = json.loads(there.aws.client("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    checks.that("the one secret holds that App", str(value["app_id"]) == str(apps[0]["id"]), value["app_id"])
+
+
+def _denied(there: Scene, checks: Checks) -> None:
+    iam = there.aws.client("iam")
+    iam.create_user(UserName="newcomer")
+    key = iam.create_access_key(UserName="newcomer")["AccessKey"]
+    signed_in = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    # The bucket refuses whoever comes without TLS, as everybody comes to the emulator; only root is let in.
+    s3 = there.aws.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        s3.delete_bucket_policy(Bucket=bucket["Name"])
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    for call in DENIED:
+        deny = {"Effect": "Deny", "Action": call, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]})
+        iam.put_user_policy(UserName="newcomer", PolicyName="all-but-one", PolicyDocument=policy)
+        done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
+        checks.that(
+            f"{call}: the error names it and says what to do",
+            done.code == 1 and call in done.text and "To do: let whoever" in done.text,
+            f"{done.code}\n{done.text}",
+        )
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName="newcomer", PolicyName="all-but-one", PolicyDocument=policy)
+    done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
+    checks.that("once all is allowed, it ends well", done.code == 0, f"{done.code}\n{done.text}")
+
+
+def _wrong(there: Scene, checks: Checks) -> None:
+    shown = subprocess.run([there.command.binary, "--help"], capture_output=True, text=True, check=True).stdout
+    checks.that("`jitgate --help` lists the commands", "destroy" in shown and "Exit codes" in shown, shown)
+    for wrong, code, says, environment in [
+        (["setup", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no terminal", {}),
+        (["setup", "--yes", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no parameter MaxRunner", {}),
+        (["upgrade", "--yes", "--stack", "other", *there.code], 1, "there is no stack other", {}),
+        (["upgrade", "--yes", "--set", "MaxRunners=1", "--zips", "/nowhere"], 1, "/nowhere/webhook-x86_64.zip", {}),
+        (["setup", "--yes", "--personal", "--stack", "new", "--subnets", "subnet-x", *there.code], 2, "subnet-x is no subnet", {}),
+        (["app", "--yes", "--org", ORGANIZATION], 2, "add --replace", {}),
+        (["setup", "--yes"], 4, "To do: sign in", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}),
+        (["setup", "--yes"], 3, "To do: check the network", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}),
+    ]:
+        done = there.command.run(*wrong, **environment)
+        checks.that(
+            f"`jitgate {' '.join(wrong[:2])} …`: {says}",
+            done.code == code and says in done.text,
+            f"{done.code}\n{done.text}",
+        )
+    checks.that("no run left a second App", len(there.github.apps()) == 1, there.github.apps())
