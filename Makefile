@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint simulation bench pins
+.PHONY: help demo test deployed up down reference lint simulation bench pins recording
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
@@ -27,6 +27,9 @@ reference: ## update the reference in the Terraform module's README
 
 pins: ## pin the Python packages that infra/local/*.in name, with their dependencies and hashes
 	@$(PYTHON) infra/local/pins.py
+
+recording: ## draw docs/setup.svg: a session of `jitgate setup` at a terminal
+	$(LOCAL) recording
 
 simulation: ## simulate how long jobs wait, and write docs/SIMULATION.md; takes some minutes
 	cargo run --profile bench -p jitgate-tests --example simulate >/dev/null

@@ -30,6 +30,7 @@ COMMANDS = {
     "up": "start the stack and leave it running",
     "down": "stop the stack that `up` started",
     "deliver": "sign a payload and post it to the stack that `up` started",
+    "recording": "draw docs/setup.svg: a session of `jitgate setup` at a terminal",
     "lint": "check the template, the Terraform module, workflows, documents and Python files",
     "bench": "measure the release binaries, and write the tables of docs/PERFORMANCE.md",
 }
@@ -70,10 +71,10 @@ def main() -> int:
 
 def _set_up(command: str) -> None:
     """Installs what the command needs, then runs this program again in the checkout's own Python environment."""
-    if command in ("demo", "test", "deployed", "up", "lint", "bench"):
+    if command in ("demo", "test", "deployed", "up", "lint", "bench", "recording"):
         toolchain.require_tools(with_docs=command in ("test", "deployed"))
         toolchain.install_npm_packages()
-    with_tools = command in ("test", "deployed", "lint")
+    with_tools = command in ("test", "deployed", "lint", "recording")
     requirements = [toolchain.RUN_PACKAGES, *([toolchain.LINT_PACKAGES] if with_tools else [])]
     toolchain.install_python_packages(*requirements)
     if command == "lint":
@@ -104,6 +105,10 @@ def _run(arguments: argparse.Namespace) -> int:
         play.down()
     if arguments.command == "deliver":
         play.deliver(arguments.payload, arguments.event)
+    if arguments.command == "recording":
+        import recording
+
+        recording.main()
     if arguments.command == "lint":
         lint()
     if arguments.command == "bench":

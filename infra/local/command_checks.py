@@ -49,6 +49,11 @@ class Scene:
     command: Command
     code: list[str]
 
+    @property
+    def zips(self) -> Path:
+        """The folder with the functions' zips."""
+        return Path(self.code[self.code.index("--zips") + 1])
+
     def setup(self, *more: str) -> list[str]:
         """The arguments of `setup` for this scene."""
         return [
@@ -81,6 +86,8 @@ def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> 
     """Sets a fleet up, compares it with the one that the template makes, runs a job, and removes everything."""
     if not has_browser():
         return
+    import wheel_checks
+
     with scene(binaries, "command") as there:
         heading("`jitgate setup`, from nothing")
         began = time.monotonic()
@@ -105,6 +112,8 @@ def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> 
 
         heading("`jitgate upgrade`")
         _upgrades(there, checks)
+
+        wheel_checks.check(there, there.zips, checks)
 
         heading("`jitgate destroy`")
         _destroys(there, checks)

@@ -26,17 +26,18 @@ SECRETS = re.compile(r"BEGIN [A-Z ]*PRIVATE KEY|[?&]code=")
 
 
 class Talk:
-    """A run of the command at a terminal of so many columns."""
+    """A run of the command at a terminal of so many lines and columns."""
 
-    def __init__(self, command: list[str], columns: int, cwd: Path, env: dict[str, str]) -> None:
+    def __init__(self, command: list[str], size: tuple[int, int], cwd: Path, env: dict[str, str]) -> None:
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self._process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=env, start_new_session=True
         )
         os.close(theirs)
         self._terminal = ours
         self._news = threading.Condition()
+        self.raw = ""
         self.shown = ""
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -70,6 +71,7 @@ class Talk:
             except OSError:
                 some = ""
             with self._news:
+                self.raw += some
                 self.shown += escapes.sub("", some)
                 self._news.notify_all()
             if not some:
@@ -80,7 +82,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Answers all questions of `setup` and `destroy` by hand, on a narrow terminal."""
     with scene(binaries, "talk") as there:
         heading("`jitgate setup` at a terminal, with GitHub on another machine")
-        talk = _begin(there, 60, "setup", "--no-browser", "--github-url", there.github.url, *there.code)
+        talk = begin(there, 60, "setup", "--no-browser", "--github-url", there.github.url, *there.code)
         talk.see("For whom do the runners work")
         talk.type(ENTER)
         talk.see("The organisation's name")
@@ -93,9 +95,9 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         talk.see("waiting for GitHub to make the App")
         talk.type(f"not an address{ENTER}")
         talk.see("Paste the whole address")
-        talk.type(_create_elsewhere(start) + ENTER)
+        talk.type(create_elsewhere(start) + ENTER)
         page = talk.see(r"http\S+/apps/(\S+)/installations/new")
-        _install_elsewhere(page[0])
+        install_elsewhere(page[0])
         talk.see("Your fleet is ready")
         checks.that("every question can be answered by key strokes", talk.end() == 0, talk.shown[-2000:])
         checks.that("a pasted address makes the App", [app["slug"] for app in there.github.apps()] == [page[1]], page[1])
@@ -103,11 +105,11 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         checks.that("no key is shown", SECRETS.search(without_paste) is None, SECRETS.findall(without_paste))
 
         heading("`jitgate destroy` at a terminal")
-        talk = _begin(there, 100, "destroy", "--keep-app", "--no-browser")
+        talk = begin(there, 100, "destroy", "--keep-app", "--no-browser")
         talk.see("type the stack's name")
         talk.type(f"wrong{ENTER}")
         checks.that("another word than the stack's name removes nothing", talk.end() == 130, talk.shown[-2000:])
-        talk = _begin(there, 100, "destroy", "--keep-app", "--no-browser")
+        talk = begin(there, 100, "destroy", "--keep-app", "--no-browser")
         talk.see("type the stack's name")
         talk.type(f"jitgate{ENTER}")
         talk.see("Nothing is left")
@@ -115,9 +117,10 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         checks.that("--keep-app leaves the App", len(there.github.apps()) == 1, there.github.apps())
 
 
-def _begin(there: Scene, columns: int, *arguments: str) -> Talk:
+def begin(there: Scene, columns: int, *arguments: str, lines: int = 40) -> Talk:
+    """Begins the command at a terminal of this size."""
     command = [str(there.command.binary), *arguments, "--region", "us-east-1"]
-    return Talk(command, columns, there.command.home, {**there.command.environment(), "TERM": "xterm-256color"})
+    return Talk(command, (lines, columns), there.command.home, {**there.command.environment(), "TERM": "xterm-256color"})
 
 
 class _Form(HTMLParser):
@@ -144,7 +147,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _install_elsewhere(page: str) -> None:
+def install_elsewhere(page: str) -> None:
     """Installs the App on all repositories."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(page, timeout=20) as answer:
@@ -154,7 +157,13 @@ def _install_elsewhere(page: str) -> None:
     opener.open(address, urllib.parse.urlencode(fields).encode(), timeout=20).close()
 
 
-def _create_elsewhere(start: str) -> str:
+def open_in_browser(start: str) -> None:
+    """Creates the App as a browser on this machine would."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(create_elsewhere(start), timeout=20):
+        pass
+
+
+def create_elsewhere(start: str) -> str:
     """Creates the App as a browser on another machine would, and returns the address that fails to load there."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
     with opener.open(start, timeout=20) as page:

@@ -26,10 +26,8 @@ pub async fn wait_for(
         return Ok(usable);
     }
     let page = app.place().installation_of(&description.slug);
-    let opened =
-        !options.no_browser && std::env::var_os("SSH_CONNECTION").is_none() && webbrowser::open(page.as_str()).is_ok();
-    let verb = if opened { "Your browser shows" } else { "Open in a browser" };
-    screen.note("Install the App", format!("{verb} {page}\nChoose the repositories that may use the runners."));
+    screen.note("Install the App", "Choose the repositories that may use the runners.");
+    screen.open(page.as_str(), !options.no_browser);
     let mut waiting = screen.wait("waiting until the App is installed");
     let began = tokio::time::Instant::now();
     while began.elapsed() < PATIENCE {

@@ -1,5 +1,6 @@
 //! What the user sees and is asked. All of it goes to standard error; standard output is for the result alone.
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -66,6 +67,18 @@ impl Screen {
         } else {
             line(format!("{heading}\n{text}"));
         }
+    }
+
+    /// Opens a page in the user's browser, or says which to open. The address stands on a line of its own, which nothing
+    /// breaks, so that it can be copied from a narrow terminal as well.
+    pub fn open(&self, page: &str, may_open: bool) {
+        let is_remote = env::var_os("SSH_CONNECTION").is_some();
+        let opened = may_open && !is_remote && webbrowser::open(page).is_ok();
+        let words = if opened { "Your browser shows" } else { "Open in a browser" };
+        if self.is_terminal {
+            let _ = cliclack::log::info(format!("{words}:"));
+        }
+        line(if self.is_terminal { page.to_owned() } else { format!("{words} {page}") });
     }
 
     /// Something that is done, or was found as it should be.

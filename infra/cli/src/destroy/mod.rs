@@ -217,10 +217,8 @@ impl Removal<'_> {
     async fn delete_app(&self, app: &SignedIn, description: &App) -> Result<(), Trouble> {
         let owner = &description.owner;
         let page = app.place().deletion_of(&owner.login, owner.kind == "Organization", &description.slug);
-        let is_local = std::env::var_os("SSH_CONNECTION").is_none();
-        let opened = !self.options.no_browser && is_local && webbrowser::open(page.as_str()).is_ok();
-        let verb = if opened { "Your browser shows" } else { "Open in a browser" };
-        self.screen.note("Delete the GitHub App", format!("{verb} {page}\nThere, choose \"Delete GitHub App\"."));
+        self.screen.note("Delete the GitHub App", "GitHub lets no program do it. Choose \"Delete GitHub App\" there.");
+        self.screen.open(page.as_str(), !self.options.no_browser);
         let waiting = self.screen.wait("waiting until GitHub refuses the App's key");
         let began = tokio::time::Instant::now();
         while began.elapsed() < APP_PATIENCE {

@@ -107,18 +107,16 @@ impl Maker<'_> {
             );
             return Ok(());
         }
-        let is_remote = env::var_os("SSH_CONNECTION").is_some();
-        let opened = !self.options.no_browser && !is_remote && webbrowser::open(&start).is_ok();
-        let verb = if opened { "Your browser shows" } else { "Open in a browser" };
-        let mut text = format!("{verb} {start}\nGitHub asks you to create the App {}.", wanted["name"]);
-        if is_remote {
+        let mut text = format!("GitHub asks you to create the App {}.", wanted["name"]);
+        if env::var_os("SSH_CONNECTION").is_some() {
             let port = callback.port();
-            text.push_str(&format!(
-                "\nThis machine is a remote one. On your own, run `ssh -L {port}:127.0.0.1:{port} HOST` first, or paste \
-                 here the address of the page that fails to load."
-            ));
+            text = format!(
+                "{text}\nThis machine is a remote one. On your own, run `ssh -L {port}:127.0.0.1:{port} HOST` first, or \
+                 begin again with --hand-over and open that file there."
+            );
         }
         self.screen.note("Create the GitHub App", text);
+        self.screen.open(&start, !self.options.no_browser);
         Ok(())
     }
 }

@@ -1,0 +1,44 @@
+"""Builds the release's archive and wheel of the command, and uses what is in them."""
+
+import platform
+import subprocess
+import sys
+import tarfile
+import venv
+from pathlib import Path
+
+from checkout import ROOT
+from checks import Checks
+from command import Command
+from command_checks import Scene
+from terminal import heading
+
+TARGET = f"{platform.machine()}-unknown-linux-gnu"
+
+
+def check(there: Scene, zips: Path, checks: Checks) -> None:
+    """Builds both with the functions' code inside. The fleet that is there was made from the same code."""
+    heading("The command as a release packs it")
+    folder = there.command.home.parent / "release"
+    pack = [sys.executable, str(ROOT / "infra" / "release" / "command.py"), TARGET, str(zips), str(folder), "dev"]
+    subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
+    with tarfile.open(folder / f"jitgate-{TARGET}.tar.gz") as packed:
+        names = {Path(name).name for name in packed.getnames()}
+    checks.that(
+        "the archive holds the binary, its manual and completions",
+        {"jitgate", "jitgate.1", "jitgate.bash", "jitgate.zsh"} <= names,
+        names,
+    )
+    [wheel] = folder.glob("*.whl")
+    environment = folder / "venv"
+    venv.create(environment, with_pip=True)
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True)
+    installed = Command(environment / "bin" / "jitgate", there.command.aws_url, there.command.home)
+    without_zips = there.code[there.code.index("--template") :]
+    plan = installed.run("upgrade", "--plan", *without_zips)
+    checks.that(
+        "the wheel's command carries the code that is deployed",
+        plan.code == 0 and plan.json.get("changes") == [],
+        f"{plan.code}\n{plan.text}",
+    )
