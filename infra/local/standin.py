@@ -1,6 +1,6 @@
 """Starts the GitHub stand-in, and is a client of its control API.
 
-The program itself is `tests/src/bin/standin.rs`. It answers as GitHub's API does, sends signed deliveries, and acts as
+The program itself is `tests/src/bin/standin`. It answers as GitHub's API does, sends signed deliveries, and acts as
 the runner of each task in the emulator.
 """
 

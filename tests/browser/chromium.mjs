@@ -7,6 +7,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const INSTALLED = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
 // The package's own names folders of Lambda. Without a font, a page has no text.
 const FONTS = `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
@@ -15,6 +16,7 @@ const FONTS = `<?xml version="1.0"?>
   <cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 `;
+
 const MODULES = join(dirname(fileURLToPath(import.meta.url)), "..", "node_modules");
 
 // The program and what it needs in its environment; undefined if there is none.
@@ -69,7 +71,7 @@ function unpack(folder) {
     {
       cwd: dirname(MODULES),
       env: { ...process.env, TMPDIR: unfinished, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs22.x" },
-      stdio: ["ignore", "inherit", "inherit"],
+      stdio: ["ignore", "ignore", "inherit"],
     },
   );
   if (done.status !== 0) {

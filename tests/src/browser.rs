@@ -1,13 +1,15 @@
 //! A person at a browser: a headless Chromium, driven by `browser/drive.mjs`.
 //!
-//! `browser/chromium.mjs` says where Chromium comes from. Where there is none, a test is skipped; with `BROWSER=required`, as CI has
-//! it, it fails.
+//! `browser/chromium.mjs` says where Chromium comes from. Where there is none, a test is skipped; with `BROWSER=required`,
+//! as CI has it, it fails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
+
+use crate::payloads::npm_file;
 
 /// How `drive.mjs` ends if there is no Chromium.
 const NO_CHROMIUM: i32 = 3;
@@ -112,7 +114,11 @@ impl Visit {
     }
 
     /// Takes all steps, and says what is there at the end.
+    ///
+    /// # Panics
+    /// If the npm packages are not installed.
     pub async fn walk(&self) -> Result<Page, Problem> {
+        npm_file("playwright-core/package.json");
         let mut command = Command::new("node");
         command
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/drive.mjs"))

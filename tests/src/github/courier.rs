@@ -26,7 +26,7 @@ pub struct Courier {
 enum Way {
     /// All to one receiver, whatever their hooks say.
     One(Address),
-    /// Each to its hook's own URL. With a gateway, through that: it tells receivers apart by the `Host` header.
+    /// Each to its hook's own URL, through a gateway, if there is one.
     Hooks { gateway: Option<Url> },
 }
 
@@ -44,8 +44,9 @@ impl Courier {
         Self::on(github, Way::One(Address { url, host, secret }))
     }
 
-    /// A courier that sends each delivery to its hook's URL, signed with the hook's secret. With a gateway, it goes there, with
-    /// the hook's host in the `Host` header: so an emulator serves Function URLs on one port.
+    /// A courier that takes each delivery to its hook's URL, signed with the hook's secret, through a gateway on loopback: the
+    /// hook's host is in the `Host` header, by which an emulator tells Function URLs apart. Without a gateway no hook is reached:
+    /// nothing here leaves the machine, and GitHub allows no hook on loopback.
     pub fn to_hooks(github: GitHub, gateway: Option<Url>) -> Self {
         Self::on(github, Way::Hooks { gateway })
     }
@@ -125,19 +126,16 @@ impl Courier {
 }
 
 impl Address {
-    /// A hook's receiver, reached through the gateway, if there is one. `None` if the hook's URL is none.
+    /// A hook's receiver behind the gateway. `None` without a gateway, or if the hook's URL is none.
     fn of_hook(url: &str, secret: Option<String>, gateway: Option<&Url>) -> Option<Self> {
-        let hook = Url::parse(url).ok()?;
-        let secret = secret.unwrap_or_default();
-        let Some(gateway) = gateway else { return Some(Self { url: url.to_owned(), host: None, secret }) };
+        let (hook, mut through) = (Url::parse(url).ok()?, gateway?.clone());
         let host = match (hook.host_str()?, hook.port()) {
             (host, None) => host.to_owned(),
             (host, Some(port)) => format!("{host}:{port}"),
         };
-        let mut through = gateway.clone();
         through.set_path(hook.path());
         through.set_query(hook.query());
-        Some(Self { url: through.into(), host: Some(host), secret })
+        Some(Self { url: through.into(), host: Some(host), secret: secret.unwrap_or_default() })
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) enum Start {
         organizations: Vec<String>,
         /// Owners and names.
         repositories: Vec<(String, String)>,
-        /// Where Function URLs are reached, whatever their host.
+        /// Where Function URLs are reached, whatever their host. Without it no delivery arrives.
         gateway: Option<Url>,
     },
 }

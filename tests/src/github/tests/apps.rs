@@ -101,8 +101,12 @@ async fn a_courier_reaches_each_hook_through_a_gateway_by_its_host() {
     let by_hand = courier.post("ping", "a-guid", b"{}".to_vec(), Some("sha256=00".to_owned())).await;
     let seen: Value = serde_json::from_str(&by_hand.body).unwrap();
     assert_eq!((&seen["host"], &seen["signature"]), (&json!("abc.lambda-url.us-east-1.on.aws"), &json!("sha256=00")));
-    let nobody = Courier::to_hooks(GitHub::empty_unchecked(person.bench.clock.clone()), None);
-    assert_eq!(nobody.post("ping", "a-guid", Vec::new(), None).await, Outcome::unreachable());
+    for (github, gateway) in
+        [(person.bench.github.clone(), None), (GitHub::empty_unchecked(Clock::system()), Some(gateway.url()))]
+    {
+        let courier = Courier::to_hooks(github, gateway.map(|url| url.parse().unwrap()));
+        assert_eq!(courier.post("ping", "a-guid", Vec::new(), None).await, Outcome::unreachable());
+    }
 }
 
 /// Answers what it was sent.
