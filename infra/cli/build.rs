@@ -12,6 +12,7 @@ fn main() {
         for zip in zips(Path::new(&folder)) {
             let name = zip.file_name().and_then(|name| name.to_str()).expect("a zip's name is text");
             let path = zip.canonicalize().expect("the zip is there");
+            let path = path.to_str().expect("the folder's name is text");
             write!(list, "({name:?}, include_bytes!({path:?})),").expect("a string takes everything");
         }
     }

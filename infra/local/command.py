@@ -27,7 +27,8 @@ class Run:
     lines: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
-    def __post_init__(self) -> None:
+    def begin(self) -> None:
+        """Begins to read what the command says."""
         self.listener = threading.Thread(target=self._listen, daemon=True)
         self.listener.start()
 
@@ -99,7 +100,9 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return Run(process)
+        run = Run(process)
+        run.begin()
+        return run
 
     def run(self, *arguments: str, **environment: str) -> Result:
         """Runs the command to its end."""

@@ -201,7 +201,9 @@ def _parameter(there: Scene, name: str) -> str:
 
 def _destroys(there: Scene, checks: Checks) -> None:
     plan = there.command.run("destroy", "--plan")
-    checks.that("--plan lists stack, bucket and App", len(plan.json.get("removed", [])) >= 3 and plan.code == 0, plan.text)
+    checks.that(
+        "--plan lists stack, bucket and App", len(plan.json.get("removed", [])) >= 3 and plan.code == 0, plan.text
+    )
     checks.that("and removes nothing", "ClusterName" in _outputs(there), plan.text)
     run = there.command.start("destroy", "--yes", "--no-browser", "--running", "wait")
     page = run.until(r"Open in a browser (\S+/advanced)|^error")

@@ -100,7 +100,9 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         install_elsewhere(page[0])
         talk.see("Your fleet is ready")
         checks.that("every question can be answered by key strokes", talk.end() == 0, talk.shown[-2000:])
-        checks.that("a pasted address makes the App", [app["slug"] for app in there.github.apps()] == [page[1]], page[1])
+        checks.that(
+            "a pasted address makes the App", [app["slug"] for app in there.github.apps()] == [page[1]], page[1]
+        )
         without_paste = re.sub(r"http://127\.0\.0\.1:\d+/callback\S*", "", talk.shown)
         checks.that("no key is shown", SECRETS.search(without_paste) is None, SECRETS.findall(without_paste))
 
@@ -120,7 +122,9 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
 def begin(there: Scene, columns: int, *arguments: str, lines: int = 40) -> Talk:
     """Begins the command at a terminal of this size."""
     command = [str(there.command.binary), *arguments, "--region", "us-east-1"]
-    return Talk(command, (lines, columns), there.command.home, {**there.command.environment(), "TERM": "xterm-256color"})
+    return Talk(
+        command, (lines, columns), there.command.home, {**there.command.environment(), "TERM": "xterm-256color"}
+    )
 
 
 class _Form(HTMLParser):

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from checks import Checks
-from command_checks import ORGANIZATION, Scene, browse, has_browser, scene, set_up
+from command_checks import ORGANIZATION, Scene, browse, click_through, has_browser, scene, set_up
 from terminal import heading
 
 KILLED_AT = [
@@ -50,6 +50,10 @@ DENIED = [
 """Calls that a policy denies. `setup` needs each of them in every run that updates a stack."""
 
 
+USER, POLICY = "newcomer", "all-but-one"
+"""A user who may do everything but what is denied."""
+
+
 def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Runs all trials."""
     if not has_browser():
@@ -62,6 +66,8 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
             there.github.fail(operation, fault)
             done = there.command.run(*there.setup())
             checks.that(f"{operation}: {fault}", done.code == 0, f"{done.code}\n{done.text}")
+        heading("`jitgate setup`, with an App that exists")
+        _given(there, checks)
         heading("`jitgate setup`, when a policy denies a call")
         _denied(there, checks)
         heading("What the user may get wrong")
@@ -73,7 +79,9 @@ def _killed(there: Scene, checks: Checks) -> None:
     for step, line in enumerate(KILLED_AT):
         run = there.command.start(*there.setup())
         # The emulator is quick: a step may be done although the command was killed when it began.
-        found = run.until(rf"{line}|Open in a browser (http\S+/)$|Open in a browser (\S+/installations/new)|^error|is ready")
+        found = run.until(
+            rf"{line}|Open in a browser (http\S+/)$|Open in a browser (\S+/installations/new)|^error|is ready"
+        )
         if found is not None and found[1] is not None and step >= made_at:
             browse(found[1], "click", "Create GitHub App", "see", "Go back to the terminal")
             found = run.until(rf"{line}|^error|is ready")
@@ -97,30 +105,78 @@ def _killed(there: Scene, checks: Checks) -> None:
     checks.that("the one secret holds that App", str(value["app_id"]) == str(apps[0]["id"]), value["app_id"])
 
 
+def _given(there: Scene, checks: Checks) -> None:
+    """Somebody empties the secret, and has the App's key in a file."""
+    store = there.aws.client("secretsmanager")
+    [secret] = store.list_secrets()["SecretList"]
+    before = json.loads(store.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    emptied = {"app_id": "", "private_key": "", "webhook_secret": "another one"}
+    store.put_secret_value(SecretId=secret["ARN"], SecretString=json.dumps(emptied))
+    key = there.command.home / "app.pem"
+    key.write_text(before["private_key"])
+    done = there.command.run(*there.setup("--app-id", str(before["app_id"]), "--private-key", str(key)))
+    checks.that("its id and key are stored, and its webhook leads here", done.code == 0, f"{done.code}\n{done.text}")
+    after = json.loads(store.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    checks.that("the stack's webhook secret stays, and GitHub has it now", after["webhook_secret"] == "another one", "")
+    checks.that("no other App was made", len(there.github.apps()) == 1, there.github.apps())
+
+
+def _stranded(there: Scene, signed_in: dict[str, str], checks: Checks) -> None:
+    """The secret can be written at the rehearsal, and cannot any more when GitHub has made the App."""
+    [old] = there.github.apps()
+    iam, store = there.aws.client("iam"), there.aws.client("secretsmanager")
+    [secret] = store.list_secrets()["SecretList"]
+    emptied = {"app_id": "", "private_key": "", "webhook_secret": "made by the stack"}
+    store.put_secret_value(SecretId=secret["ARN"], SecretString=json.dumps(emptied))
+    run = there.command.start(*there.setup(), **signed_in)
+    page = run.until(r"Open in a browser (http\S+/)$|^error")
+    assert page is not None and page[1] is not None, "\n".join(run.lines)
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but("secretsmanager:PutSecretValue"))
+    browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+    done = run.wait()
+    [file] = (there.command.home / ".local" / "state" / "jitgate").glob("*.app.json")
+    checks.that(
+        "an App whose key cannot be stored is kept in a file for this user alone",
+        done.code == 1 and str(file) in done.text and file.stat().st_mode & 0o777 == 0o600,
+        f"{done.code}\n{done.text}",
+    )
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but())
+    run = there.command.start(*there.setup(), **signed_in)
+    click_through(there, run)
+    done = run.wait()
+    checks.that("the next run stores it and deletes the file", done.code == 0 and not file.exists(), done.text)
+    [new] = [app for app in there.github.apps() if app["id"] != old["id"]]
+    value = json.loads(store.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    checks.that("the secret holds that App", str(value["app_id"]) == str(new["id"]), value["app_id"])
+
+
+def _all_but(*calls: str) -> str:
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    deny = {"Effect": "Deny", "Action": list(calls), "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allow, deny] if calls else [allow]})
+
+
 def _denied(there: Scene, checks: Checks) -> None:
     iam = there.aws.client("iam")
-    iam.create_user(UserName="newcomer")
-    key = iam.create_access_key(UserName="newcomer")["AccessKey"]
+    iam.create_user(UserName=USER)
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
     signed_in = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     # The bucket refuses whoever comes without TLS, as everybody comes to the emulator; only root is let in.
     s3 = there.aws.client("s3")
     for bucket in s3.list_buckets()["Buckets"]:
         s3.delete_bucket_policy(Bucket=bucket["Name"])
-    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     for call in DENIED:
-        deny = {"Effect": "Deny", "Action": call, "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]})
-        iam.put_user_policy(UserName="newcomer", PolicyName="all-but-one", PolicyDocument=policy)
+        iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but(call))
         done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
         checks.that(
             f"{call}: the error names it and says what to do",
             done.code == 1 and call in done.text and "To do: let whoever" in done.text,
             f"{done.code}\n{done.text}",
         )
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    iam.put_user_policy(UserName="newcomer", PolicyName="all-but-one", PolicyDocument=policy)
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but())
     done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
     checks.that("once all is allowed, it ends well", done.code == 0, f"{done.code}\n{done.text}")
+    _stranded(there, signed_in, checks)
 
 
 def _wrong(there: Scene, checks: Checks) -> None:
@@ -128,10 +184,20 @@ def _wrong(there: Scene, checks: Checks) -> None:
     checks.that("`jitgate --help` lists the commands", "destroy" in shown and "Exit codes" in shown, shown)
     for wrong, code, says, environment in [
         (["setup", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no terminal", {}),
-        (["setup", "--yes", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no parameter MaxRunner", {}),
+        (
+            ["setup", "--yes", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"],
+            2,
+            "no parameter MaxRunner",
+            {},
+        ),
         (["upgrade", "--yes", "--stack", "other", *there.code], 1, "there is no stack other", {}),
         (["upgrade", "--yes", "--set", "MaxRunners=1", "--zips", "/nowhere"], 1, "/nowhere/webhook-x86_64.zip", {}),
-        (["setup", "--yes", "--personal", "--stack", "new", "--subnets", "subnet-x", *there.code], 2, "subnet-x is no subnet", {}),
+        (
+            ["setup", "--yes", "--personal", "--stack", "new", "--subnets", "subnet-x", *there.code],
+            2,
+            "subnet-x is no subnet",
+            {},
+        ),
         (["app", "--yes", "--org", ORGANIZATION], 2, "add --replace", {}),
         (["setup", "--yes"], 4, "To do: sign in", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}),
         (["setup", "--yes"], 3, "To do: check the network", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}),
@@ -142,4 +208,4 @@ def _wrong(there: Scene, checks: Checks) -> None:
             done.code == code and says in done.text,
             f"{done.code}\n{done.text}",
         )
-    checks.that("no run left a second App", len(there.github.apps()) == 1, there.github.apps())
+    checks.that("no run left a further App", len(there.github.apps()) == 2, there.github.apps())

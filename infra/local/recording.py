@@ -59,12 +59,18 @@ def _draw(text: str, file: Path) -> None:
     file.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE) + "\n")
 
 
+def _colour(of_pyte: str) -> str | None:
+    """pyte calls yellow brown, and gives colours beyond the sixteen in hexadecimal digits."""
+    if re.fullmatch("[0-9a-f]{6}", of_pyte):
+        return f"#{of_pyte}"
+    return {"default": None, "brown": "yellow"}.get(of_pyte, of_pyte.replace("bright", "bright_"))
+
+
 def _line(screen: pyte.Screen, number: int) -> Text:
     line = Text()
     for column in range(COLUMNS):
         cell = screen.buffer[number][column]
-        colour = None if cell.fg == "default" else cell.fg.replace("brown", "yellow")
-        line.append(cell.data, Style(color=colour, bold=cell.bold))
+        line.append(cell.data, Style(color=_colour(cell.fg), bold=cell.bold))
     line.rstrip()
     return line
 

@@ -1,8 +1,8 @@
 """Packs the command `jitgate` with the functions' code inside:
 `python3 infra/release/command.py TARGET FOLDER_OF_ZIPS FOLDER [PROFILE]`.
 
-The archive `jitgate-TARGET.tar.gz` holds the binary, the manual page and completions for shells. Beside it comes a Python
-wheel with the same binary.
+The archive `jitgate-TARGET.tar.gz` holds the binary, the manual page and completions for shells. Beside it comes a
+Python wheel with the same binary.
 """
 
 import os
@@ -32,7 +32,18 @@ def _environment(zips: Path) -> dict[str, str]:
 
 def archive(binary: Path, target: str, folder: Path, zips: Path, profile: str) -> None:
     """Writes the archive."""
-    manual = ["cargo", "run", "--locked", "--quiet", "--profile", profile, "--package", "jitgate", "--example", "manual"]
+    manual = [
+        "cargo",
+        "run",
+        "--locked",
+        "--quiet",
+        "--profile",
+        profile,
+        "--package",
+        "jitgate",
+        "--example",
+        "manual",
+    ]
     name = f"jitgate-{target}"
     with tempfile.TemporaryDirectory() as scratch, tarfile.open(folder / f"{name}.tar.gz", "w:gz") as packed:
         page = subprocess.run(manual, cwd=ROOT, env=_environment(zips), check=True, stdout=subprocess.PIPE).stdout

@@ -30,9 +30,10 @@ pub async fn run(common: &Common, options: &AppCommand, screen: &Screen) -> Resu
     let aws = Aws::sign_in(common).await?;
     let receipts = Receipts::of(&aws, &common.stack)?;
     let named = options.github.github_url.clone().map(Place::new);
-    let (webhook, secret, in_repositories, place) = match (&options.webhook_url, &options.secret) {
-        (Some(url), Some(secret)) => (url.clone(), secret.clone(), options.repository_scope, named.unwrap_or_default()),
-        _ => {
+    let (webhook, secret, in_repositories, place) =
+        if let (Some(url), Some(secret)) = (&options.webhook_url, &options.secret) {
+            (url.clone(), secret.clone(), options.repository_scope, named.unwrap_or_default())
+        } else {
             let stack = Fleet::new(&aws, screen, common).existing().await?;
             let scope = stack.parameters.get("RunnerScope");
             let of_stack = stack.parameters.get(API_PARAMETER).and_then(|api| Place::of_api(api));
@@ -42,8 +43,7 @@ pub async fn run(common: &Common, options: &AppCommand, screen: &Screen) -> Resu
                 options.repository_scope || scope.is_some_and(|scope| scope == "repo"),
                 named.or(of_stack).unwrap_or_default(),
             )
-        }
-    };
+        };
     let store = SecretStore::new(&aws, secret);
     let before = store.read().await?;
     if before.app().is_some() && !options.replace {

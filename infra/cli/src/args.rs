@@ -133,7 +133,7 @@ pub struct Upgrade {
     /// Set a parameter of the stack; the others keep their values
     #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = assignment)]
     pub parameters: Vec<(String, String)>,
-    /// The runners' image; short for --set RunnerImage=…
+    /// The runners' image; short for `--set RunnerImage=…`
     #[arg(long)]
     pub image: Option<String>,
     /// Show what would change, and change nothing

@@ -89,15 +89,14 @@ impl<'a> Fleet<'a> {
         if let Some(stack) = found.take_if(|stack| stack.standing() == Standing::Doomed) {
             self.stacks.delete(&stack, &name).await?;
         }
-        let stack = match found {
-            Some(stack) => stack,
-            None => {
-                let (parameters, known) = (BTreeMap::new(), HashSet::new());
-                let wanted = Wanted { template: Template::Text(CODE_TEMPLATE), parameters: &parameters, known: &known };
-                match self.stacks.prepare(&name, &wanted).await? {
-                    Some(set) => self.stacks.carry_out(&name, &set).await?,
-                    None => return Err(Trouble::failed(format!("stack {name} would be empty"), "")),
-                }
+        let stack = if let Some(stack) = found {
+            stack
+        } else {
+            let (parameters, known) = (BTreeMap::new(), HashSet::new());
+            let wanted = Wanted { template: Template::Text(CODE_TEMPLATE), parameters: &parameters, known: &known };
+            match self.stacks.prepare(&name, &wanted).await? {
+                Some(set) => self.stacks.carry_out(&name, &set).await?,
+                None => return Err(Trouble::failed(format!("stack {name} would be empty"), "")),
             }
         };
         Ok(Bucket::new(self.aws, stack.output(BUCKET_OUTPUT)?))

@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Somebody else may have to be asked to install it. After this, the command can be run again.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// Opens the page that installs the App, and waits until there is an installation that grants all that it asks for.
 pub async fn wait_for(

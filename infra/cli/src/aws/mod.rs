@@ -3,9 +3,11 @@
 mod buckets;
 mod errors;
 mod functions;
+mod json;
 mod left;
 mod network;
 mod query;
+mod quotas;
 mod roles;
 mod secret;
 mod signed;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeSetStatus, ChangeSetType, OnStackFailure, Parameter, StackEvent, Tag, TemplateStage,
+    Capability, ChangeSetStatus, ChangeSetType, OnStackFailure, Parameter, ResourceStatus, StackEvent, Tag,
+    TemplateStage,
 };
 
 use super::{Aws, trouble_of};
@@ -139,8 +140,7 @@ impl<'a> Stacks<'a> {
             Ok(answer) => Ok(answer
                 .stacks
                 .unwrap_or_default()
-                .into_iter()
-                .next()
+                .first()
                 .map(read)
                 .filter(|stack| stack.status != "DELETE_COMPLETE")),
             Err(error) if error.code() == Some("ValidationError") && says(&error, "does not exist") => Ok(None),
@@ -292,7 +292,7 @@ impl<'a> Stacks<'a> {
             }
             waiting.clear();
             let failures = events.iter().map(|event| {
-                let status = event.resource_status().map(|status| status.as_str()).unwrap_or_default();
+                let status = event.resource_status().map(ResourceStatus::as_str).unwrap_or_default();
                 (event.logical_resource_id().unwrap_or_default(), status, event.resource_status_reason().unwrap_or(""))
             });
             let (resource, reason) =
@@ -315,7 +315,7 @@ impl<'a> Stacks<'a> {
     }
 }
 
-fn read(stack: aws_sdk_cloudformation::types::Stack) -> Stack {
+fn read(stack: &aws_sdk_cloudformation::types::Stack) -> Stack {
     let pairs = |name: Option<&str>, value: Option<&str>| Some((name?.to_owned(), value?.to_owned()));
     Stack {
         id: stack.stack_id().or(stack.stack_name()).unwrap_or_default().to_owned(),
@@ -345,7 +345,7 @@ fn is_beginning(event: &StackEvent) -> bool {
 }
 
 fn words_of(event: &StackEvent) -> String {
-    let status = event.resource_status().map(|status| status.as_str()).unwrap_or_default();
+    let status = event.resource_status().map(ResourceStatus::as_str).unwrap_or_default();
     format!("{} {}", event.logical_resource_id().unwrap_or_default(), status.to_lowercase().replace('_', " "))
 }
 

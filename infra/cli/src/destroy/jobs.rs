@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY_LOCALLY: Duration = Duration::from_secs(1);
 
 /// After its task was stopped, GitHub shows a runner as busy until the job's lease ends, about ten minutes.
-const STOPPED_PATIENCE: Duration = Duration::from_secs(20 * 60);
+const STOPPED_PATIENCE: Duration = Duration::from_mins(20);
 
 /// The runners of a fleet.
 pub(super) struct Jobs<'a> {

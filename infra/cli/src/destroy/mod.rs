@@ -22,7 +22,7 @@ use jobs::Jobs;
 use proof::Proof;
 
 /// GitHub may take a while to refuse the key of an App that was deleted, and its owner a while to delete it.
-const APP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+const APP_PATIENCE: std::time::Duration = std::time::Duration::from_mins(30);
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What `destroy --json` prints.
@@ -105,10 +105,10 @@ impl Removal<'_> {
         let proof = Proof { fleet: &self.fleet, app: found.app.as_ref().filter(|_| !self.options.keep_app) };
         let (left, more) = proof.look().await;
         unknown.extend(more);
-        self.conclude(planned, left, unknown)
+        Ok(self.conclude(planned, left, unknown))
     }
 
-    fn conclude(&self, removed: Vec<String>, left: Vec<String>, unknown: Vec<String>) -> Result<Report, Trouble> {
+    fn conclude(&self, removed: Vec<String>, left: Vec<String>, unknown: Vec<String>) -> Report {
         for each in &left {
             self.screen.warn(format!("left: {each}"));
         }
@@ -122,7 +122,7 @@ impl Removal<'_> {
         } else {
             self.screen.end("Not all is gone. Run the command again once the reasons are mended.");
         }
-        Ok(report)
+        report
     }
 
     async fn look(&self) -> Result<Found, Trouble> {

@@ -1,6 +1,6 @@
 //! The App that GitHub makes from a manifest. Its key is handed out once.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::api::{GitHubTrouble, call};
@@ -29,7 +29,7 @@ impl Created {
             "slug": self.slug,
             "owner": { "login": self.owner.login, "type": self.owner.kind },
             "pem": self.pem.expose_secret(),
-            "webhook_secret": self.webhook_secret.as_ref().map(|secret| secret.expose_secret()),
+            "webhook_secret": self.webhook_secret.as_ref().map(ExposeSecret::expose_secret),
         })
     }
 }

@@ -34,15 +34,14 @@ impl Maker<'_> {
         if options.personal {
             return Ok(Owner::Personal);
         }
-        let login = match &options.org {
-            Some(login) => login.clone(),
-            None => {
-                let choices = [(true, "an organisation".to_owned()), (false, "my personal account".to_owned())];
-                if screen.is_interactive() && !screen.choose("For whom do the runners work?", "--org", &choices)? {
-                    return Ok(Owner::Personal);
-                }
-                screen.ask("The organisation's name, as in github.com/NAME:", "--org NAME or --personal", None)?
+        let login = if let Some(login) = &options.org {
+            login.clone()
+        } else {
+            let choices = [(true, "an organisation".to_owned()), (false, "my personal account".to_owned())];
+            if screen.is_interactive() && !screen.choose("For whom do the runners work?", "--org", &choices)? {
+                return Ok(Owner::Personal);
             }
+            screen.ask("The organisation's name, as in github.com/NAME:", "--org NAME or --personal", None)?
         };
         if jitgate::github::is_login(&login) {
             Ok(Owner::Organization(login))

@@ -86,6 +86,10 @@ impl Steps<'_> {
             app_is_given: given.is_some(),
         });
         waiting.done("looked at what is there");
+        // Nobody has to be permitted to read quotas.
+        if let Ok(vcpus) = aws.fargate_vcpus().await {
+            screen.say(format!("Fargate runs at most {vcpus} vCPU at once here (a quota of your account's)"));
+        }
         let place = self.place(stack.as_ref());
         let owner =
             if steps.contains(&Step::MakeApp) { Some(Maker::owner(screen, &self.options.github)?) } else { None };
@@ -162,7 +166,8 @@ impl Steps<'_> {
                     let owner = owner.clone().unwrap_or(Owner::Personal);
                     let created = maker.make(&owner).await?;
                     keep(&self.receipts, &self.secret_of(stack)?, place, &created).await?;
-                    screen.done(format!("App {} is made; its key is in Secrets Manager, and nowhere else", created.slug));
+                    screen
+                        .done(format!("App {} is made; its key is in Secrets Manager, and nowhere else", created.slug));
                 }
                 Step::StoreApp => {
                     let stack = there(stack.as_ref(), name)?;

@@ -4,6 +4,7 @@ use crate::aws::Standing;
 
 /// What the account has.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own")]
 pub(super) struct Found {
     /// ECS's service-linked role.
     pub(super) has_ecs_role: bool,
