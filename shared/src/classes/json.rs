@@ -92,9 +92,11 @@ pub(super) enum MeansJson {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SystemJson {
-    /// For readers only, as is `read`.
+    /// For readers only, as are `unknown`, what the sources do not say, and `read`. `docs/LABELS.md` lists them, too.
     #[serde(rename = "source")]
     _source: Vec<String>,
+    #[serde(rename = "unknown")]
+    _unknown: Option<Vec<String>>,
     #[serde(rename = "read")]
     _read: String,
     pub(super) combined: Option<ObjectOnly<CombinedJson>>,
