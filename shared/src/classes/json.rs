@@ -41,6 +41,8 @@ pub(super) struct ClassJson {
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) repositories: Option<Vec<String>>,
     pub(super) gate: Option<bool>,
+    pub(super) job_started: Option<String>,
+    pub(super) job_completed: Option<String>,
     pub(super) public_repositories: Option<bool>,
     pub(super) fork_pull_requests: Option<bool>,
     pub(super) self_hosted: Option<bool>,
