@@ -11,11 +11,15 @@
 # A failed hook fails the job, but its steps with `if: always()` run nevertheless (actions/runner issue 2811). So a
 # refusal kills the runner's worker, which is this script's parent and which executes the steps. The listener then fails
 # the job, with the worker's last output as the error that the developer reads.
+#
+# A class may add scripts of its own. JITGATE_JOB_STARTED is executed once the gate has let the job in, and how it ends is
+# how this hook ends. JITGATE_JOB_COMPLETED becomes the file that the runner executes after the job's last step.
 
 words="the gate itself failed"
 allowed=no
 end() {
-    if [ "$allowed" = yes ]; then exit 0; fi
+    status=$?
+    if [ "$allowed" = yes ]; then exit $status; fi
     words="jitgate refuses this job: $words."
     echo "$words"
     { echo "$words" >>"/proc/$PPID/fd/1"; } 2>/dev/null || :
@@ -25,7 +29,16 @@ end() {
 trap end EXIT
 trap 'exit 1' HUP INT TERM
 
-allow() { allowed=yes; exit 0; }
+allow() {
+    allowed=yes
+    if [ -n "${JITGATE_JOB_COMPLETED-}" ]; then
+        printf '%s\n' "$JITGATE_JOB_COMPLETED" >"$ACTIONS_RUNNER_HOOK_JOB_COMPLETED" || exit
+    fi
+    if [ -z "${JITGATE_JOB_STARTED-}" ]; then exit 0; fi
+    # As the runner executes a hook: with bash, if there is one.
+    if command -v bash >/dev/null; then bash -ec "$JITGATE_JOB_STARTED"; else sh -ec "$JITGATE_JOB_STARTED"; fi || exit
+    exit 0
+}
 refuse() { words=$1; exit 1; }
 
 set -f # the globs below are not for file names

@@ -12,7 +12,7 @@ locals {
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
     ignored_labels  = null, warm = null, requires = null, excluded_labels = null, translate = null
-    max_per_owner   = null, max_per_repository = null
+    max_per_owner   = null, max_per_repository = null, job_started = null, job_completed = null
   }]
 
   # Each class's architecture for jobs that ask for none, and all of its architectures.
@@ -77,6 +77,8 @@ locals {
     tags                = class.tags
     repositories        = class.repositories
     gate                = class.gate
+    job_started         = class.job_started
+    job_completed       = class.job_completed
     public_repositories = class.public_repositories
     fork_pull_requests  = class.fork_pull_requests
     self_hosted         = class.self_hosted

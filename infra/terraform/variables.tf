@@ -384,6 +384,8 @@ variable "runner_classes" {
     tags                = optional(map(string))
     repositories        = optional(list(string))
     gate                = optional(bool)
+    job_started         = optional(string)
+    job_completed       = optional(string)
     public_repositories = optional(bool)
     fork_pull_requests  = optional(bool)
     self_hosted         = optional(bool)

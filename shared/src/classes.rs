@@ -11,6 +11,7 @@
 //! | Why does a job get no class? | `misfit` |
 //! | What does a launch try, and in which order? | `placement` |
 //! | Which runners are kept ready? | `warm` |
+//! | Which scripts run before and after a job? | `hooks` |
 
 mod capacity;
 mod check;
@@ -19,6 +20,7 @@ mod choose;
 mod class;
 mod demand;
 mod grammar;
+mod hooks;
 mod json;
 mod key;
 mod labels;
@@ -34,6 +36,7 @@ pub use capacity::Capacity;
 pub use choose::Fit;
 pub use class::{RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
 pub use demand::{Asked, Demand};
+pub use hooks::Hooks;
 pub use labels::{LONGEST_LABEL, LONGEST_LABELS, LabelPattern, MOST_LABELS};
 pub use misfit::{Misfit, Objection};
 pub use placement::Placement;

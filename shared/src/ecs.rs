@@ -9,7 +9,7 @@ mod run_error;
 mod task;
 mod tasks;
 
-pub use gate::{GATE_VARIABLE, HOOK_VARIABLE};
+pub use gate::{COMPLETED_HOOK_VARIABLE, GATE_VARIABLE, HOOK_VARIABLE};
 pub use run::{JIT_CONFIG_VARIABLE, Launch, Started, VERSION_VARIABLE};
 pub use run_error::{LONGEST_OVERRIDES, RunError};
 pub use task::{JOB_VARIABLE, TaskArn, TaskView, VERSION_REFUSED, tag};

@@ -1,12 +1,14 @@
-//! How the runner executes the hook before a job's first step.
+//! How the runner executes the hooks before a job's first step and after its last.
 //!
-//! Source: `actions/runner` at 258d6c8. `JobHookProvider` gives the hook the variables of the contexts `github` and
+//! Source: `actions/runner` at 258d6c8. `JobHookProvider` gives a hook the variables of the contexts `github` and
 //! `runner`, and none of the workflow's own `env`; `ScriptHandler` starts `bash -e PATH`, or `sh` where there is no bash,
-//! as a child of the worker, which executes the steps. A hook that fails does not stop steps with `if: always()`.
+//! as a child of the worker, which executes the steps. A hook that fails, or whose file is missing, fails the job, and does
+//! not stop steps with `if: always()`. `JobExtension` adds both hooks before the job's first step, and executes the second
+//! whatever became of the steps.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,12 +31,19 @@ pub struct JobEvent {
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hooked {
-    /// The job's steps run.
+    /// It succeeded.
     Proceeds,
     /// The hook ended the worker: no step runs, and the worker's last output is the job's error.
     Refused(String),
-    /// The hook failed, and steps with `if: always()` run nevertheless.
+    /// The hook failed, and so does the job. Steps with `if: always()` run nevertheless.
     Failed(String),
+}
+
+/// A path for a file of this test alone.
+pub fn temporary(name: &str) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("jitgate-{}-{number}-{name}", std::process::id()))
 }
 
 /// Plays the worker: its child is the hook, and the listener reads its output.
@@ -42,9 +51,10 @@ const WORKER: &str = r#"shell=$1 script=$2; (exec $shell -e "$script" >/dev/null
 
 /// Executes a hook with a shell, which may have arguments. It has `environment`, and the variables of the job.
 pub fn execute(shell: &str, script: &Path, environment: &BTreeMap<String, String>, job: &JobEvent) -> Hooked {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let payload = std::env::temp_dir().join(format!("jitgate-event-{}-{number}.json", std::process::id()));
+    if !script.exists() {
+        return Hooked::Failed("File doesn't exist".to_owned());
+    }
+    let payload = temporary("event.json");
     // As the runner writes it: one member a line, two spaces for each level.
     std::fs::write(&payload, format!("{:#}", job.payload)).expect("room on the disk");
     let path = std::env::var("PATH").unwrap_or_default();

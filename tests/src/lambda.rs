@@ -2,6 +2,7 @@
 //!
 //! Source: Lambda's developer guide, "Using the Lambda runtime API for custom runtimes".
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +167,26 @@ impl Function {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
         let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|number| number * 1024)
+    }
+
+    /// Each writable piece of the process's memory, as it is now: what its heap, its stacks and its variables hold.
+    /// Exact only while the process waits.
+    ///
+    /// # Panics
+    /// Where the system does not let a parent read its child's memory.
+    pub fn memory(&self) -> Vec<Vec<u8>> {
+        let id = self.process.id().expect("it runs");
+        let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).expect("Linux tells");
+        let memory = std::fs::File::open(format!("/proc/{id}/mem")).expect("a parent may read it");
+        let writable = maps.lines().filter(|line| line.contains(" rw"));
+        let piece = |line: &str| {
+            let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+            let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+            let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+            memory.read_exact_at(&mut bytes, from).ok()?;
+            Some(bytes)
+        };
+        writable.filter_map(piece).collect()
     }
 
     /// The processor time that the process's live threads used so far; `None` if the system does not report it. Exact

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use jitgate::ecs::COMPLETED_HOOK_VARIABLE;
 use jitgate::job::{JobId, RunnerId};
 use time::OffsetDateTime;
 
@@ -79,9 +80,14 @@ impl Runner {
         self
     }
 
-    /// Executes the gate before each job, as the task definition has it do, with the task's own variables.
+    /// Executes the gate before each job, as the task definition has it do, and the hook that the task's own variables
+    /// name after it.
     #[must_use]
-    pub fn gated(mut self, environment: BTreeMap<String, String>) -> Self {
+    pub fn gated(mut self, mut environment: BTreeMap<String, String>) -> Self {
+        if let Some(path) = environment.get_mut(COMPLETED_HOOK_VARIABLE) {
+            // Each container has a /tmp of its own.
+            *path = hook::temporary("completed.sh").display().to_string();
+        }
         self.hook = Some(environment);
         self
     }
@@ -98,15 +104,31 @@ impl Runner {
         if !ended_elsewhere && self.github.clock().now() < until {
             return Step::Working(job);
         }
-        self.github.finish_job(self.id, &self.conclusion);
+        let conclusion = if self.completes(job) { self.conclusion.as_str() } else { "failure" };
+        self.github.finish_job(self.id, conclusion);
         self.job = None;
         Step::Finished(job)
+    }
+
+    /// Whether the hook after the job's last step succeeds, if there is one.
+    fn completes(&self, job: JobId) -> bool {
+        let Some(environment) = &self.hook else { return true };
+        let Some(path) = environment.get(COMPLETED_HOOK_VARIABLE).map(Path::new) else { return true };
+        let Some(event) = self.github.event_of_run(job) else { return true };
+        let outcome = hook::execute("sh", path, environment, &event);
+        // The container goes, and its files with it.
+        let _ = std::fs::remove_file(path);
+        if let Hooked::Failed(words) | Hooked::Refused(words) = outcome {
+            self.github.note(Some(job), "hook_failed", words);
+            return false;
+        }
+        true
     }
 
     /// Whether the hook lets the job run.
     ///
     /// # Panics
-    /// If it fails without ending the worker: steps with `if: always()` would run.
+    /// If the gate fails without ending the worker: steps with `if: always()` would run. A class's own script may fail.
     fn admits(&self, job: JobId) -> bool {
         let Some(environment) = &self.hook else { return true };
         let event = self.github.event_of_run(job).expect("a job that was just taken");
@@ -114,6 +136,11 @@ impl Runner {
             Hooked::Proceeds => true,
             Hooked::Refused(words) => {
                 self.github.note(Some(job), "refused", words);
+                false
+            }
+            Hooked::Failed(words) if environment.contains_key("JITGATE_JOB_STARTED") => {
+                self.github.note(Some(job), "hook_failed", words);
+                self.completes(job);
                 false
             }
             Hooked::Failed(words) => panic!("the gate failed but did not end the worker: {words}"),

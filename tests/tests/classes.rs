@@ -210,11 +210,16 @@ async fn environment_and_tags_of_a_class_are_on_its_tasks() {
 #[tokio::test]
 async fn the_longest_environment_and_message_fit_the_overrides() {
     // The environment has 1,499 characters; the repositories that the gate lets in take the rest of 1,700.
-    let world = world(&[class(&json!({
-        "name": "n".repeat(24), "environment": { "A": "\"".repeat(745) },
-        "repositories": ["*/*".to_owned() + &"*".repeat(185)],
-    }))])
-    .await;
+    let rest = ["*/*".to_owned() + &"*".repeat(185)];
+    fits(&json!({ "environment": { "A": "\"".repeat(745) }, "repositories": rest })).await;
+    // 2 for no environment, 1,566 and 131 for the scripts: 1,699.
+    fits(&json!({ "job_started": "\n".repeat(761) + "ls", "job_completed": "exit 0" })).await;
+}
+
+async fn fits(longest: &Value) {
+    let mut longest = longest.clone();
+    longest["name"] = "n".repeat(24).into();
+    let world = world(&[class(&longest)]).await;
     let long = "x".repeat(100);
     world.github.add_repository(ORGANIZATION, &long);
     let job = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, &long));

@@ -390,9 +390,24 @@ fn labels_of_other_systems_get_what_their_documentation_says() {
     let mut wrong = Vec::new();
     for system in systems() {
         let rows = rows(between(&page, &format!("<!-- system {system} -->"), "<!-- /system -->"));
-        assert!(rows.len() >= 15, "{system}: {}", rows.len());
+        let table = file(&format!("shared/src/classes/compatible/{system}.json"));
+        let table: serde_json::Value = serde_json::from_str(&table).expect("JSON");
+        let section = between(&page, &format!("`\"{system}\"`. Sources:"), "<!-- system");
+        let sources = table["source"].as_array().expect("sources").iter().enumerate();
+        let sources: Vec<_> =
+            sources.map(|(at, each)| format!("{}. {}", at + 1, each.as_str().expect("text"))).collect();
+        let listed: Vec<_> =
+            section.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).collect();
+        assert_eq!(listed, sources, "{system}");
+        let sourced = rows.iter().filter(|row| row[3].parse().is_ok_and(|at: usize| (1..=sources.len()).contains(&at)));
+        let (sourced, made_up) = (sourced.count(), rows.iter().filter(|row| row[3] == "-").count());
+        assert!(
+            sourced >= 15 && sourced + made_up == rows.len(),
+            "{system}: {sourced} and {made_up} of {}",
+            rows.len()
+        );
         for row in &rows {
-            let [asked, gets, besides] = &row[..] else { panic!("three columns: {row:?}") };
+            let [asked, gets, besides, _] = &row[..] else { panic!("four columns: {row:?}") };
             let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();
             let (class, runner) = verdict(&classes, "octo-repo", &labels);
             let found = if class == "none" {

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use jitgate::ecs::COMPLETED_HOOK_VARIABLE;
 use jitgate::job::{JobId, RunId};
+use jitgate_tests::aws::answers;
 use jitgate_tests::github::{JobSpec, JobStatus, ORGANIZATION};
-use jitgate_tests::hook::{Hooked, JobEvent, execute};
+use jitgate_tests::hook::{Hooked, JobEvent, execute, temporary};
 use jitgate_tests::runner::GATE;
+use jitgate_tests::wire::Fault;
 use jitgate_tests::world::{World, runner_classes};
 use serde_json::{Value, json};
 
@@ -145,6 +148,61 @@ fn without_sed_every_job_that_must_be_looked_at_is_refused() {
     std::fs::remove_dir(&dir).unwrap();
 }
 
+/// What remains of a job with these scripts of the class, in each shell: how its hooks ended, and what they wrote.
+fn hooks(gate: &str, started: &str, completed: &str) -> (Hooked, Option<Hooked>, String) {
+    let mut answers = Vec::new();
+    for shell in shells() {
+        let (path, diary) = (temporary("completed.sh"), temporary("diary"));
+        let environment: BTreeMap<String, String> = [
+            ("JITGATE_GATE", gate),
+            ("JITGATE_JOB_STARTED", started),
+            ("JITGATE_JOB_COMPLETED", completed),
+            (COMPLETED_HOOK_VARIABLE, path.to_str().unwrap()),
+            ("DIARY", diary.to_str().unwrap()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let before = execute(shell, Path::new(GATE), &environment, &push(true));
+        let after = path.exists().then(|| execute(shell, &path, &environment, &push(true)));
+        let written = std::fs::read_to_string(&diary).unwrap_or_default();
+        for file in [path, diary] {
+            let _ = std::fs::remove_file(file);
+        }
+        answers.push((before, after, written));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "the shells {:?} differ: {answers:?}", shells());
+    answers.remove(0)
+}
+
+#[test]
+fn a_classs_own_scripts_run_after_the_gate_and_after_the_job() {
+    let started =
+        "echo \"started by '$GITHUB_EVENT_NAME'\" >>\"$DIARY\"\nfor each in a b; do echo $each >>\"$DIARY\"; done";
+    let (before, after, diary) = hooks("on", started, "echo 100 % of \"$GITHUB_RUN_ID\" >>\"$DIARY\"");
+    assert_eq!((before, after), (Hooked::Proceeds, Some(Hooked::Proceeds)));
+    assert_eq!(diary, "started by 'push'\na\nb\n100 % of 815\n");
+    let (before, _, diary) = hooks("off", "echo off >>\"$DIARY\"", "");
+    assert_eq!((before, diary.as_str()), (Hooked::Proceeds, "off\n"), "without the gate, too");
+}
+
+#[test]
+fn a_refused_job_runs_neither_of_the_classs_scripts() {
+    let (before, after, diary) = hooks("on owner=other", "echo started >>\"$DIARY\"", "echo completed >>\"$DIARY\"");
+    assert!(matches!(before, Hooked::Refused(_)), "{before:?}");
+    assert_eq!((after, diary.as_str()), (None, ""));
+}
+
+#[test]
+fn a_script_of_the_class_that_fails_fails_the_hook_and_not_the_runner() {
+    for script in ["false; echo no >>\"$DIARY\"", "echo no network >&2; exit 7", "kill -TERM $$"] {
+        let (before, after, diary) = hooks("on", script, "false; echo no >>\"$DIARY\"");
+        assert!(matches!(before, Hooked::Failed(_)), "{script}: {before:?}");
+        assert!(matches!(after, Some(Hooked::Failed(_))), "{after:?}");
+        assert_eq!(diary, "", "it runs with -e");
+    }
+}
+
 #[test]
 fn the_template_has_the_same_gate() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
@@ -269,6 +327,48 @@ async fn a_signed_lie_about_a_public_repository_starts_a_runner_that_refuses_the
     world.pass(MINUTE);
     assert_eq!(conclusion(&world, fork).as_deref(), Some("failure"));
     assert!(refusals(&world)[0].contains("public_repositories"), "{:?}", refusals(&world));
+}
+
+#[tokio::test]
+async fn a_classs_scripts_run_around_each_of_its_jobs_and_a_failing_one_fails_the_job() {
+    let diary = temporary("diary");
+    let note = |what: &str| format!("echo {what} $GITHUB_REPOSITORY >>{}", diary.display());
+    let broken = format!("{}; exit 3", note("registered"));
+    for (started, conclusion_of_job) in [(note("registered"), "success"), (broken, "failure")] {
+        let mut world = world(json!({ "job_started": started, "job_completed": note("reported") })).await;
+        let job = world.queue_and_deliver().await;
+        world.work().await;
+        world.pass(MINUTE * 5);
+        assert_eq!(conclusion(&world, job).as_deref(), Some(conclusion_of_job));
+        let written = std::fs::read_to_string(&diary).unwrap();
+        assert_eq!(written, "registered octo-org/octo-repo\nreported octo-org/octo-repo\n");
+        std::fs::remove_file(&diary).unwrap();
+        world.clean().await.unwrap();
+        assert_eq!((world.live_tasks(), world.waiting()), (0, 0), "it had its runner");
+    }
+}
+
+#[tokio::test]
+async fn a_fallback_runs_the_scripts_of_the_jobs_class_and_not_its_own() {
+    let mut classes = runner_classes();
+    classes[0]["fallback"] = json!(["other"]);
+    classes[0]["job_completed"] = json!("exit 0");
+    let mut other = classes[0].clone();
+    let others = json!({ "ACTIONS_RUNNER_HOOK_JOB_COMPLETED": "/opt/other.sh", "OTHER": "1" });
+    other["name"] = "other".into();
+    other["labels"] = json!(["other"]);
+    for (key, value) in [("fallback", Value::Null), ("job_completed", Value::Null), ("environment", others)] {
+        other[key] = value;
+    }
+    classes.as_array_mut().unwrap().push(other);
+    let world = World::with(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+    world.aws.faults().script("RunTask", Fault::Refuse(answers::failure(answers::CAPACITY_UNAVAILABLE)));
+    world.queue_and_deliver().await;
+    world.work().await;
+    let environment = world.aws.ecs.live_tasks().remove(0).environment();
+    assert_eq!(environment["OTHER"], "1", "the fallback's task");
+    assert_eq!(environment["JITGATE_JOB_COMPLETED"], "exit 0");
+    assert_eq!(environment[COMPLETED_HOOK_VARIABLE], "/tmp/jitgate-completed.sh");
 }
 
 #[tokio::test]

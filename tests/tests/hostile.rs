@@ -3,6 +3,9 @@
 //!
 //! Each input is one of the [`seeds`], changed at random. A run takes a few seconds. `PROPTEST_CASES` makes it longer, as
 //! `.github/workflows/hostile.yml` does each night. An input that failed once becomes a seed.
+//!
+//! Why proptest: bolero under `cargo test` draws at random, too, without these changes that keep most of an input valid, and
+//! the engines that follow coverage need a nightly compiler or an instrumented build of everything.
 
 use std::fmt::Write as _;
 use std::time::Duration;

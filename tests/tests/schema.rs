@@ -63,6 +63,7 @@ fn full() -> Value {
         },
         {
             "name": "least", "labels": ["linux"], "runner_group_id": 7, "task_definition": "runner:3",
+            "job_started": "date", "job_completed": "date\n",
             "subnets": ["subnet-1"],
         },
         {
@@ -152,6 +153,8 @@ fn both_refuse_the_same_mistakes() {
         ("tags", json!({ "a?": "y" })),
         ("tags", json!({ "a": "y".repeat(257) })),
         ("repositories", json!([])),
+        ("job_started", json!(" \n")),
+        ("job_completed", json!(["date"])),
         ("repositories", json!(["octo-org"])),
         ("compatible", json!(["other"])),
         ("requires", json!([""])),

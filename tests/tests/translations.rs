@@ -56,7 +56,9 @@ fn needs(labels: &[String]) -> Needs {
         "m7i",
         "intel",
         "c5.",
-        "t3.",
+        "c5n.",
+        "c7a",
+        "type:t3.",
     ]) {
         Needs::X86
     } else {
@@ -114,6 +116,60 @@ proptest! {
                     _ => placement.architecture,
                 };
                 prop_assert_eq!(placement.architecture, wanted, "{:?} by {}", set, class);
+            }
+        }
+    }
+}
+
+/// The patterns of all tables, each with its system.
+fn patterns() -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    for system in systems() {
+        let path = format!("{}/../shared/src/classes/compatible/{system}.json", env!("CARGO_MANIFEST_DIR"));
+        let table = std::fs::read_to_string(path).expect("a table");
+        let table: serde_json::Value = serde_json::from_str(&table).expect("JSON");
+        for rule in table["translate"].as_array().expect("rules") {
+            let label = rule["label"].as_str().expect("a label");
+            all.extend(label.contains('*').then(|| (system, label.to_owned())));
+        }
+    }
+    all
+}
+
+/// A label that a pattern matches: a number for each named part, `text` for each `*`.
+fn filled(pattern: &str, text: &str) -> String {
+    let mut pieces = pattern.split(['{', '}']);
+    let mut label = pieces.next().unwrap_or_default().to_owned();
+    while let Some(_name) = pieces.next() {
+        label.push('4');
+        label.push_str(pieces.next().unwrap_or_default());
+    }
+    label.replace('*', text)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    /// Where two labels get the same runner, what tells them apart was dropped.
+    #[test]
+    fn whatever_a_translation_drops_it_names(
+        (system, pattern) in proptest::sample::select(patterns()), one in "[a-z0-9.]{1,6}", other in "[a-z0-9.]{1,6}",
+    ) {
+        let class = json!([{
+            "name": "any", "labels": ["fargate"], "task_definition": { "x86_64": "t", "arm64": "t" }, "subnets": ["s"],
+            "compatible": [system],
+            "sizes": { "cpu": 16, "memory": 120, "disk": 200, "arch": true, "spot": true, "run": true },
+        }]);
+        let classes = RunnerClasses::parse(&class.to_string()).expect("valid classes");
+        let sets = [&one, &other].map(|text| vec!["fargate".to_owned(), filled(&pattern, text)]);
+        let asked = |labels| Asked { owner: "o", repository: "r", labels };
+        if let (Ok(first), Ok(second)) = (classes.fit(&asked(&sets[0])), classes.fit(&asked(&sets[1])))
+            && one != other
+            && first.demand == second.demand
+        {
+            for set in &sets {
+                let left_out = first.class.left_out(&asked(set));
+                prop_assert!(left_out.iter().any(|(label, _)| set[1].contains(label.as_str())), "{system}: {set:?}");
             }
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use jitgate::classes::Asked;
 use jitgate::clock::Clock;
 use jitgate::config::WebhookConfig;
 use jitgate::job::{Message, Purpose};
@@ -103,7 +104,8 @@ impl Webhook {
         );
         match self.queue.send(message, Duration::ZERO).await {
             Ok(()) => {
-                tracing::info!(purpose = ?message.purpose, "job queued");
+                let left_out = self.left_out(message);
+                tracing::info!(purpose = ?message.purpose, left_out, "job queued");
                 let reason = match message.purpose {
                     Purpose::Launch => format!("job {} gets a {} runner", message.job.id, message.job.class),
                     Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job.id),
@@ -115,6 +117,14 @@ impl Webhook {
                 HttpResponse::new(503, "failed", "the queue did not take the job, redeliver later")
             }
         }
+    }
+
+    /// What the job's labels ask for and its runner does not have, if anything.
+    fn left_out(&self, message: &Message) -> Option<String> {
+        let class = self.config.classes.named(&message.job.class).filter(|_| message.purpose == Purpose::Launch)?;
+        let each = class.left_out(&Asked::from(&message.job));
+        let each: Vec<_> = each.into_iter().map(|(label, what)| format!("{label}: {what}")).collect();
+        (!each.is_empty()).then(|| each.join("; "))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::capacity::Capacity;
 use super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+use super::hooks::Hooks;
 use super::json::{ClassJson, EachJson, ObjectOnly, RuleJson, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
 use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};
@@ -23,9 +24,9 @@ const LONGEST_GROUP_NAME: usize = 128;
 /// JIT config, the job's message and their JSON take about 6,200 at worst.
 const LONGEST_ENVIRONMENT: usize = 1500;
 
-/// Most characters that `environment` and the repositories that the gate lets in may have together. What else the gate
-/// needs to know takes about 250 at worst.
-const LONGEST_WITH_GATE: usize = 1700;
+/// Most characters that `environment`, the class's scripts and the repositories that the gate lets in may have together.
+/// What else the gate needs to know takes about 250 at worst.
+const LONGEST_IN_ALL: usize = 1700;
 
 /// Minutes that a task may live unless its class says otherwise: an hour more than a job may run. Source: GitHub's "Actions
 /// limits", 5 days.
@@ -90,9 +91,9 @@ impl ClassJson {
         let gate = self.gate.unwrap_or(true);
         let environment = environment(self.environment.unwrap_or_default(), gate)?;
         let repositories = self.repositories.map(|globs| repositories(&globs)).transpose()?;
-        if gate {
-            check_gate(&environment, repositories.as_deref().unwrap_or_default())?;
-        }
+        let hooks = Hooks::checked(self.job_started, self.job_completed, &environment)?;
+        let admitted = repositories.as_deref().filter(|_| gate).unwrap_or_default();
+        check_length(&environment, &hooks, admitted)?;
         let size = size(self.cpu, self.memory)?;
         let disk = self.disk.map(|gib| disk("disk", gib)).transpose()?;
         Ok(RunnerClass {
@@ -109,6 +110,7 @@ impl ClassJson {
             tags: tags(self.tags.unwrap_or_default())?,
             repositories,
             gate,
+            hooks,
             translations: translations(self.translate, self.compatible.unwrap_or_default(), tables)?,
             requires: named_patterns("requires", self.requires)?,
             excluded_labels: named_patterns("excluded_labels", self.excluded_labels)?,
@@ -302,13 +304,17 @@ fn length(variables: &BTreeMap<String, String>) -> usize {
     serde_json::to_string(variables).expect("strings always become JSON").chars().count()
 }
 
-fn check_gate(variables: &BTreeMap<String, String>, repositories: &[RepositoryGlob]) -> Result<(), String> {
-    let words = repositories.iter().map(|glob| format!(" repository={glob}").chars().count());
-    let characters = length(variables) + words.sum::<usize>();
-    if characters > LONGEST_WITH_GATE {
+fn check_length(
+    variables: &BTreeMap<String, String>,
+    hooks: &Hooks,
+    admitted: &[RepositoryGlob],
+) -> Result<(), String> {
+    let words = admitted.iter().map(|glob| format!(" repository={glob}").chars().count());
+    let characters = length(variables) + hooks.length() + words.sum::<usize>();
+    if characters > LONGEST_IN_ALL {
         return Err(format!(
-            "repositories and environment: {characters} characters in all; with the gate, {LONGEST_WITH_GATE} at most fit \
-             a task's overrides"
+            "environment, job_started, job_completed and the gate's repositories: {characters} characters in all; \
+             {LONGEST_IN_ALL} at most fit a task's overrides"
         ));
     }
     Ok(())

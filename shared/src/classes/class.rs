@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::capacity::Capacity;
+use super::hooks::Hooks;
 use super::labels::LabelPattern;
 use super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
 use super::translate::System;
@@ -85,6 +86,8 @@ pub struct RunnerClass {
     pub repositories: Option<Vec<RepositoryGlob>>,
     /// Whether the runner refuses jobs that this class would not take.
     pub gate: bool,
+    /// The class's own scripts before and after a job.
+    pub hooks: Hooks,
     /// Whether jobs of public repositories are taken.
     pub public_repositories: bool,
     /// Whether jobs of pull requests from forks are taken.

@@ -41,6 +41,8 @@ pub(super) struct ClassJson {
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) repositories: Option<Vec<String>>,
     pub(super) gate: Option<bool>,
+    pub(super) job_started: Option<String>,
+    pub(super) job_completed: Option<String>,
     pub(super) public_repositories: Option<bool>,
     pub(super) fork_pull_requests: Option<bool>,
     pub(super) self_hosted: Option<bool>,
@@ -92,9 +94,11 @@ pub(super) enum MeansJson {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SystemJson {
-    /// For readers only, as is `read`.
+    /// For readers only, as are `unknown`, what the sources do not say, and `read`. `docs/LABELS.md` lists them, too.
     #[serde(rename = "source")]
     _source: Vec<String>,
+    #[serde(rename = "unknown")]
+    _unknown: Option<Vec<String>>,
     #[serde(rename = "read")]
     _read: String,
     pub(super) combined: Option<ObjectOnly<CombinedJson>>,

@@ -45,6 +45,7 @@ mod tests {
 
     use super::super::capacity::Capacity;
     use super::super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+    use super::super::hooks::Hooks;
     use super::super::labels::LabelPattern;
     use super::super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
     use super::super::translate::System;
@@ -62,7 +63,8 @@ mod tests {
                "assign_public_ip":true,"capacity":["spot","on-demand"],"max_runners":7,"max_per_owner":4,
                "max_per_repository":2,"idle_minutes":5,
                "lifetime_minutes":60,"environment":{"HTTPS_PROXY":"http://proxy.example:3128"},
-               "tags":{"team":"build"},"repositories":["octo-org/*"],"gate":false,"public_repositories":true,
+               "tags":{"team":"build"},"repositories":["octo-org/*"],"gate":false,"job_started":"date","job_completed":"exit 0",
+               "public_repositories":true,
                "fork_pull_requests":true,"self_hosted":true,"compatible":["runs-on"],"ignored_labels":["image=*"],"requires":["linux"],
                "excluded_labels":["*-arm"]"#,
         );
@@ -103,6 +105,7 @@ mod tests {
             tags: [("team".to_owned(), "build".to_owned())].into(),
             repositories: Some(vec!["octo-org/*".parse().unwrap()]),
             gate: false,
+            hooks: Hooks { job_started: Some("date".to_owned()), job_completed: Some("exit 0".to_owned()) },
             public_repositories: true,
             fork_pull_requests: true,
             self_hosted: true,
@@ -137,6 +140,7 @@ mod tests {
             tags: BTreeMap::new(),
             repositories: None,
             gate: true,
+            hooks: Hooks::default(),
             public_repositories: false,
             fork_pull_requests: false,
             self_hosted: false,
@@ -217,7 +221,18 @@ mod tests {
             (with(r#","environment":{"JITGATE_JOB":"c"}"#), "JITGATE_"),
             (with(r#","environment":{"Actions_Runner_Input_JitConfig":"c"}"#), "ACTIONS_RUNNER_INPUT_"),
             (with(r#","environment":{"ACTIONS_RUNNER_HOOK_JOB_STARTED":"/a.sh"}"#), "is the gate's"),
-            (with(&format!(r#","repositories":["o/{}"]"#, "r".repeat(1700))), "characters in all; with the gate"),
+            (with(&format!(r#","repositories":["o/{}"]"#, "r".repeat(1700))), "characters in all"),
+            (with(&format!(r#","job_started":"{}""#, "s".repeat(1700))), "characters in all"),
+            (with(r#","job_completed":" ""#), "job_completed must be a script"),
+            (with(r#","job_started":"a\u0000""#), "job_started must be a script"),
+            (
+                with(r#","job_completed":"a","environment":{"ACTIONS_RUNNER_HOOK_JOB_COMPLETED":"/a.sh"}"#),
+                "name the script twice",
+            ),
+            (
+                with(r#","gate":false,"job_started":"a","environment":{"ACTIONS_RUNNER_HOOK_JOB_STARTED":"/a.sh"}"#),
+                "name the script twice",
+            ),
             (with(r#","architecture":{"arm64":null}"#), "expected a string"),
             (with(r#","capacity":[{"spot":null}]"#), "expected a string"),
             (with(r#","environment":{"A":"\u0000"}"#), "null character"),

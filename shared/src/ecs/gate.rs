@@ -11,6 +11,9 @@ pub const GATE_VARIABLE: &str = "JITGATE_GATE";
 /// class must not, unless it does without the gate. Source: `actions/runner`.
 pub const HOOK_VARIABLE: &str = "ACTIONS_RUNNER_HOOK_JOB_STARTED";
 
+/// Names the script that the runner executes after a job's last step. Source: `actions/runner`.
+pub const COMPLETED_HOOK_VARIABLE: &str = "ACTIONS_RUNNER_HOOK_JOB_COMPLETED";
+
 /// The value of [`GATE_VARIABLE`] for the runner of a message.
 pub(super) fn gate(message: &Message, fit: &Fit<'_>, scope: &Scope) -> String {
     let class = fit.class;

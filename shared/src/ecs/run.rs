@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 };
 use serde::Serialize;
 
-use super::gate::{GATE_VARIABLE, HOOK_VARIABLE, gate};
+use super::gate::{COMPLETED_HOOK_VARIABLE, GATE_VARIABLE, HOOK_VARIABLE, gate};
 use super::run_error::{LONGEST_OVERRIDES, RunError, not_started, refused};
 use super::task::{JOB_VARIABLE, TaskArn, tag};
 use super::tasks::Tasks;
@@ -149,17 +149,24 @@ struct Storage {
 impl<'a> Overrides<'a> {
     fn of(launch: &Launch<'a>) -> Self {
         let Placement { class, size, disk, .. } = launch.placement;
+        let hooks = &launch.fit.class.hooks;
         let own = [
             (JIT_CONFIG_VARIABLE, Cow::Borrowed(expose(&launch.jit.encoded))),
             (JOB_VARIABLE, Cow::Owned(launch.message.to_body())),
             (GATE_VARIABLE, Cow::Owned(gate(launch.message, launch.fit, launch.scope))),
             (VERSION_VARIABLE, Cow::Borrowed("1")),
         ];
-        // A fallback may do without the gate and name a script of its own; the job's class keeps its gate.
-        let may_set = |name: &str| name != VERSION_VARIABLE && (name != HOOK_VARIABLE || !launch.fit.class.gate);
+        let own = own.into_iter().chain(hooks.variables().map(|(name, value)| (name, Cow::Borrowed(value))));
+        // A fallback may do without the gate and name scripts of its own; the job's class keeps its gate and its scripts.
+        let may_set = |name: &str| match name {
+            VERSION_VARIABLE => false,
+            HOOK_VARIABLE => !launch.fit.class.gate && hooks.job_started.is_none(),
+            COMPLETED_HOOK_VARIABLE => hooks.job_completed.is_none(),
+            _ => true,
+        };
         let further = class.environment.iter().filter(|(name, _)| may_set(name));
         let further = further.map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
-        let environment = own.into_iter().chain(further).map(|(name, value)| Variable { name, value }).collect();
+        let environment = own.chain(further).map(|(name, value)| Variable { name, value }).collect();
         Self {
             containers: [Container { name: &class.container, environment }],
             cpu: size.map(|size| size.cpu.0.to_string()),

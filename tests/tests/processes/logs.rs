@@ -52,6 +52,26 @@ async fn a_refused_job_is_a_warning_and_a_metric_with_the_reason() {
     assert_eq!(lines.iter().filter(|line| line["JobsRefused"] == 1).count(), 1, "{lines:?}");
 }
 
+#[tokio::test]
+async fn what_a_translation_leaves_out_is_named_in_the_line_of_the_job() {
+    let mut classes = runner_classes();
+    classes[0]["sizes"] = json!({ "cpu": 4, "memory": 16 });
+    classes[0]["compatible"] = json!(["depot"]);
+    classes[0]["ignored_labels"] = json!(["team-*"]);
+    let world = World::on(Clock::system(), &[("RUNNER_CLASSES", &classes.to_string())]).await;
+    let webhook = start(&world, "webhook").await;
+    for labels in [&["depot-ubuntu-24.04-4", "team-a"][..], &["fargate"]] {
+        let job = world.github.queue_job(JobSpec::labels(labels.iter().copied()));
+        let event = Delivery::signed("workflow_job", world.github.event(job, "queued").bytes());
+        assert_eq!(deliver(&webhook, &event.event().to_event(Front::FunctionUrl)).await, 202);
+    }
+    let lines: Vec<Value> = webhook.lines().iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+    let left_out: Vec<_> =
+        lines.iter().filter(|line| line["message"] == "job queued").map(|line| &line["left_out"]).collect();
+    let named = "depot-ubuntu-24.04-4: the Ubuntu version; team-a: it is among the ignored_labels";
+    assert_eq!(left_out, [&json!(named), &Value::Null]);
+}
+
 /// All values of a metric, in the order of writing.
 fn measured(function: &Function, metric: &str) -> Vec<Value> {
     let lines = function.lines();

@@ -177,6 +177,24 @@ async fn no_secret_shows_anywhere_whatever_goes_wrong_and_however_much_is_logged
 }
 
 /// Asserts that no function quotes this answer to its first call, with nothing cached.
+/// The secret that the webhook reads holds the App's key, too.
+#[tokio::test]
+async fn only_the_webhook_secret_stays_in_the_webhooks_memory() {
+    let world = world().await;
+    let webhook = start(&world, "webhook").await;
+    assert_eq!(deliver(&webhook, &delivery(&world)).await, 202);
+    // Has the secret read again, and nothing after it, which would lie over it in the connection's buffers.
+    let forged = Delivery::new("workflow_job", b"{}").header("X-Hub-Signature-256", &sign("guess", b"{}"));
+    assert_eq!(deliver(&webhook, &forged.event().to_event(Front::FunctionUrl)).await, 401);
+    let hidden = Hidden::of(&world);
+    let memory = webhook.memory();
+    let has = |text: &[u8]| memory.iter().any(|piece| piece.windows(text.len()).any(|window| window == text));
+    assert!(has(WEBHOOK_SECRET.as_bytes()), "it keeps this one");
+    let left =
+        memory.iter().flat_map(|piece| piece.windows(16)).filter(|piece| hidden.sixteens.contains(*piece)).count();
+    assert_eq!(left, 0, "pieces of the App's key");
+}
+
 async fn assert_not_quoted(world: &World, operation: &str, answer: &Fault) {
     let (webhook, worker) = (start(world, "webhook").await, start(world, "worker").await);
     let cleaner = start(world, "cleaner").await;
