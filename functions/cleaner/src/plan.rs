@@ -37,7 +37,7 @@ pub use interval::{GONE_FOR, PASS_INTERVAL};
 pub use jobs::{WORTH_LISTING, questions, without_queued};
 pub use pools::RENEWED_AFTER;
 pub(crate) use question::ended_by_itself;
-pub use question::{Cause, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
+pub use question::{Cause, Left, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use schedule::check_time_zones;
 pub use seen::{Seen, SeenPlace, Settings, Working};

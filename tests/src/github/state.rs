@@ -183,8 +183,10 @@ pub(super) struct Run {
 pub(super) struct Group {
     pub(super) id: u64,
     pub(super) name: String,
-    /// Lower-case names of the repositories that may use it; absent for all.
-    pub(super) repositories: Option<BTreeSet<String>>,
+    /// Lower-case names of the repositories that may use it, or, for an enterprise's, of the organisations; absent for all.
+    pub(super) selected: Option<BTreeSet<String>>,
+    /// Whether public repositories may use it.
+    pub(super) allows_public: bool,
 }
 
 /// Something that happens later by itself.

@@ -1,6 +1,7 @@
 //! Stories of the cleaner: what failed half-way is healed, and what works is left alone.
 
 mod accounts;
+mod dead_letters;
 mod failed_starts;
 mod gone_places;
 mod idle_runners;

@@ -387,6 +387,7 @@ fn only_a_job_that_waits_in_a_run_that_goes_on_is_launched_again_and_not_for_eve
         cause,
         stopped_reason: None,
         swapped: None,
+        left: None,
     };
     let question = |attempt| after(attempt, Cause::FailedStart);
     let launches = |attempt| plan_repair(&question(attempt), Some(JobState::Queued), false);
@@ -536,7 +537,7 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
 
 #[test]
 fn jobs_whose_messages_may_be_on_the_queue_get_no_second_one() {
-    let question = |cause| Question { message: message(), cause, stopped_reason: None, swapped: None };
+    let question = |cause| Question { message: message(), cause, stopped_reason: None, swapped: None, left: None };
     let asked = [Cause::Untold, Cause::Stopped, Cause::StillWaiting].map(question).to_vec();
     let waiting = vec![message(); 2];
     let sight = Sight { waiting, ..Sight::default() };
