@@ -12,7 +12,7 @@
 //! | a job has ended, its registration is gone, and the container has not ended | [`GONE_FOR`] between two looks |
 //! | GitHub denies access to a task's place | [`PLACE_GONE_FOR`] between two looks |
 //! | a job is queued, and its delivery or its task is on the way | [`WORTH_LISTING`] |
-//! | a delivery failed, and GitHub's log is not complete | a minute; nothing is repeated if a part of its log is missing |
+//! | a delivery failed, and GitHub's log is not complete | a minute; nothing is repeated if the log since then is missing |
 
 mod action;
 mod deliveries;
@@ -31,7 +31,7 @@ mod warm;
 mod world;
 
 pub use action::{Action, Useless};
-pub use deliveries::{LOOK_BACK, candidates, plan_redeliveries};
+pub use deliveries::{Due, LOOK_BACK, Redeliveries, due, log_needed, plan_redeliveries};
 pub(crate) use interval::rotate;
 pub use interval::{GONE_FOR, PASS_INTERVAL};
 pub use jobs::{WORTH_LISTING, questions, without_queued};

@@ -1,8 +1,9 @@
 //! A delivery fails or is never sent: it is delivered again, or the cleaner finds the job at GitHub.
 
+use jitgate::clock::Clock;
 use jitgate_tests::aws::ecs;
 use jitgate_tests::github::{HookTarget, JobSpec, JobStatus, ORGANIZATION, Scope, Secondary};
-use jitgate_tests::world::World;
+use jitgate_tests::world::{START, World};
 
 use crate::{MINUTE, PASS, logged, send};
 
@@ -71,6 +72,48 @@ async fn a_pass_repeats_a_hundred_deliveries_at_most() {
     world.clock.advance(PASS);
     world.clean().await.unwrap();
     assert_eq!((world.api_calls("redeliver"), send(&world, true).await), (130, 30));
+}
+
+#[tokio::test]
+async fn a_thousand_failed_deliveries_are_all_repeated_while_others_go_on() {
+    const FAILED: usize = 1000;
+    const OTHERS_A_MINUTE: usize = 50;
+    let world = World::unchecked_on(Clock::manual(START), &[]).await;
+    world.github.add_hook(HookTarget::App, "https://webhook.example");
+    let queue = |jobs: usize| (0..jobs).for_each(|_| _ = world.github.queue_job(JobSpec::labels(["windows"])));
+    // The webhook is down for 20 minutes.
+    for _ in 0..20 {
+        queue(FAILED / 20);
+        send(&world, false).await;
+        world.clock.advance(MINUTE);
+    }
+    let (mut passes, mut most_pages) = (0, 0);
+    while world.api_calls("redeliver") < FAILED {
+        let before = world.api_calls("list-deliveries");
+        let (outcome, lines) = logged(world.clean()).await;
+        outcome.expect("a pass");
+        assert!(!lines.contains("further back"), "{lines}");
+        most_pages = most_pages.max(world.api_calls("list-deliveries") - before);
+        passes += 1;
+        assert!(passes <= 12, "{} repeated after {passes} passes", world.api_calls("redeliver"));
+        for _ in 0..5 {
+            queue(OTHERS_A_MINUTE);
+            send(&world, true).await;
+            world.clock.advance(MINUTE);
+        }
+    }
+    assert!((10..=60).contains(&most_pages), "{most_pages} pages of the log in a pass");
+    let jobs = world.github.jobs();
+    let arrived = jobs.iter().filter(|job| {
+        let (id, _) = world.github.last_delivery_of(job.id).expect("a delivery");
+        world.github.outcome(id).is_some_and(|outcome| outcome.succeeded())
+    });
+    assert_eq!(arrived.count(), jobs.len());
+    for _ in 0..3 {
+        world.clock.advance(PASS);
+        world.clean().await.expect("a pass");
+    }
+    assert_eq!(world.api_calls("redeliver"), FAILED, "none is repeated twice");
 }
 
 #[tokio::test]
