@@ -46,6 +46,7 @@ pub mod plan;
 mod reconcile;
 mod redeliver;
 mod repair;
+mod repositories;
 mod tally;
 mod versions;
 mod warm;

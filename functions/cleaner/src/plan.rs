@@ -22,6 +22,7 @@ mod links;
 mod pools;
 mod question;
 mod registrations;
+mod repositories;
 mod schedule;
 mod seen;
 mod tasks;
@@ -39,6 +40,9 @@ pub use pools::RENEWED_AFTER;
 pub(crate) use question::ended_by_itself;
 pub use question::{Cause, Left, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
+pub use repositories::{
+    IN_TURN, MOST_PAGES, MOST_POINTS, MOST_PUSHED, MOST_WITH_TASKS, pages, pass_number, pushed, turn,
+};
 pub use schedule::check_time_zones;
 pub use seen::{Seen, SeenPlace, Settings, Working};
 pub use tasks::{BETWEEN_LOOKS, NEVER_CAME, PLACE_GONE_FOR};

@@ -154,7 +154,7 @@ pub(super) fn repository(repository: &Repository) -> Value {
         "has_wiki": true,
         "archived": false,
         "disabled": false,
-        "pushed_at": "2026-01-01T00:00:00Z",
+        "pushed_at": repository.pushed_at.map(moment),
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
     });

@@ -39,6 +39,8 @@ pub(super) struct Repository {
     pub(super) owner: Account,
     pub(super) name: String,
     pub(super) is_public: bool,
+    /// When somebody last pushed to it; absent for a repository without a commit.
+    pub(super) pushed_at: Option<OffsetDateTime>,
 }
 
 impl Repository {
@@ -332,7 +334,7 @@ impl State {
         let owner = self.account(owner, AccountKind::Organization);
         let counter = &mut self.counters.repository;
         let key = (owner.login.to_lowercase(), name.to_lowercase());
-        let new = || Repository { id: next(counter), owner, name: name.to_owned(), is_public: false };
+        let new = || Repository { id: next(counter), owner, name: name.to_owned(), is_public: false, pushed_at: None };
         self.repositories.entry(key).or_insert_with(new).clone()
     }
 

@@ -176,17 +176,35 @@ async fn a_job_that_no_delivery_announced_is_found_where_the_setting_says() {
     {
         let mut world = World::with(&[("RECONCILE_REPOSITORIES", setting)]).await;
         // Another job of the run is already in progress, so the run is not `queued` any more.
-        let first = world.queue_job();
+        // Nobody pushed to the repository.
+        let first = world.github.queue_job(JobSpec::labels(["fargate"]).on_event("schedule"));
         let run = world.github.job(first).unwrap().run_id;
         let runner = world.github.orphan(&Scope::org(ORGANIZATION), "somebody-elses", &["fargate"], true);
         world.github.connect(runner).unwrap();
         assert!(world.github.take_job(runner).unwrap().is_some());
-        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).of_run(run));
+        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).on_event("schedule").of_run(run));
         world.stand_still(MINUTE * 6);
         world.clean().await.unwrap();
         world.work_until_quiet().await;
         let status = world.github.job(untold).unwrap().status;
         assert_eq!(status == JobStatus::Completed, is_found, "{setting:?}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_no_delivery_announced_is_found_in_a_quiet_repository_that_was_pushed_to() {
+    for scope in ["org", "repo"] {
+        let mut world = World::with(&[("RUNNER_SCOPE", scope)]).await;
+        for number in 0..30 {
+            world.github.add_repository(ORGANIZATION, &format!("quiet-{number:02}"));
+        }
+        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "quiet-17"));
+        world.stand_still(MINUTE * 6);
+        let (outcome, lines) = logged(world.clean()).await;
+        outcome.unwrap_or_else(|error| panic!("{error}: {lines}"));
+        assert_eq!(world.api_calls("list-runs"), 2, "nobody pushed to the others");
+        world.work_until_quiet().await;
+        world.assert_done(&[untold]);
     }
 }
 

@@ -7,6 +7,7 @@ mod gone_places;
 mod idle_runners;
 mod incidents;
 mod lost_deliveries;
+mod many_repositories;
 mod orphans;
 mod passes;
 mod runner_swaps;

@@ -19,6 +19,7 @@ mod jobs;
 mod links;
 mod question;
 mod registrations;
+mod repositories;
 mod tasks;
 mod whole;
 
