@@ -80,7 +80,7 @@ variable "max_runners" {
 variable "reconcile_repositories" {
   type        = list(string)
   default     = []
-  description = "Where the cleaner looks for queued jobs that no delivery announced, in addition to the repositories of recent tasks: `OWNER/NAME`. `*` stands for any characters."
+  description = "Where the cleaner looks for queued jobs that no delivery announced, in addition to the repositories of recent tasks and those that an App sees pushed to within a day: `OWNER/NAME`. `*` stands for any characters."
 
   validation {
     condition     = alltrue([for repository in var.reconcile_repositories : can(regex("^[A-Za-z0-9*._-]+/[A-Za-z0-9*._-]+$", repository))])

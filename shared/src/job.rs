@@ -148,6 +148,10 @@ pub struct Progress {
     /// after `RunTask` had accepted this job. On a task, the placement that it was started on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: u8,
+    /// Another message for the same launch may be on the queue: whichever comes first launches the job, and only the other one
+    /// becomes the job's dead letter.
+    #[serde(default, rename = "copy", skip_serializing_if = "is_default")]
+    pub is_copy: bool,
     /// For a release: when the runner was first seen online and idle. It counts as idle once a later observation agrees.
     #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "is_default")]
     pub seen_idle_at: Option<OffsetDateTime>,
@@ -170,6 +174,7 @@ impl Progress {
             unused: 0,
             trouble: None,
             placement: 0,
+            is_copy: false,
             seen_idle_at: None,
         }
     }
@@ -252,6 +257,13 @@ impl Message {
         self
     }
 
+    /// The same message as a copy, or as the job's own.
+    #[must_use]
+    pub fn as_copy(mut self, is_copy: bool) -> Self {
+        self.progress.is_copy = is_copy;
+        self
+    }
+
     /// The same message for a launch that begins with that placement, or a task that was started on it.
     #[must_use]
     pub fn on_placement(mut self, placement: u8) -> Self {
@@ -319,6 +331,7 @@ pub(crate) mod tests {
             unused: 1,
             trouble: Some("no address".to_owned()),
             placement: 3,
+            is_copy: true,
             seen_idle_at: Some(at),
         };
         Message { version: MESSAGE_VERSION, purpose: Purpose::Release, job, progress }
@@ -345,6 +358,7 @@ pub(crate) mod tests {
             "unused",
             "trouble",
             "placement",
+            "copy",
             "seen_idle_at",
             "null",
         ] {
@@ -364,7 +378,8 @@ pub(crate) mod tests {
             "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
             "seen_idle_at":1793530800}"#;
         let Message { progress, .. } = message();
-        let as_then = Progress { refusals: 0, placement: 0, failed_starts: 0, unused: 0, trouble: None, ..progress };
+        let as_then = Progress { refusals: 0, placement: 0, failed_starts: 0, unused: 0, ..progress };
+        let as_then = Progress { trouble: None, is_copy: false, ..as_then };
         let as_then = message().with(as_then);
         assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,

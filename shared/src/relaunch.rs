@@ -13,6 +13,11 @@
 //! | for the fourth time | never: the job waits for its end |
 //! | did another job | at once |
 //!
+//! **One dead letter.** Several may see to a launch that came to nothing, at once or one after the other: ECS's event, passes,
+//! and a message of the same launch. Each sends the next one's message, so that the job is not lost with any of them, and the
+//! launch token makes one launch of all. But should the job wait to its end, only one of them becomes its dead letter: that
+//! of whoever deleted the registration of the launch. GitHub confirms a deletion once, so all others are copies.
+//!
 //! So one job costs at most 4 tasks that get no job, 12 that fail within the first 40 minutes and 25 in the rest of the
 //! day. Where a class fails as a whole, its brake lets far fewer go: see the worker's `brake`.
 
@@ -41,6 +46,23 @@ impl Fruitless {
         let was_idle = task.stopped_reason.as_deref().is_some_and(|reason| reason.contains(IDLE));
         if was_idle { Self::Unused } else { Self::FailedToStart }
     }
+}
+
+/// GitHub fails a job that waits longer. Source: GitHub's "Usage limits for self-hosted runners".
+pub const LONGEST_WAIT: Duration = Duration::hours(24);
+
+/// How long a job may be queued before jitgate hears of it: a delivery that failed once is repeated within this time.
+const LONGEST_NEWS: Duration = Duration::minutes(10);
+
+/// Whether GitHub may just have failed the job, whose 24 hours began a little before jitgate heard of it.
+pub fn is_near_its_end(message: &Message, now: OffsetDateTime) -> bool {
+    now - message.job.queued_at > LONGEST_WAIT - LONGEST_NEWS
+}
+
+/// What a job's launches came to, for its dead letter.
+pub fn last_words(Progress { failed_starts, unused, trouble, .. }: &Progress) -> String {
+    let trouble = trouble.as_deref().unwrap_or("its message came too late");
+    format!("24 hours are over; launches that failed: {failed_starts}, runners without a job: {unused}; {trouble}")
 }
 
 /// The pause after the first failure; each further one is twice as long.
@@ -74,6 +96,12 @@ pub fn relaunch(message: Message, how: Fruitless, ended_at: OffsetDateTime, trou
     progress.not_before = Some(ended_at + pause);
     progress.born_at = ended_at + pause;
     message
+}
+
+/// Whether the next launch's message is a copy, given whether its sender deleted the registration of the task. Where a task
+/// was stopped by us, its registration was deleted before, and the event about the stop makes the job's own message.
+pub fn is_copy(task: &TaskView, has_deleted: bool) -> bool {
+    !has_deleted && task.stop_code.as_deref() != Some("UserInitiated")
 }
 
 /// Why a task came to nothing, as far as ECS tells. Only one of the runner's exit codes says more than that.

@@ -19,6 +19,7 @@ mod diary;
 mod driver;
 mod faults;
 pub mod gateway;
+mod incidents;
 mod judge;
 mod loss;
 mod plan;
@@ -71,6 +72,7 @@ pub struct Wait {
 pub async fn run(seed: u64, knobs: &Knobs) -> Verdict {
     let mut driver = Driver::new(seed, knobs).await;
     driver.run().await;
+    driver.report.incidents.insert(incidents::STALE_TOKEN, driver.world.github.calls_with_new_tokens());
     conclusion::conclude(&mut driver);
     let complaint = |(job, what): &(Option<JobId>, String)| match job {
         Some(job) => format!("job {job}: {what}\n{}", driver.diary.of(*job)),

@@ -52,6 +52,10 @@ fn every_job_runs_once_whatever_fails() {
         report.crashes > 100 && report.repeats > 100 && report.told_twice > 20,
         "too few faults for a storm: {report}"
     );
+    assert!(
+        report.incidents.len() >= 9 && report.incidents.values().all(|count| *count > 0),
+        "each kind of incident strikes: {report}"
+    );
 }
 
 #[test]

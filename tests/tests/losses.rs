@@ -116,6 +116,20 @@ async fn alarms_of(loss: Loss) -> BTreeSet<&'static str> {
             }
             alarm_of_queues(&world).into_iter().collect()
         }
+        Loss::Dispatch => {
+            world.start_tasks_after(MINUTE);
+            world.github.behave(|behaviour| behaviour.dispatches = false);
+            world.queue_and_deliver().await;
+            let mut alarm = None;
+            for _ in 0..24 {
+                world.work().await;
+                world.heal().await.expect("an event that is handled");
+                world.clean().await.expect("a pass");
+                alarm = alarm.or(alarm_of_queues(&world));
+                world.pass(MINUTE * 5);
+            }
+            alarm.into_iter().collect()
+        }
         Loss::WorkerDies => {
             world.queue_and_deliver().await;
             for _ in 0..40 {

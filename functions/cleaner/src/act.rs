@@ -106,10 +106,25 @@ async fn delete_in_turn(pass: Pass<'_>, place: &Place, id: RunnerId) -> Result<O
 
 /// Deletes the registration first, which GitHub refuses if the runner has a job.
 async fn retire(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn, because: Useless) -> Done {
+    match own_job(pass, seen, task).await {
+        Ok(job) => retire_unless(has_job(job.as_ref(), id), pass, place, id, task, because).await,
+        Err(error) => not_retired(&error),
+    }
+}
+
+/// The same, where GitHub has said whether the task's own job runs on the runner.
+async fn retire_unless(
+    has_its_own_job: bool,
+    pass: Pass<'_>,
+    place: &Place,
+    id: RunnerId,
+    task: &TaskArn,
+    because: Useless,
+) -> Done {
     let reason = because.words();
     let outcome = async {
         let runner = pass.github.at(place).runner(id).await?;
-        if !because.holds(runner.as_ref()) || has_its_own_job(pass, seen, id, task).await? {
+        if has_its_own_job || !because.holds(runner.as_ref()) {
             return Ok(Some(Deletion::Busy));
         }
         delete_in_turn(pass, place, id).await
@@ -121,19 +136,21 @@ async fn retire(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: 
             Done::LeftBusy
         }
         Ok(None) => Done::Left,
-        Err(error) => {
-            tracing::error!(error = %error, "runner not retired");
-            Done::Failed
-        }
+        Err(error) => not_retired(&error),
     }
+}
+
+fn not_retired(error: &GitHubError) -> Done {
+    tracing::error!(error = %error, "runner not retired");
+    Done::Failed
 }
 
 /// Keeps an idle runner whose job waits: GitHub assigns no jobs, and this one will show when it does again.
 async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
     let Some(view) = seen.live.iter().find(|view| view.arn == *task) else { return Done::Nothing };
     let Some(Message { job, .. }) = &view.message else { return Done::Nothing };
-    match look_at(pass, job).await.map(|look| look.and_then(|look| look.state)) {
-        Ok(Some(JobState::Queued)) => {
+    match look_at(pass, job).await {
+        Ok(Some(JobLook { state: Some(JobState::Queued), .. })) => {
             tracing::error!(
                 class = job.class,
                 job.id = job.id.0,
@@ -148,7 +165,7 @@ async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &
                 },
             }
         }
-        Ok(_) => retire(pass, seen, place, id, task, Useless::Idle).await,
+        Ok(look) => retire_unless(has_job(look.as_ref(), id), pass, place, id, task, Useless::Idle).await,
         Err(error) => {
             tracing::error!(error = %error, "job of an idle runner not asked about");
             Done::Failed
@@ -160,7 +177,7 @@ async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &
 async fn stop_unregistered(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
     let outcome = async {
         let is_there = pass.github.at(place).runner(id).await?.is_some();
-        Ok::<_, GitHubError>(is_there || has_its_own_job(pass, seen, id, task).await?)
+        Ok::<_, GitHubError>(is_there || has_job(own_job(pass, seen, task).await?.as_ref(), id))
     };
     match outcome.await {
         Ok(false) => stop(pass, task, "jitgate: its registration is gone").await,
@@ -172,18 +189,24 @@ async fn stop_unregistered(pass: Pass<'_>, seen: &Seen, place: &Place, id: Runne
     }
 }
 
-/// Whether the job for which the task was started says that it runs on this runner, whatever `busy` says.
-async fn has_its_own_job(pass: Pass<'_>, seen: &Seen, id: RunnerId, arn: &TaskArn) -> Result<bool, GitHubError> {
+/// How far the job is for which the task was started; `None` if GitHub does not know it, or the task is a warm runner's.
+async fn own_job(pass: Pass<'_>, seen: &Seen, arn: &TaskArn) -> Result<Option<JobLook>, GitHubError> {
     let task = seen.live.iter().find(|task| task.arn == *arn);
     let message = task.and_then(|task| task.message.as_ref());
-    let Some(message) = message.filter(|message| message.purpose == Purpose::Launch) else { return Ok(false) };
-    let job = look_at(pass, &message.job).await?;
+    match message.filter(|message| message.purpose == Purpose::Launch) {
+        Some(message) => look_at(pass, &message.job).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether the job says that it runs on this runner, whatever `busy` says.
+fn has_job(job: Option<&JobLook>, id: RunnerId) -> bool {
     // A task is not stopped over an answer that does not say.
-    Ok(job.is_some_and(|job| match job.state {
+    job.is_some_and(|job| match job.state {
         Some(JobState::InProgress) => job.runner_id.is_none_or(|of_job| of_job == id),
         Some(JobState::Queued | JobState::Completed | JobState::Waiting) => false,
         None => true,
-    }))
+    })
 }
 
 async fn look_at(pass: Pass<'_>, job: &Job) -> Result<Option<JobLook>, GitHubError> {

@@ -30,7 +30,7 @@ pub(crate) async fn clean(pass: Pass<'_>) -> Result<(), CleanError> {
     let looked = look(pass, &mut tally).await;
     let recent = looked.as_ref().map_or(&[][..], |looked| &looked.recent);
     tally.extend(redeliver(pass, recent).await);
-    let Looked { accounts, recent, mut seen, tasks_seen_at } = match looked {
+    let Looked { accounts, repositories, recent, mut seen, tasks_seen_at } = match looked {
         Ok(looked) => looked,
         Err(error) => {
             tracing::error!(error = %error, "tasks not listed, nothing is touched");
@@ -38,7 +38,7 @@ pub(crate) async fn clean(pass: Pass<'_>) -> Result<(), CleanError> {
             return Err(error.into());
         }
     };
-    tally.extend(reconcile(pass, &accounts, &recent, &mut seen).await);
+    tally.extend(reconcile(pass, &accounts, &repositories, &recent, &mut seen).await);
     tally.extend(look_at_versions(pass, &seen.places).await);
     let mut world = World::of(pass.clock.now(), pass.settings(), &seen);
     if let Some(live) = second_look(pass, &world, tasks_seen_at, &mut tally).await {

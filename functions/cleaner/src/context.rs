@@ -11,8 +11,8 @@ use crate::plan::{Settings, rotate};
 /// Calls at the same time. GitHub allows 100 for each installation, ECS 20 a second.
 const AT_ONCE: usize = 8;
 
-/// A pass begins nothing this long before its invocation ends. The longest step, retiring a runner, makes three calls to
-/// GitHub and one to ECS. A call to GitHub takes 12 seconds at most: its last repeat begins within 6, and may go unanswered
+/// A pass begins nothing this long before its invocation ends. Between two looks at the clock, a step makes three calls to
+/// GitHub and one to AWS at most, as retiring a runner does. A call to GitHub takes 12 seconds at most: its last repeat begins within 6, and may go unanswered
 /// for 6. The call to ECS takes 14 at most (`Patience::FLEET`).
 const MARGIN: Duration = Duration::seconds(3 * 12 + 14);
 

@@ -13,7 +13,8 @@
 //! | a task is older than its class's `lifetime_minutes` | a runaway job | The task is stopped, busy or not. |
 //! | a class has fewer idle runners than it keeps ready | its hours have begun, or a runner was taken, got old or was lost | The worker is asked for the missing ones. |
 //! | a warm runner is 12 h old | its image and version get old; GitHub removes unused registrations after a day | It is retired as an idle one is, and replaced. |
-//! | a task has stopped, and its job is still queued | image pull failure, Spot reclaim, bad network, or its runner did another job | The job is launched again as the next attempt, after an event with a growing delay. After eight launches it is given up: a dead letter with ECS's words, and a log line. |
+//! | a task has stopped, and its job is still queued | image pull failure, Spot reclaim, bad network, or its runner did another job | The job is launched again as the next attempt, when `jitgate::relaunch` says. |
+//! | two of a job's runners have got no job, and it is still queued | its runner group may not admit the repository | GitHub is asked, and its answer is logged and put on the job's message. |
 //! | a task's runner is busy, and its job is still queued | the runners were swapped: this one has another job with the same labels | The job is launched again. The other job is logged if its repository was looked at. |
 //! | a task lives, its registration is gone, and its job is still queued | GitHub dropped the registration before a job came | The job is launched again. |
 //! | GitHub lists a job as queued, and no task of it is known | no delivery announced it, not even a failed one | It is launched as if a delivery had announced it. |
@@ -33,6 +34,7 @@
 //!   token makes one launch of it.
 
 mod act;
+mod admission;
 mod clean;
 mod cleaner;
 mod context;
@@ -44,6 +46,7 @@ pub mod plan;
 mod reconcile;
 mod redeliver;
 mod repair;
+mod repositories;
 mod tally;
 mod versions;
 mod warm;

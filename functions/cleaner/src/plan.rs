@@ -12,7 +12,7 @@
 //! | a job has ended, its registration is gone, and the container has not ended | [`GONE_FOR`] between two looks |
 //! | GitHub denies access to a task's place | [`PLACE_GONE_FOR`] between two looks |
 //! | a job is queued, and its delivery or its task is on the way | [`WORTH_LISTING`] |
-//! | a delivery failed, and GitHub's log is not complete | a minute; nothing is repeated if a part of its log is missing |
+//! | a delivery failed, and GitHub's log is not complete | a minute; nothing is repeated if the log since then is missing |
 
 mod action;
 mod deliveries;
@@ -22,6 +22,7 @@ mod links;
 mod pools;
 mod question;
 mod registrations;
+mod repositories;
 mod schedule;
 mod seen;
 mod tasks;
@@ -31,14 +32,17 @@ mod warm;
 mod world;
 
 pub use action::{Action, Useless};
-pub use deliveries::{LOOK_BACK, candidates, plan_redeliveries};
+pub use deliveries::{Due, LOOK_BACK, Redeliveries, due, log_needed, plan_redeliveries};
 pub(crate) use interval::rotate;
 pub use interval::{GONE_FOR, PASS_INTERVAL};
 pub use jobs::{WORTH_LISTING, questions, without_queued};
 pub use pools::RENEWED_AFTER;
 pub(crate) use question::ended_by_itself;
-pub use question::{Cause, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
+pub use question::{Cause, Left, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
+pub use repositories::{
+    IN_TURN, MOST_PAGES, MOST_POINTS, MOST_PUSHED, MOST_WITH_TASKS, pages, pass_number, pushed, turn,
+};
 pub use schedule::check_time_zones;
 pub use seen::{Seen, SeenPlace, Settings, Working};
 pub use tasks::{BETWEEN_LOOKS, NEVER_CAME, PLACE_GONE_FOR};

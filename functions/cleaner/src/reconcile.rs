@@ -1,10 +1,11 @@
-//! Seeing which jobs wait and which run, in the repositories where they may be ours: those of recent tasks and those that
-//! `RECONCILE_REPOSITORIES` names.
+//! Seeing which jobs wait and which run, in the repositories where they may be ours: those of recent tasks, those that
+//! `RECONCILE_REPOSITORIES` names, and those that were pushed to within a day, the latest first. So a job that no delivery
+//! announced is found in a quiet repository, too.
 //!
 //! It lists the runs that are queued or in progress (a run goes on while some of its jobs wait), and their jobs. Each pass
 //! begins with another repository, so what the points do not reach is looked at by a later pass.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run};
@@ -13,11 +14,13 @@ use jitgate::names::RunnerOrigin;
 use tracing::{Instrument, error_span};
 
 use crate::context::Pass;
-use crate::plan::{Seen, WORTH_LISTING, Working};
+use crate::plan::{MOST_POINTS, MOST_PUSHED, Seen, WORTH_LISTING, Working};
+use crate::repositories::Repositories;
 use crate::tally::Done;
 
-/// The most points that a pass spends here, of the 900 a minute that GitHub allows an installation.
-const MOST_POINTS: u32 = 200;
+/// The most points that a pass spends here on all accounts together: its calls are made one after the other, and billed. On
+/// one account it spends [`MOST_POINTS`] at most.
+const MOST_POINTS_OF_ALL: u32 = 200;
 
 /// Stands in a message in place of a delivery's id.
 const NO_DELIVERY: &str = "reconciled";
@@ -34,28 +37,45 @@ impl Repository {
     }
 }
 
-/// How much of a pass's points is left.
-struct Points(u32);
+/// How much of a pass's points is left, for all accounts and for each.
+struct Points {
+    of_all: u32,
+    of_each: HashMap<String, u32>,
+}
 
 impl Points {
-    fn spend(&mut self) -> bool {
-        self.0 = self.0.saturating_sub(1);
-        self.0 > 0
+    fn of(&mut self, owner: &str) -> &mut u32 {
+        self.of_each.entry(owner.to_lowercase()).or_insert(MOST_POINTS)
+    }
+
+    fn are_left(&mut self, owner: &str) -> bool {
+        self.of_all > 0 && *self.of(owner) > 0
+    }
+
+    fn spend(&mut self, owner: &str) -> bool {
+        let may_spend = self.are_left(owner);
+        self.of_all -= u32::from(may_spend);
+        *self.of(owner) -= u32::from(may_spend);
+        may_spend
     }
 }
 
 /// Adds the jobs to what was seen.
-pub(crate) async fn reconcile(pass: Pass<'_>, accounts: &[Account], recent: &[Message], seen: &mut Seen) -> Vec<Done> {
+pub(crate) async fn reconcile(
+    pass: Pass<'_>,
+    accounts: &[Account],
+    covered: &[Repositories],
+    recent: &[Message],
+    seen: &mut Seen,
+) -> Vec<Done> {
     let mut steps = Vec::new();
-    let mut repositories = repositories(pass, accounts, recent, &mut steps).await;
-    pass.rotate(&mut repositories);
-    let mut points = Points(MOST_POINTS);
+    let mut points = Points { of_all: MOST_POINTS_OF_ALL, of_each: HashMap::new() };
     let mut closed = HashSet::new();
-    for repository in repositories {
-        if points.0 == 0 || pass.is_over() {
+    for repository in repositories(pass, accounts, covered, recent) {
+        if points.of_all == 0 || pass.is_over() {
             break;
         }
-        if closed.contains(&repository.owner) {
+        if closed.contains(&repository.owner) || !points.are_left(&repository.owner) {
             continue;
         }
         let span = error_span!("repository", repository = repository.full_name());
@@ -76,39 +96,42 @@ pub(crate) async fn reconcile(pass: Pass<'_>, accounts: &[Account], recent: &[Me
     steps
 }
 
-async fn repositories(
-    pass: Pass<'_>,
-    accounts: &[Account],
-    recent: &[Message],
-    steps: &mut Vec<Done>,
-) -> Vec<Repository> {
+/// The configured ones and those of tasks begin elsewhere in each pass, since what the points do not reach comes later.
+fn repositories(pass: Pass<'_>, accounts: &[Account], covered: &[Repositories], recent: &[Message]) -> Vec<Repository> {
     let of_task = |message: &Message| {
         let job::Job { owner, repository: name, .. } = message.job.clone();
         Repository { account: Account::from(&message.job), owner, name }
     };
     let mut repositories: Vec<_> = recent.iter().map(of_task).collect();
+    let in_account = |account: &Account, name: &str| Repository {
+        account: Account { repository: Some(name.to_owned()), ..account.clone() },
+        owner: account.login.clone(),
+        name: name.to_owned(),
+    };
+    let globs = |account: &Account| {
+        let login = account.login.clone();
+        pass.config.reconcile.iter().filter(move |glob| glob.matches_owner(&login))
+    };
     for account in accounts {
-        let in_account = |name: String| Repository {
-            account: Account { repository: Some(name.clone()), ..account.clone() },
-            owner: account.login.clone(),
-            name,
-        };
-        let globs: Vec<_> = pass.config.reconcile.iter().filter(|glob| glob.matches_owner(&account.login)).collect();
-        repositories.extend(globs.iter().filter_map(|glob| glob.only_name()).map(|name| in_account(name.to_owned())));
-        if globs.iter().all(|glob| glob.only_name().is_some()) {
-            continue;
-        }
-        let fits = |owner: &str, name: &str| globs.iter().any(|glob| glob.matches(owner, name));
-        match pass.github.repositories_of(account, fits).await {
-            Ok(places) => {
-                repositories.extend(places.into_iter().filter_map(|place| place.account.repository).map(in_account));
-            }
-            Err(error) => {
-                tracing::error!(owner = account.login, error = %error, "repositories not listed");
-                steps.push(Done::Failed);
-            }
-        }
+        repositories.extend(globs(account).filter_map(|glob| glob.only_name()).map(|name| in_account(account, name)));
     }
+    for each in covered {
+        let fits = |name: &&str| globs(&each.account).any(|glob| glob.matches(&each.account.login, name));
+        repositories.extend(each.names().filter(fits).map(|name| in_account(&each.account, name)));
+    }
+    pass.rotate(&mut repositories);
+    let mut pushed: Vec<_> = covered.iter().map(|each| (&each.account, each.pushed(pass))).collect();
+    pass.rotate(&mut pushed);
+    // The latest of each account first.
+    let pushed = (0..MOST_PUSHED)
+        .flat_map(|_| {
+            pushed
+                .iter_mut()
+                .filter_map(|(account, names)| Some(in_account(account, &names.next()?)))
+                .collect::<Vec<_>>()
+        })
+        .collect::<Vec<_>>();
+    repositories.extend(pushed);
     let mut known = HashSet::new();
     repositories.retain(|each| pass.config.allowed.includes(&each.owner, each.account.installation));
     repositories.retain(|each| known.insert(each.full_name().to_lowercase()));
@@ -123,12 +146,12 @@ async fn look_at_jobs(
 ) -> Result<(), GitHubError> {
     let Repository { account, owner, name } = repository;
     let client = pass.github.in_repository(account, owner, name);
-    let mut runs = client.runs(&mut || points.spend()).await?;
+    let mut runs = client.runs(&mut || points.spend(owner)).await?;
     let now = pass.clock.now();
     runs.retain(|run| run.created_at.is_none_or(|at| now - at >= WORTH_LISTING));
     pass.rotate(&mut runs);
     for run in runs {
-        let mut may_read = || !pass.is_over() && points.spend();
+        let mut may_read = || !pass.is_over() && points.spend(owner);
         for job in client.jobs_of_run(run.id, &mut may_read).await? {
             sort(pass, repository, &run, job, seen);
         }

@@ -5,17 +5,20 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jitgate::github::{Account, Attempts, GitHubError, Hook, Log, Place, Scope};
+use jitgate::github::{Account, Attempts, GitHubError, Hook, Place, Scope};
 use jitgate::job::Message;
-use time::OffsetDateTime;
 use tracing::{Instrument, error_span};
 
 use crate::context::{Pass, all};
-use crate::plan::{LOOK_BACK, candidates, plan_redeliveries};
+use crate::plan::{LOOK_BACK, Redeliveries, due, log_needed, plan_redeliveries};
 use crate::tally::Done;
 
-/// The most pages of one hook's log that a pass reads, a hundred attempts each.
-const LOG_PAGES: usize = 20;
+/// The most pages of one hook's log that a pass reads, a hundred attempts each: two hours with 50 deliveries a minute. GitHub
+/// allows the App 5,000 calls an hour, and a pass reads so many only while deliveries wait to be repeated.
+const LOG_PAGES: usize = 60;
+
+/// The same for its failures alone, of a day: a thousand deliveries, each failed four times.
+const PAGES_OF_FAILURES: usize = 40;
 
 /// The most deliveries that a pass has repeated, of all hooks together: 500 of the 900 points a minute that GitHub allows.
 const MOST_REDELIVERIES: usize = 100;
@@ -72,17 +75,24 @@ async fn redeliver_of(pass: Pass<'_>, hook: &Hook, repeats: &AtomicUsize) -> Vec
     if pass.is_over() {
         return vec![Done::Left];
     }
-    let now = pass.clock.now();
-    let log = match log_of(pass, hook, now).await {
-        Ok(log) => log,
+    let Redeliveries { attempts, out_of_reach } = match plan(pass, hook).await {
+        Ok(planned) => planned,
         Err(error) => {
             tracing::error!(error = %error, "delivery log not read");
             return vec![Done::Failed];
         }
     };
     let mut steps = Vec::new();
+    if out_of_reach > 0 {
+        tracing::warn!(
+            deliveries = out_of_reach,
+            pages = LOG_PAGES,
+            "failed deliveries are further back than a pass reads"
+        );
+        steps.extend(std::iter::repeat_n(Done::Left, out_of_reach));
+    }
     let mut is_limited = false;
-    for attempt in plan_redeliveries(now, &log) {
+    for attempt in attempts {
         if pass.config.dry_run {
             tracing::info!(delivery.attempt = attempt, "would be delivered again");
             continue;
@@ -112,11 +122,15 @@ async fn redeliver_of(pass: Pass<'_>, hook: &Hook, repeats: &AtomicUsize) -> Vec
     steps
 }
 
-/// The whole log is read only as far back as an attempt failed that is due to be repeated.
-async fn log_of(pass: Pass<'_>, hook: &Hook, now: OffsetDateTime) -> Result<Log, GitHubError> {
-    let failed = pass.github.deliveries(hook, now - LOOK_BACK, Attempts::Failed, LOG_PAGES).await?;
-    match candidates(now, &failed.attempts) {
-        Some(since) => pass.github.deliveries(hook, since, Attempts::All, LOG_PAGES).await,
-        None => Ok(Log { attempts: Vec::new(), complete_since: now }),
+/// The whole log is read only as far back as it has to tell what was repeated.
+async fn plan(pass: Pass<'_>, hook: &Hook) -> Result<Redeliveries, GitHubError> {
+    let now = pass.clock.now();
+    let failures = pass.github.deliveries(hook, now - LOOK_BACK, Attempts::Failed, PAGES_OF_FAILURES).await?;
+    if failures.complete_since > now - LOOK_BACK {
+        tracing::warn!(since = %failures.complete_since, "more deliveries have failed than a pass reads of");
     }
+    let due = due(now, &failures);
+    let Some(since) = log_needed(&due) else { return Ok(Redeliveries::default()) };
+    let log = pass.github.deliveries(hook, since, Attempts::All, LOG_PAGES).await?;
+    Ok(plan_redeliveries(&due, &log))
 }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use jitgate::github::{Account, GitHubError, JobLook, JobState};
 use jitgate::names::RunnerOrigin;
+use jitgate::relaunch::{is_near_its_end, last_words};
 use tracing::{Instrument, error_span};
 
+use crate::act::of_orphan;
+use crate::admission::ask_about_group;
 use crate::context::{Pass, all};
-use crate::plan::{Cause, Question, Repair, World, plan_repair, questions, without_queued};
+use crate::plan::{Cause, Left, Question, Repair, World, plan_repair, questions, without_queued};
 use crate::tally::{Done, Tally};
 
 /// The most questions of a pass, two points each.
@@ -30,11 +33,12 @@ pub(crate) async fn repair_all(pass: Pass<'_>, world: &World<'_>, tally: &mut Ta
         pass.rotate(&mut questions);
         questions.truncate(MOST_QUESTIONS);
     }
-    tally.extend(all(questions.into_iter().map(|question| repair(pass, question))).await);
+    let done = all(questions.into_iter().map(|question| repair(pass, question))).await;
+    tally.extend(done.into_iter().flatten());
 }
 
 /// Asks how far a job is, and launches it again if it still waits.
-pub(crate) async fn repair(pass: Pass<'_>, question: Question) -> Done {
+pub(crate) async fn repair(pass: Pass<'_>, mut question: Question) -> [Done; 2] {
     let job = &question.message.job;
     let span = error_span!(
         "question",
@@ -43,24 +47,70 @@ pub(crate) async fn repair(pass: Pass<'_>, question: Question) -> Done {
         repository = job.full_name(),
         reason = question.cause.words()
     );
-    ask(pass, &question).instrument(span).await
+    async {
+        if pass.is_over() {
+            return [Done::Left, Done::Nothing];
+        }
+        let answer = ask(pass, &question).await;
+        let deleted = match &question.left {
+            Some(left) if answer.is_ok() && !pass.config.dry_run => take_away(pass, &question, left).await,
+            _ => Done::Nothing,
+        };
+        question.message.progress.is_copy &= deleted != Done::RegistrationDeleted;
+        [act_on(pass, &question, answer).await, deleted]
+    }
+    .instrument(span)
+    .await
 }
 
-async fn ask(pass: Pass<'_>, question: &Question) -> Done {
+/// Deletes the registration of a task that came to nothing. Whoever does so makes the job's own message: see
+/// [`jitgate::relaunch`].
+async fn take_away(pass: Pass<'_>, question: &Question, left: &Left) -> Done {
+    // The next pass sees that the registration is left.
     if pass.is_over() {
         return Done::Left;
     }
+    let place = pass.github.place_of(&question.message.job);
+    let at = pass.github.at(&place);
+    let (id, name) = match left {
+        Left::Id(id) => (Some(id.0), None),
+        Left::Name(name) => (None, Some(name.as_str())),
+    };
+    let span = error_span!("deletion", runner.id = id, runner.name = name, scope = %place.scope);
+    async {
+        let found = match left {
+            Left::Id(id) => at.runner(*id).await,
+            Left::Name(name) => at.find(name).await,
+        };
+        of_orphan(match found {
+            Ok(Some(runner)) if !runner.busy => at.delete(runner.id).await.map(Some),
+            Ok(_) => return Done::Nothing,
+            Err(error) => Err(error),
+        })
+    }
+    .instrument(span)
+    .await
+}
+
+/// What follows for the job, and whether another job's runner has it.
+async fn ask(pass: Pass<'_>, question: &Question) -> Result<(Repair, bool), GitHubError> {
     let job = &question.message.job;
     let account = Account::from(job);
     let repository = pass.github.in_repository(&account, &job.owner, &job.repository);
-    let answer = async {
-        let now = repository.job(job.id).await?;
-        let is_swapped = now.as_ref().is_some_and(|now| has_runner_of_another(pass, question, now));
-        let state = now.and_then(|now| now.state);
-        let has_ended = state == Some(JobState::Queued) && repository.run_has_ended(job.run_id).await?;
-        Ok::<_, GitHubError>((plan_repair(question, state, has_ended), is_swapped))
-    };
-    match answer.await {
+    let now = repository.job(job.id).await?;
+    // Its last task failed when GitHub had just failed the job itself, so no message of it waits to become its dead letter.
+    let never_ran = now.as_ref().is_some_and(|now| now.state == Some(JobState::Completed) && now.runner_id.is_none());
+    if question.cause == Cause::FailedStart && never_ran && is_near_its_end(&question.message, pass.clock.now()) {
+        return Ok((Repair::GiveUp, false));
+    }
+    let is_swapped = now.as_ref().is_some_and(|now| has_runner_of_another(pass, question, now));
+    let state = now.and_then(|now| now.state);
+    let has_ended = state == Some(JobState::Queued) && repository.run_has_ended(job.run_id).await?;
+    Ok((plan_repair(question, state, has_ended), is_swapped))
+}
+
+async fn act_on(pass: Pass<'_>, question: &Question, answer: Result<(Repair, bool), GitHubError>) -> Done {
+    match answer {
         // The worker asks before it launches anything, when its turn comes.
         Err(error) if question.cause == Cause::FailedStart && may_pass(&error) && !pass.config.dry_run => {
             tracing::warn!(error = %error, "job not asked about");
@@ -74,7 +124,7 @@ async fn ask(pass: Pass<'_>, question: &Question) -> Done {
         Ok((Repair::None, _)) => Done::Nothing,
         Ok((Repair::LeaveStuck, _)) => {
             tracing::info!("job is queued in a run that has ended");
-            Done::LeftStuck
+            Done::Stuck
         }
         Ok((repair, _)) if pass.config.dry_run => {
             tracing::info!(repair = ?repair, "would be done");
@@ -114,9 +164,11 @@ async fn look_after_other(pass: Pass<'_>, question: &Question) -> Done {
 }
 
 async fn relaunch(pass: Pass<'_>, question: &Question) -> Done {
+    let mut message = question.message.clone();
+    let is_shut_out = ask_about_group(pass, &mut message).await;
     let now = pass.clock.now();
-    let at = question.message.progress.not_before.unwrap_or(now);
-    if let Err(error) = pass.queue.send_at(&question.message, at, now).await {
+    let at = message.progress.not_before.unwrap_or(now);
+    if let Err(error) = pass.queue.send_at(&message, at, now).await {
         tracing::error!(error = %error, "job not launched again");
         return Done::Failed;
     }
@@ -131,6 +183,7 @@ async fn relaunch(pass: Pass<'_>, question: &Question) -> Done {
         "job launched again"
     );
     match question.cause {
+        _ if is_shut_out => Done::Stuck,
         Cause::Busy => Done::Swapped,
         Cause::Untold => Done::Found,
         _ => Done::Relaunched,
@@ -141,9 +194,16 @@ async fn relaunch(pass: Pass<'_>, question: &Question) -> Done {
 async fn give_up(pass: Pass<'_>, question: &Question) -> Done {
     let launches = question.message.progress.attempt.0.saturating_sub(1);
     let stopped_reason = question.stopped_reason.as_deref().unwrap_or("its tasks ended without a word");
+    if question.message.progress.is_copy {
+        return Done::Nothing;
+    }
     tracing::error!(job.attempt = launches, stopped_reason, "job given up: none of its tasks came to run it");
     let Some(url) = &pass.config.dead_letter_queue_url else { return Done::GivenUp };
-    let reason = format!("{launches} launches came to nothing, the last one: {stopped_reason}");
+    let reason = if is_near_its_end(&question.message, pass.clock.now()) {
+        last_words(&question.message.progress)
+    } else {
+        format!("{launches} launches came to nothing, the last one: {stopped_reason}")
+    };
     match pass.queue.send_dead_letter(url, &question.message.to_body(), &reason).await {
         Ok(()) => Done::GivenUp,
         Err(error) => {

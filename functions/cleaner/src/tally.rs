@@ -18,8 +18,9 @@ pub(crate) enum Done {
     LeftBusy,
     /// GitHub assigns no jobs to the class's runners, and an idle one stays as a probe.
     Unassigned,
-    /// The job is queued in a run that has ended.
-    LeftStuck,
+    /// GitHub gives the job no runner, whatever is launched: its run has ended, or its runner group does not admit its
+    /// repository.
+    Stuck,
     Relaunched,
     /// Launched again, since another job had taken its runner.
     Swapped,
@@ -44,7 +45,7 @@ impl Done {
             Self::TaskStopped => "TasksStopped",
             Self::LeftBusy => "RunnersLeftBusy",
             Self::Unassigned => "RunnersUnassigned",
-            Self::LeftStuck => "JobsStuck",
+            Self::Stuck => "JobsStuck",
             Self::Relaunched => "JobsRelaunched",
             Self::Swapped => "JobsStolen",
             Self::Found => "JobsFound",

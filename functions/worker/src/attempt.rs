@@ -7,11 +7,11 @@ use jitgate::ecs::{EcsError, Launch, RunError, Started, TaskArn, TaskView};
 use jitgate::github::{AtPlace, Deletion, JitConfig, JitRequest, Place, Registered, Registration};
 use jitgate::job::{Message, RunnerId};
 use jitgate::names::{LaunchToken, RunnerName};
-use jitgate::relaunch::Fruitless;
+use jitgate::relaunch::{Fruitless, is_copy};
 use time::{Duration, OffsetDateTime};
 
 use crate::context::Context;
-use crate::leftovers::{Leftovers, delete};
+use crate::leftovers::{Leftovers, delete, is_gone};
 use crate::patience::patiently;
 use crate::protocol::{Action, Ending, Failure, Met, Spared, Step, TakeBack, step};
 use crate::swaps::still_waits;
@@ -33,7 +33,15 @@ pub(crate) enum Attempted {
     /// An earlier or simultaneous try has started this task.
     AlreadyRunning { task: TaskArn },
     /// Its task has stopped, or can take no job any more. The reason is ECS's or ours.
-    Over { how: Fruitless, ended_at: Option<OffsetDateTime>, next_placement: u8, reason: String },
+    Over {
+        how: Fruitless,
+        ended_at: Option<OffsetDateTime>,
+        next_placement: u8,
+        reason: String,
+        is_copy: bool,
+        /// This try has deleted the task's registration, so nobody else makes the job's own message.
+        has_deleted: bool,
+    },
     /// The job waits no longer.
     JobGone,
 }
@@ -55,6 +63,8 @@ pub(crate) struct Try<'a> {
     may_be_left: bool,
     /// The registration of this try is in use, or gone again.
     is_withdrawn: bool,
+    /// This try has deleted the registration of the launch's task.
+    has_deleted: bool,
 }
 
 impl<'a> Try<'a> {
@@ -72,6 +82,7 @@ impl<'a> Try<'a> {
             error: None,
             may_be_left: message.progress.unsettled,
             is_withdrawn: true,
+            has_deleted: false,
         }
     }
 
@@ -114,8 +125,14 @@ impl<'a> Try<'a> {
                 _ => Ok(Met::RegistrationShown),
             },
             Action::DeleteRegistration => match self.task.as_ref().and_then(|task| task.runner_id) {
-                Some(id) if self.at().delete(id).await? == Deletion::Busy => Ok(Met::RegistrationBusy),
-                _ => Ok(Met::RegistrationDeleted),
+                Some(id) => Ok(match self.at().delete(id).await? {
+                    Deletion::Busy => Met::RegistrationBusy,
+                    deletion => {
+                        self.has_deleted = deletion == Deletion::Deleted;
+                        Met::RegistrationDeleted
+                    }
+                }),
+                None => Ok(Met::RegistrationDeleted),
             },
             Action::StopTask => {
                 if let Some(task) = &self.task {
@@ -257,7 +274,7 @@ impl<'a> Try<'a> {
 
     async fn withdraw(&mut self) {
         if let Some((_, jit)) = &self.registered {
-            self.is_withdrawn = delete(self.context, self.place, jit.runner_id).await;
+            self.is_withdrawn = is_gone(delete(self.context, self.place, jit.runner_id).await);
         }
     }
 
@@ -305,12 +322,14 @@ impl<'a> Try<'a> {
                 ended_at: task.stopped_at,
                 next_placement: task.next_placement().unwrap_or(self.message.progress.placement),
                 reason: std::mem::take(&mut self.reason),
+                is_copy: is_copy(&task, self.has_deleted),
+                has_deleted: self.has_deleted,
             },
         }
     }
 
     /// Whether no registration of the launch is left but the spared one.
-    async fn take_back(&self, what: TakeBack) -> bool {
+    async fn take_back(&mut self, what: TakeBack) -> bool {
         let TakeBack::AllBut(spared) = what else { return true };
         let leftovers = Leftovers::of(self.context, self.place, self.message);
         // An earlier try may have taken later names than this one, if the registrations before them were taken back.
@@ -325,10 +344,16 @@ impl<'a> Try<'a> {
             (Spared::None, task, _) => {
                 let own = task.as_ref().and_then(|task| task.runner_id);
                 let is_gone = match own {
-                    Some(id) => delete(self.context, self.place, id).await,
+                    Some(id) => {
+                        let deletion = delete(self.context, self.place, id).await;
+                        self.has_deleted |= deletion == Some(Deletion::Deleted);
+                        is_gone(deletion)
+                    }
                     None => true,
                 };
-                is_gone & (!self.may_be_left || leftovers.take_back_all(None).await)
+                let is_gone = is_gone & (!self.may_be_left || leftovers.take_back_all(None).await);
+                self.has_deleted |= leftovers.has_deleted();
+                is_gone
             }
         }
     }

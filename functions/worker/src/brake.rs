@@ -17,6 +17,7 @@ use std::cmp::Reverse;
 
 use jitgate::ecs::{EcsError, TaskView};
 use jitgate::job::Purpose;
+use jitgate::names::LaunchToken;
 use jitgate::relaunch::trouble;
 use time::{Duration, OffsetDateTime};
 
@@ -33,8 +34,9 @@ const PROBE_INTERVAL: Duration = Duration::minutes(5);
 /// A task that has run for so long has a runner: one that GitHub turns away ends within seconds.
 const UP: Duration = Duration::minutes(1);
 
-/// Retries that wait look again after this time, give or take a quarter: how long a job waits once all is well again.
-const LOOK_AGAIN: Duration = Duration::minutes(2);
+/// Retries that wait look again after this time, give or take a quarter: how long a job waits once all is well again. With
+/// [`PROBE_INTERVAL`], [`UP`] and two starts, all jobs run within ten minutes of the end.
+const LOOK_AGAIN: Duration = Duration::minutes(1);
 
 const NO_JOBS: &str = "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
 
@@ -47,7 +49,12 @@ pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {
         .filter(|(_, received)| received.held_back.is_none())
         .filter_map(|(index, received)| Some((index, received.launch_due(now)?.0)))
         .filter(|(_, message)| message.purpose == Purpose::Launch && message.progress.is_retry())
-        .map(|(index, message)| Retry { index, class: message.job.class.clone(), since: message.job.queued_at })
+        .map(|(index, message)| Retry {
+            index,
+            class: message.job.class.clone(),
+            since: message.job.queued_at,
+            token: LaunchToken::of(&context.config.name_prefix, message).to_string(),
+        })
         .collect();
     if retries.is_empty() {
         return;
@@ -77,10 +84,14 @@ struct Retry {
     class: String,
     /// When its job began to wait.
     since: OffsetDateTime,
+    /// Its launch's.
+    token: String,
 }
 
 /// The retries that must wait, and why. Of each class that fails, the one that has waited longest goes if a probe is due.
+/// A retry whose launch has a task already, by another message, starts none: it goes, and is done.
 fn held_back(mut retries: Vec<Retry>, tasks: &[TaskView], now: OffsetDateTime) -> Vec<(Retry, String)> {
+    retries.retain(|retry| !tasks.iter().any(|task| task.started_by == retry.token));
     retries.sort_by(|one, other| (&one.class, one.since).cmp(&(&other.class, other.since)));
     let mut held = Vec::new();
     for retries in retries.chunk_by(|one, other| one.class == other.class) {

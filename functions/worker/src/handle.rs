@@ -21,6 +21,7 @@
 
 use jitgate::classes::{Fit, Misfit};
 use jitgate::job::{Message, Progress, Purpose};
+use jitgate::relaunch::{is_near_its_end, last_words};
 use time::OffsetDateTime;
 
 use crate::attempt::Attempted;
@@ -70,7 +71,8 @@ async fn waits(context: &Context, message: &Message) -> Option<Handled> {
     // SQS delays a message by 15 minutes at most, so the rest of a longer delay follows now.
     let until = message.progress.not_before.filter(|moment| *moment > now)?;
     // A retry can wait for hours, and while its message is on the queue the cleaner takes it for one of a job that waits.
-    if message.progress.is_retry() && !message.progress.unsettled && Box::pin(has_ended(context, message)).await {
+    let may_have_ended = message.progress.is_retry() && !message.progress.unsettled && !is_near_its_end(message, now);
+    if may_have_ended && Box::pin(has_ended(context, message)).await {
         return Some(Ok(Outcome::Nothing));
     }
     Some(defer(context, message, until, Cause::Other).await)
@@ -87,15 +89,15 @@ async fn has_ended(context: &Context, message: &Message) -> bool {
 
 /// GitHub has failed the job by now. Its dead letter says what its launches came to.
 async fn expire(context: &Context, message: &Message) -> Handled {
-    let Progress { deferrals, failed_starts, unused, trouble, .. } = &message.progress;
+    let Progress { deferrals, failed_starts, unused, trouble, is_copy, .. } = &message.progress;
+    if *is_copy {
+        return Ok(drop_copy());
+    }
     tracing::error!(deferrals, failed_starts, unused, trouble, "job dropped: it waited as long as GitHub lets it");
     if message.purpose != Purpose::Launch {
         return Ok(Outcome::Expired);
     }
-    let trouble = trouble.as_deref().unwrap_or("its message came too late");
-    let reason =
-        format!("24 hours are over; launches that failed: {failed_starts}, runners without a job: {unused}; {trouble}");
-    give_up(context, &message.to_body(), &reason).await.map(|_| Outcome::Expired)
+    give_up(context, &message.to_body(), &last_words(&message.progress)).await.map(|_| Outcome::Expired)
 }
 
 async fn handle_release(context: &Context, message: &Message) -> Handled {
@@ -132,6 +134,7 @@ async fn handle_launch(
             let progress = renamed(&message.progress, now);
             defer(context, &message.with(progress), now, Cause::Other).await
         }
+        (_, Err(_)) if message.progress.is_copy => Ok(drop_copy()),
         (_, Err(misfit)) => {
             tracing::error!(reason = %misfit, "job given up");
             give_up(context, &message.to_body(), &misfit.to_string()).await
@@ -149,6 +152,11 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
     let Tried { job, outcome, aftermath } = launch(context, &message, fit).await;
     message.job = job;
     let outcome = match outcome {
+        Ok(Launched::Attempted(Attempted::JobGone))
+            if message.progress.is_retry() && !aftermath.unsettled && is_near_its_end(&message, begun) =>
+        {
+            return expire(context, &message).await;
+        }
         Ok(launched) => tell(context, &message, fit, launched),
         Err(error) => return settle(context, &message, &error, aftermath).await,
     };
@@ -218,8 +226,11 @@ async fn settle(context: &Context, message: &Message, error: &LaunchError, after
             defer(context, &message, until, cause).await
         }
         Verdict::GiveUp => {
-            tracing::error!(error = %error, "job given up");
             take_back(context, &message).await;
+            if message.progress.is_copy {
+                return Ok(drop_copy());
+            }
+            tracing::error!(error = %error, "job given up");
             give_up(context, &message.to_body(), &error.to_string()).await
         }
     }
@@ -249,6 +260,12 @@ async fn send(context: &Context, message: &Message, until: OffsetDateTime) -> Re
         tracing::error!(error = %error, "message not sent, its record returns");
         MustReturn
     })
+}
+
+/// The job's own message becomes its dead letter.
+fn drop_copy() -> Outcome {
+    tracing::info!("copy of a message dropped: its job waits in vain");
+    Outcome::Nothing
 }
 
 /// Without the URL of a dead-letter queue the message returns until the job queue's redrive policy moves it.

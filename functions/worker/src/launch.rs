@@ -33,8 +33,8 @@ use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::Fit;
 use jitgate::github::Place;
 use jitgate::job::{Attempt, Job, Message, Purpose};
-use jitgate::relaunch::{Fruitless, relaunch};
-use time::{Duration, OffsetDateTime};
+use jitgate::relaunch::relaunch;
+use time::Duration;
 
 use crate::attempt::{Attempted, Try, live_task};
 use crate::context::Context;
@@ -117,12 +117,15 @@ impl Launcher<'_> {
             return Ok(Launched::Refused(unwelcome));
         }
         match self.attempt().await? {
-            // What follows a retry is left to the cleaner: each copy of its message would send one.
-            Attempted::Over { how, ended_at, next_placement, reason }
-                if !self.message.progress.is_retry()
+            // What follows a retry is left to the cleaner, unless its registration was deleted here: each copy of the retry's
+            // message would send one.
+            Attempted::Over { how, ended_at, next_placement, reason, is_copy, has_deleted }
+                if (has_deleted || !self.message.progress.is_retry())
                     && still_waits(self.context, &self.place, &self.message).await? =>
             {
-                self.go_on(how, ended_at, reason, next_placement).await
+                let now = self.context.clock.now();
+                let next = relaunch(self.message.clone(), how, ended_at.unwrap_or(now), Some(&reason));
+                self.go_on(next.on_placement(next_placement).as_copy(is_copy), reason).await
             }
             attempted => Ok(Launched::Attempted(attempted)),
         }
@@ -167,15 +170,8 @@ impl Launcher<'_> {
     }
 
     /// The next attempt is a message of its own, so that everything registered for an attempt can be found from its message.
-    async fn go_on(
-        &self,
-        how: Fruitless,
-        ended_at: Option<OffsetDateTime>,
-        reason: String,
-        placement: u8,
-    ) -> Result<Launched, LaunchError> {
+    async fn go_on(&self, next: Message, reason: String) -> Result<Launched, LaunchError> {
         let now = self.context.clock.now();
-        let next = relaunch(self.message.clone(), how, ended_at.unwrap_or(now), Some(&reason)).on_placement(placement);
         self.context.queue.send_at(&next, next.progress.not_before.unwrap_or(now), now).await?;
         Ok(Launched::Next { attempt: next.progress.attempt, reason })
     }

@@ -1,5 +1,7 @@
 //! Registrations that a launch, or an earlier try of it, has left behind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jitgate::ecs::TaskView;
 use jitgate::github::{AtPlace, Deletion, Place};
 use jitgate::job::{Message, RunnerId};
@@ -17,6 +19,7 @@ pub(crate) struct Leftovers<'a> {
     context: &'a Context,
     place: &'a Place,
     message: &'a Message,
+    has_deleted: AtomicBool,
 }
 
 /// What became of the registration under one name.
@@ -29,7 +32,12 @@ enum TakenBack {
 
 impl<'a> Leftovers<'a> {
     pub(crate) fn of(context: &'a Context, place: &'a Place, message: &'a Message) -> Self {
-        Self { context, place, message }
+        Self { context, place, message, has_deleted: AtomicBool::new(false) }
+    }
+
+    /// Whether a registration was deleted, and not by somebody else.
+    pub(crate) fn has_deleted(&self) -> bool {
+        self.has_deleted.load(Ordering::Relaxed)
     }
 
     fn at(&self) -> AtPlace<'_> {
@@ -83,8 +91,11 @@ impl<'a> Leftovers<'a> {
     async fn take_back_one(&self, name: &RunnerName, own: Option<RunnerId>) -> TakenBack {
         match self.at().find(name).await {
             Ok(Some(runner)) if Some(runner.id) == own => TakenBack::Spared,
-            Ok(Some(runner)) if delete(self.context, self.place, runner.id).await => TakenBack::Deleted,
-            Ok(Some(_)) => TakenBack::StillThere,
+            Ok(Some(runner)) => {
+                let deletion = delete(self.context, self.place, runner.id).await;
+                self.has_deleted.fetch_or(deletion == Some(Deletion::Deleted), Ordering::Relaxed);
+                if is_gone(deletion) { TakenBack::Deleted } else { TakenBack::StillThere }
+            }
             Ok(None) => TakenBack::NotThere,
             Err(error) => {
                 tracing::warn!(runner.name = %name, error = %error, "left-over registration not found");
@@ -94,14 +105,18 @@ impl<'a> Leftovers<'a> {
     }
 }
 
-/// Deletes a registration. Whether it is gone now: GitHub refuses if its runner is busy, which is right.
-pub(crate) async fn delete(context: &Context, place: &Place, id: RunnerId) -> bool {
+/// Deletes a registration, as far as GitHub agrees: it refuses if the runner is busy, which is right.
+pub(crate) async fn delete(context: &Context, place: &Place, id: RunnerId) -> Option<Deletion> {
     match patiently(context, async || context.github.at(place).delete(id).await).await {
-        Ok(Deletion::Deleted | Deletion::Gone) => true,
-        Ok(Deletion::Busy) => false,
+        Ok(deletion) => Some(deletion),
         Err(error) => {
             tracing::warn!(runner.id = id.0, error = %error, "registration not deleted");
-            false
+            None
         }
     }
+}
+
+/// Whether the registration is gone now.
+pub(crate) fn is_gone(outcome: Option<Deletion>) -> bool {
+    matches!(outcome, Some(Deletion::Deleted | Deletion::Gone))
 }

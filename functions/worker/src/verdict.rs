@@ -59,11 +59,9 @@ use jitgate::ecs::{EcsError, RunError};
 use jitgate::github::GitHubError;
 use jitgate::job::{Progress, brief};
 use jitgate::queue::QueueError;
+pub use jitgate::relaunch::LONGEST_WAIT;
 use jitgate::secret::SecretError;
 use time::{Duration, OffsetDateTime};
-
-/// GitHub fails a job that waits longer. Source: GitHub's "Usage limits for self-hosted runners".
-pub const LONGEST_WAIT: Duration = Duration::hours(24);
 
 /// The first growing delay; each next one is twice as long.
 pub const FIRST_DELAY: Duration = Duration::seconds(10);

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::call::{Call, Caller};
 use super::client::GitHub;
 use super::error::GitHubError;
-use super::pages::{PageJson, Pages};
+use super::pages::{PAGE_SIZE, Pages};
 use super::place::{Account, Place, Scope};
 use crate::config::ScopeKind;
 use crate::job::{InstallationId, Job};
@@ -46,6 +46,8 @@ struct OrganizationJson {
 
 #[derive(Deserialize)]
 struct RepositoriesJson {
+    #[serde(default)]
+    total_count: Option<usize>,
     repositories: Vec<RepositoryJson>,
 }
 
@@ -53,14 +55,43 @@ struct RepositoriesJson {
 struct RepositoryJson {
     name: String,
     owner: OrganizationJson,
+    /// Absent for a repository without a commit.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pushed_at: Option<OffsetDateTime>,
 }
 
-impl PageJson for RepositoriesJson {
-    type Item = RepositoryJson;
+/// How many repositories a page of an installation's has.
+pub const REPOSITORIES_A_PAGE: usize = PAGE_SIZE;
 
-    fn items(self) -> Vec<RepositoryJson> {
-        self.repositories
-    }
+/// A repository that an installation covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// It, and the account whose credential it takes.
+    pub place: Place,
+    /// Its name, without its owner.
+    pub name: String,
+    /// When somebody last pushed to it.
+    pub pushed_at: Option<OffsetDateTime>,
+}
+
+/// A page of the repositories that an installation covers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoveredPage {
+    /// Those of the page.
+    pub repositories: Vec<Covered>,
+    /// How many there are on all pages.
+    pub total: usize,
+}
+
+/// Where an account's own runners are registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registers {
+    /// With the enterprise.
+    AtEnterprise,
+    /// With the organization.
+    Here(Place),
+    /// With each repository.
+    InRepositories,
 }
 
 impl GitHub {
@@ -97,36 +128,37 @@ impl GitHub {
         Some(Place { account, scope: Scope::Enterprise(slug.clone()) })
     }
 
-    /// The places where an account's own runners are registered, except an enterprise. For repository scope those are all
-    /// repositories that the installation covers.
-    pub async fn places_of(&self, account: &Account) -> Result<Vec<Place>, GitHubError> {
+    /// Where an account's own runners are registered.
+    pub fn registers(&self, account: &Account) -> Registers {
         match &self.scope {
-            ScopeKind::Enterprise(_) if account.is_organization => Ok(Vec::new()),
+            ScopeKind::Enterprise(_) if account.is_organization => Registers::AtEnterprise,
             ScopeKind::Org if account.is_organization => {
-                Ok(vec![Place { account: account.clone(), scope: Scope::Organization(account.login.clone()) }])
+                let scope = Scope::Organization(account.login.clone());
+                Registers::Here(Place { account: account.clone(), scope })
             }
-            _ => self.repositories_of(account, |_, _| true).await,
+            _ => Registers::InRepositories,
         }
     }
 
-    /// The repositories that an account's installation covers, by owner and name, if `is_wanted`. With a personal access
-    /// token there is no such list.
-    pub async fn repositories_of(
-        &self,
-        account: &Account,
-        is_wanted: impl Fn(&str, &str) -> bool,
-    ) -> Result<Vec<Place>, GitHubError> {
+    /// A page of the repositories that an account's installation covers, from 1 on, in an order that GitHub does not say and
+    /// keeps. With a personal access token there is no such list.
+    pub async fn repositories_on_page(&self, account: &Account, page: usize) -> Result<CoveredPage, GitHubError> {
         if account.installation.is_none() {
-            return Ok(Vec::new());
+            return Ok(CoveredPage::default());
         }
         let permission = "an installation that covers at least one repository";
-        let call = Call::get(vec!["installation", "repositories"], permission);
-        let all = Pages::numbered(self, Caller::Account(account), call);
-        let wanted = all.collect::<RepositoriesJson>(|each| is_wanted(&each.owner.login, &each.name)).await?;
-        let place = |RepositoryJson { name, owner }| Place {
-            account: Account { repository: Some(name.clone()), ..account.clone() },
-            scope: Scope::Repository { owner: owner.login, name },
+        let mut call = Call::get(vec!["installation", "repositories"], permission);
+        call.query = vec![("per_page", PAGE_SIZE.to_string()), ("page", page.to_string())];
+        let answer: RepositoriesJson = self.call(Caller::Account(account), &call).await?;
+        let covered = |RepositoryJson { name, owner, pushed_at }| Covered {
+            place: Place {
+                account: Account { repository: Some(name.clone()), ..account.clone() },
+                scope: Scope::Repository { owner: owner.login, name: name.clone() },
+            },
+            name,
+            pushed_at,
         };
-        Ok(wanted.into_iter().map(place).collect())
+        let total = answer.total_count.unwrap_or(answer.repositories.len());
+        Ok(CoveredPage { repositories: answer.repositories.into_iter().map(covered).collect(), total })
     }
 }

@@ -25,6 +25,7 @@ mod sign_in;
 mod transport;
 mod versions;
 
+pub use accounts::{Covered, CoveredPage, REPOSITORIES_A_PAGE, Registers};
 pub use app::AppSigner;
 pub use client::GitHub;
 pub use deliveries::{Attempts, DeliveryAttempt, Hook, Log};

@@ -1,14 +1,11 @@
 //! The registrations of a place.
 
-use std::collections::HashMap;
-
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Caller};
 use super::client::GitHub;
 use super::error::GitHubError;
-use super::groups::{DEFAULT_GROUP, DEFAULT_NAME};
 use super::pages::{PageJson, Pages};
 use super::place::{Place, Scope};
 use super::repeat::Repeats;
@@ -148,28 +145,6 @@ impl PageJson for RunnersJson {
     }
 }
 
-#[derive(Deserialize)]
-struct GroupsJson {
-    runner_groups: Vec<GroupJson>,
-}
-
-#[derive(Deserialize)]
-struct GroupJson {
-    id: u64,
-    name: String,
-    /// It is the enterprise's. An organization's own group of the same name takes precedence.
-    #[serde(default)]
-    inherited: bool,
-}
-
-impl PageJson for GroupsJson {
-    type Item = GroupJson;
-
-    fn items(self) -> Vec<GroupJson> {
-        self.runner_groups
-    }
-}
-
 /// The client for one place.
 #[derive(Clone, Copy)]
 pub struct AtPlace<'a> {
@@ -196,11 +171,11 @@ impl<'a> AtPlace<'a> {
         Caller::Account(&self.place.account)
     }
 
-    fn scope(self) -> &'a Scope {
+    pub(super) fn scope(self) -> &'a Scope {
         &self.place.scope
     }
 
-    fn permission(self) -> &'static str {
+    pub(super) fn permission(self) -> &'static str {
         self.place.scope.permission()
     }
 
@@ -232,32 +207,6 @@ impl<'a> AtPlace<'a> {
             }
         };
         Registration { outcome, is_doubtful: repeats.is_doubtful }
-    }
-
-    /// The id of a runner group. A name is looked up once for each scope and process.
-    async fn group_id(self, group: &RunnerGroup) -> Result<u64, GitHubError> {
-        let name = match group {
-            RunnerGroup::Id(id) => return Ok(*id),
-            RunnerGroup::Name(name) if name.eq_ignore_ascii_case(DEFAULT_NAME) => return Ok(DEFAULT_GROUP),
-            RunnerGroup::Name(name) => name,
-        };
-        let scope = self.scope();
-        if matches!(scope, Scope::Repository { .. }) {
-            let message = format!("the runner group {name:?}: a {scope} has only the default group");
-            return Err(GitHubError::NotFound { message });
-        }
-        let now = self.github.clock().now();
-        self.github.groups_of(scope).id(name, &scope.to_string(), now, async || self.groups().await).await
-    }
-
-    async fn groups(self) -> Result<HashMap<String, u64>, GitHubError> {
-        let mut path = self.scope().root();
-        path.extend(["actions", "runner-groups"]);
-        let call = Call::get(path, self.permission()).on_account_itself();
-        let mut groups = Pages::numbered(self.github, self.caller(), call).collect::<GroupsJson>(|_| true).await?;
-        // Inherited ones first, so that the organization's own replace them.
-        groups.sort_by_key(|group| !group.inherited);
-        Ok(groups.into_iter().map(|group| (group.name.to_lowercase(), group.id)).collect())
     }
 
     /// The registration of exactly that name.

@@ -4,10 +4,17 @@ use super::driver::Driver;
 use crate::github::JobStatus;
 use crate::world::JOB_QUEUE;
 
+/// The budget of a job: the tasks of a day whose runners get no job, and those that fail. Source: `jitgate::relaunch`.
+const MOST_TASKS: usize = 4 + 37;
+
 /// Checks what is left at the end.
 pub(super) fn conclude(driver: &mut Driver) {
     jobs_ran_once(driver);
     nothing_waits(driver);
+    driver.report.most_tasks = driver.judge.most_tasks();
+    if driver.report.most_tasks > MOST_TASKS {
+        driver.judge.complain(None, format!("{} tasks for one job", driver.report.most_tasks));
+    }
     // Warm runners.
     let ready = driver.knobs.warm.map_or(0, |count| usize::try_from(count).expect("few"));
     for task in driver.world.aws.ecs.live_tasks().into_iter().skip(ready) {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod deliveries;
+mod incidents;
 mod parts;
 mod processes;
 mod setup;
@@ -21,6 +22,7 @@ use worker::Worker;
 
 use self::parts::{AtWork, Call, Event, Finished, Slot};
 use super::diary::Diary;
+use super::incidents::INTERRUPTED;
 use super::judge::Judge;
 use super::plan::{Chance, Knobs, Plan};
 use super::report::Report;
@@ -195,6 +197,7 @@ impl Driver {
                 Event::Step(task) => self.step(&task),
                 Event::Reclaim(task) => {
                     if !self.working.contains_key(&task) {
+                        self.report.struck(INTERRUPTED);
                         self.world.aws.ecs.reclaim_spot(&task);
                     }
                 }
@@ -204,6 +207,8 @@ impl Driver {
                     self.after(CLEANER_PAUSE, Event::Clean(None));
                 }
                 Event::Limit(limit) => self.set_limit(&limit),
+                Event::Outage(outage) => self.begin(&outage),
+                Event::Recovery(kind) => self.recover(kind),
                 Event::Elsewhere => {
                     self.world.github.write_elsewhere("installation 77");
                     self.after(Duration::from_mins(1) / self.knobs.elsewhere_writes, Event::Elsewhere);

@@ -38,6 +38,7 @@ pub(super) struct Judge {
     /// Registrations that no launch could know of, with the reason.
     excused: BTreeMap<RunnerId, &'static str>,
     left_over: Vec<JobId>,
+    excused_until: Option<OffsetDateTime>,
 }
 
 impl Judge {
@@ -65,10 +66,21 @@ impl Judge {
         *promise = (*promise).max(until);
     }
 
+    /// An incident holds jobs up until then, whatever was promised.
+    pub(super) fn excuse_until(&mut self, moment: OffsetDateTime) {
+        self.excused_until = self.excused_until.max(Some(moment));
+    }
+
+    /// The most tasks of one job.
+    pub(super) fn most_tasks(&self) -> usize {
+        self.launches.values().map(Vec::len).max().unwrap_or_default()
+    }
+
     /// The job got its runner. Complains if that is later than promised.
     pub(super) fn taken(&mut self, job: JobId, at: OffsetDateTime) {
         if let Some(promised) = self.promises.remove(&job)
             && at > promised + PATIENCE
+            && self.excused_until.is_none_or(|until| at > until)
         {
             let late = (at - promised).whole_seconds();
             self.complain(Some(job), format!("it got its runner {late} s later than promised"));

@@ -21,6 +21,8 @@ pub enum Loss {
     Capacity,
     /// Tasks stop before their runners take a job.
     EarlyEnds,
+    /// GitHub assigns no jobs to runners.
+    Dispatch,
     /// The webhook's process dies.
     WebhookDies,
     /// The worker's process dies.
@@ -64,6 +66,7 @@ impl Knobs {
             crashes,
             faults,
             deaths,
+            incidents,
             cleaner,
             weather,
             // GitHub's limits delay jobs and lose none.
@@ -78,6 +81,7 @@ impl Knobs {
         losses.extend(calls.into_iter().filter(|_| *faults > 0.0));
         losses.extend(deaths_of_processes.into_iter().filter(|_| *crashes > 0.0));
         losses.extend([Loss::EarlyEnds].into_iter().filter(|_| *deaths > 0.0));
+        losses.extend([Loss::EarlyEnds, Loss::Dispatch].into_iter().filter(|_| *incidents));
         losses.extend([Loss::Capacity].into_iter().filter(|_| *weather || vcpus.is_some()));
         losses.extend([Loss::NoCleaner].into_iter().filter(|_| *cleaner));
         losses

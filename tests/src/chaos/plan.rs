@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::incidents::Incidents;
 use crate::github::Counting;
 
 /// A job that a test plans itself.
@@ -55,6 +56,8 @@ pub struct Knobs {
     pub cancelled: f64,
     /// The share of tasks that die before they take a job: they fail to start, or AWS reclaims Spot capacity.
     pub deaths: f64,
+    /// Whether there are incidents after the launch: of GitHub's, of AWS's, of runners and of tokens.
+    pub incidents: bool,
     /// Whether the cleaner runs, by schedule and for stopped tasks.
     pub cleaner: bool,
     /// Whether capacity is short at times, and lists, `busy` and deletions lag.
@@ -90,6 +93,7 @@ impl Knobs {
             four_faults: 0.0,
             cancelled: 0.05,
             deaths: 0.04,
+            incidents: true,
             cleaner: true,
             weather: true,
             counting: Counting::Sliding,
@@ -117,6 +121,7 @@ impl Knobs {
             four_faults: 0.0,
             cancelled: 0.0,
             deaths: 0.0,
+            incidents: false,
             cleaner: false,
             weather: false,
             counting: Counting::Sliding,
@@ -212,6 +217,7 @@ pub(super) struct Plan {
     pub(super) sdk_retries: bool,
     /// By how much ECS's lists lag at most.
     pub(super) appear: Duration,
+    pub(super) incidents: Incidents,
 }
 
 /// The second organisation, besides the default one.
@@ -265,6 +271,7 @@ impl Plan {
             spot_first: is_drawn && chance.happens(0.5),
             sdk_retries: !is_drawn || chance.happens(0.5),
             appear: if knobs.weather { chance.seconds(0, 8) } else { Duration::ZERO },
+            incidents: if knobs.incidents { Incidents::draw(seed, within) } else { Incidents::default() },
         }
     }
 
@@ -315,11 +322,21 @@ fn label_sets() -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn some_of_the_usual_storms_have_a_limit_and_some_have_none() {
         let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).max_runners).collect();
         assert!(limits.contains(&Some(18)) && limits.contains(&None), "{limits:?}");
+    }
+
+    #[test]
+    fn the_usual_storms_have_an_incident_of_each_kind_between_them() {
+        let plans: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).incidents).collect();
+        let kinds: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.outages).map(|outage| outage.kind).collect();
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+        assert!(plans.iter().any(|plan| plan.sidecar) && plans.iter().any(|plan| plan.token_lag > Duration::ZERO));
     }
 }

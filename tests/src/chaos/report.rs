@@ -28,6 +28,10 @@ pub struct Report {
     pub crashes: u64,
     /// Faults of calls, by name.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How often each kind of incident struck, by name.
+    pub incidents: BTreeMap<&'static str, u64>,
+    /// The most tasks of one job.
+    pub most_tasks: usize,
     /// Calls by operation.
     pub calls: BTreeMap<String, u64>,
     /// Tasks started.
@@ -58,6 +62,11 @@ impl Report {
         *self.faults.entry(name).or_default() += 1;
     }
 
+    /// Counts what an incident struck.
+    pub(super) fn struck(&mut self, name: &'static str) {
+        *self.incidents.entry(name).or_default() += 1;
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
@@ -81,6 +90,10 @@ impl Report {
         self.waited += other.waited;
         for (name, count) in &other.faults {
             *self.faults.entry(name).or_default() += count;
+        }
+        self.most_tasks = self.most_tasks.max(other.most_tasks);
+        for (name, count) in &other.incidents {
+            *self.incidents.entry(name).or_default() += count;
         }
         for (name, count) in &other.calls {
             *self.calls.entry(name.clone()).or_default() += count;
@@ -118,6 +131,10 @@ impl fmt::Display for Report {
             self.most_idle,
             self.cleaned
         )?;
+        writeln!(formatter, "incidents; {} tasks for one job at most:", self.most_tasks)?;
+        for (name, count) in &self.incidents {
+            writeln!(formatter, "  {count:>7}  {name}")?;
+        }
         let total: u64 = self.faults.values().sum();
         writeln!(formatter, "{total} faults:")?;
         for (name, count) in &self.faults {

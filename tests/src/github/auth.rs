@@ -277,10 +277,10 @@ impl State {
                 .all(|names| names.as_ref().is_none_or(|names| names.contains(name)))
         };
         let covered = self.repositories.iter().filter(|((of, name), _)| *of == owner && is_covered(name));
-        let all: Vec<_> = covered.map(|(_, repository)| objects::repository(repository)).collect();
+        let covered: Vec<_> = covered.map(|(_, repository)| repository).collect();
         let paging = Paging::of(request);
-        let total = all.len();
-        let page = paging.cut(all.into_iter());
+        let total = covered.len();
+        let page: Vec<_> = paging.cut(covered.into_iter()).into_iter().map(objects::repository).collect();
         let mut answer = answers::ok(&json!({ "total_count": total, "repositories": page }));
         if let Some(link) = paging.link(request, total) {
             answers::set(&mut answer, "link", link);

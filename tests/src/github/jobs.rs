@@ -131,6 +131,12 @@ impl State {
         let status = if spec.waiting { JobStatus::Waiting } else { JobStatus::Queued };
         let usual = if spec.fork.is_some() { "pull_request" } else { "push" };
         let event = spec.event.unwrap_or_else(|| usual.to_owned());
+        if event == "push"
+            && let Some(repository) =
+                self.repositories.get_mut(&(spec.owner.to_lowercase(), spec.repository.to_lowercase()))
+        {
+            repository.pushed_at = Some(now);
+        }
         let fork = spec.fork.as_ref().map(|owner| self.repository(owner, &spec.repository));
         let jobs = BTreeSet::new();
         let new = Run { id: RunId(run_id), repository, created_at: now, closed: false, event, fork, jobs };

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::apps::App;
 use super::scope::Scope;
-use super::state::{Account, AccountKind, Installation, Job, JobStatus, Repository, Run, Runner};
+use super::state::{Account, AccountKind, Group, Installation, Job, JobStatus, Repository, Run, Runner};
 
 const API: &str = "https://api.github.com";
 const WEB: &str = "https://github.com";
@@ -155,7 +155,7 @@ pub(super) fn repository(repository: &Repository) -> Value {
         "has_wiki": true,
         "archived": false,
         "disabled": false,
-        "pushed_at": "2026-01-01T00:00:00Z",
+        "pushed_at": repository.pushed_at.map(moment),
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
     });
@@ -279,17 +279,18 @@ pub(super) fn runner(runner: &Runner, busy: bool) -> Value {
     })
 }
 
-pub(super) fn group(scope: &Scope, id: u64, name: &str, all_repositories: bool) -> Value {
+pub(super) fn group(scope: &Scope, Group { id, name, selected, allows_public }: &Group) -> Value {
+    let all_repositories = selected.is_none();
     let url = format!("{API}/{scope}/actions/runner-groups/{id}");
     let mut body = json!({
         "id": id,
         "name": name,
         "visibility": selection(all_repositories),
-        "default": id == 1,
+        "default": *id == 1,
         "runners_url": format!("{url}/runners"),
         "hosted_runners_url": format!("{url}/hosted-runners"),
         "inherited": false,
-        "allows_public_repositories": false,
+        "allows_public_repositories": allows_public,
         "workflow_restrictions_read_only": false,
         "restricted_to_workflows": false,
         "selected_workflows": [],

@@ -123,7 +123,7 @@ impl State {
     }
 
     pub(super) fn group(&self, scope: &Scope, id: u64) -> Option<Group> {
-        let default = Group { id: DEFAULT_GROUP, name: "Default".to_owned(), repositories: None };
+        let default = Group { id: DEFAULT_GROUP, name: "Default".to_owned(), selected: None, allows_public: true };
         match self.groups.get(scope).and_then(|groups| groups.get(&id)) {
             Some(group) => Some(group.clone()),
             None => (id == DEFAULT_GROUP).then_some(default),
@@ -192,12 +192,16 @@ impl State {
         if let Some(default) = self.group(scope, DEFAULT_GROUP) {
             groups.entry(DEFAULT_GROUP).or_insert(default);
         }
+        let visible_to = match scope {
+            Scope::Enterprise(_) => query(request, "visible_to_organization"),
+            _ => query(request, "visible_to_repository"),
+        };
+        if let Some(name) = visible_to {
+            groups.retain(|_, group| self.admits(scope, group, &name));
+        }
         let paging = Paging::of(request);
         let page = paging.cut(groups.values());
-        let page: Vec<Value> = page
-            .into_iter()
-            .map(|group| objects::group(scope, group.id, &group.name, group.repositories.is_none()))
-            .collect();
+        let page: Vec<Value> = page.into_iter().map(|group| objects::group(scope, group)).collect();
         let mut answer = answers::ok(&json!({ "total_count": groups.len(), "runner_groups": page }));
         if let Some(link) = paging.link(request, groups.len()) {
             answers::set(&mut answer, "link", link);
@@ -284,14 +288,27 @@ impl State {
         let has = |label: &String| runner.labels.iter().any(|own| own.eq_ignore_ascii_case(label));
         // Only groups of organisations and enterprises can be restricted to some repositories.
         let group_allows = || {
-            self.group(&runner.scope, runner.group_id).is_some_and(|group| {
-                group.repositories.is_none_or(|names| names.contains(&job.repository.to_lowercase()))
-            })
+            let name = match &runner.scope {
+                Scope::Enterprise(_) => &job.owner,
+                _ => &job.repository,
+            };
+            self.group(&runner.scope, runner.group_id).is_some_and(|group| self.admits(&runner.scope, &group, name))
         };
         in_reach
             && job.group.is_none_or(|group| group == runner.group_id)
             && job.labels.iter().all(has)
             && group_allows()
+    }
+
+    /// Whether a group admits a repository of its organisation, or an organisation of its enterprise. Source: GitHub's
+    /// "Managing access to self-hosted runners using groups", and its description of `visible_to_repository`.
+    fn admits(&self, scope: &Scope, group: &Group, name: &str) -> bool {
+        let is_public = match scope {
+            Scope::Organization(login) => self.known_repository(login, name).is_some_and(|found| found.is_public),
+            Scope::Repository(..) | Scope::Enterprise(_) => false,
+        };
+        let is_selected = group.selected.as_ref().is_none_or(|names| names.contains(&name.to_lowercase()));
+        is_selected && (group.allows_public || !is_public)
     }
 
     /// The runner finishes its job and reports the conclusion.

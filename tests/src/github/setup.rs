@@ -110,14 +110,23 @@ impl GitHub {
         }
     }
 
-    /// Adds a runner group, for all repositories or for some.
-    pub fn add_runner_group(&self, scope: &Scope, name: &str, repositories: Option<&[&str]>) -> u64 {
+    /// Adds a runner group, for all repositories or for some; for an enterprise, for all organisations or for some.
+    pub fn add_runner_group(&self, scope: &Scope, name: &str, selected: Option<&[&str]>) -> u64 {
         let (mut state, _) = self.state();
         let id = next(&mut state.counters.group);
-        let repositories = repositories.map(|names| names.iter().map(|name| name.to_lowercase()).collect());
-        let group = Group { id, name: name.to_owned(), repositories };
+        let selected = selected.map(|names| names.iter().map(|name| name.to_lowercase()).collect());
+        let group = Group { id, name: name.to_owned(), selected, allows_public: true };
         state.groups.entry(scope.clone()).or_default().insert(id, group);
         id
+    }
+
+    /// Closes a runner group to public repositories, as new groups are at GitHub.
+    pub fn close_to_public(&self, scope: &Scope, group: u64) {
+        let (mut state, _) = self.state();
+        if let Some(mut found) = state.group(scope, group) {
+            found.allows_public = false;
+            state.groups.entry(scope.clone()).or_default().insert(group, found);
+        }
     }
 
     /// Adds a hook for `workflow_job`: that of the tests' App, or another's. Without a hook, nothing is sent or logged.

@@ -32,6 +32,8 @@ pub(super) struct Repository {
     pub(super) owner: Account,
     pub(super) name: String,
     pub(super) is_public: bool,
+    /// When somebody last pushed to it; absent for a repository without a commit.
+    pub(super) pushed_at: Option<OffsetDateTime>,
 }
 
 impl Repository {
@@ -187,8 +189,10 @@ pub(super) struct Run {
 pub(super) struct Group {
     pub(super) id: u64,
     pub(super) name: String,
-    /// Lower-case names of the repositories that may use it; absent for all.
-    pub(super) repositories: Option<BTreeSet<String>>,
+    /// Lower-case names of the repositories that may use it, or, for an enterprise's, of the organisations; absent for all.
+    pub(super) selected: Option<BTreeSet<String>>,
+    /// Whether public repositories may use it.
+    pub(super) allows_public: bool,
 }
 
 /// Something that happens later by itself.
@@ -339,7 +343,7 @@ impl State {
         let owner = self.account(owner, AccountKind::Organization);
         let counter = &mut self.counters.repository;
         let key = (owner.login.to_lowercase(), name.to_lowercase());
-        let new = || Repository { id: next(counter), owner, name: name.to_owned(), is_public: false };
+        let new = || Repository { id: next(counter), owner, name: name.to_owned(), is_public: false, pushed_at: None };
         self.repositories.entry(key).or_insert_with(new).clone()
     }
 

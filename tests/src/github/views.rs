@@ -62,6 +62,11 @@ impl GitHub {
         self.state().0.counters.token
     }
 
+    /// How many calls came with a token that had not reached all of GitHub's servers.
+    pub fn calls_with_new_tokens(&self) -> u64 {
+        u64::try_from(self.state().0.lagging_calls).expect("few")
+    }
+
     /// The delivery that a hook would send for a job now: the App's hook, or the organisation's if no App is installed.
     ///
     /// # Panics

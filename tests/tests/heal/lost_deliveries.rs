@@ -1,8 +1,9 @@
 //! A delivery fails or is never sent: it is delivered again, or the cleaner finds the job at GitHub.
 
+use jitgate::clock::Clock;
 use jitgate_tests::aws::ecs;
 use jitgate_tests::github::{HookTarget, JobSpec, JobStatus, ORGANIZATION, Scope, Secondary};
-use jitgate_tests::world::World;
+use jitgate_tests::world::{START, World};
 
 use crate::{MINUTE, PASS, logged, send};
 
@@ -74,6 +75,48 @@ async fn a_pass_repeats_a_hundred_deliveries_at_most() {
 }
 
 #[tokio::test]
+async fn a_thousand_failed_deliveries_are_all_repeated_while_others_go_on() {
+    const FAILED: usize = 1000;
+    const OTHERS_A_MINUTE: usize = 50;
+    let world = World::unchecked_on(Clock::manual(START), &[]).await;
+    world.github.add_hook(HookTarget::App, "https://webhook.example");
+    let queue = |jobs: usize| (0..jobs).for_each(|_| _ = world.github.queue_job(JobSpec::labels(["windows"])));
+    // The webhook is down for 20 minutes.
+    for _ in 0..20 {
+        queue(FAILED / 20);
+        send(&world, false).await;
+        world.clock.advance(MINUTE);
+    }
+    let (mut passes, mut most_pages) = (0, 0);
+    while world.api_calls("redeliver") < FAILED {
+        let before = world.api_calls("list-deliveries");
+        let (outcome, lines) = logged(world.clean()).await;
+        outcome.expect("a pass");
+        assert!(!lines.contains("further back"), "{lines}");
+        most_pages = most_pages.max(world.api_calls("list-deliveries") - before);
+        passes += 1;
+        assert!(passes <= 12, "{} repeated after {passes} passes", world.api_calls("redeliver"));
+        for _ in 0..5 {
+            queue(OTHERS_A_MINUTE);
+            send(&world, true).await;
+            world.clock.advance(MINUTE);
+        }
+    }
+    assert!((10..=60).contains(&most_pages), "{most_pages} pages of the log in a pass");
+    let jobs = world.github.jobs();
+    let arrived = jobs.iter().filter(|job| {
+        let (id, _) = world.github.last_delivery_of(job.id).expect("a delivery");
+        world.github.outcome(id).is_some_and(|outcome| outcome.succeeded())
+    });
+    assert_eq!(arrived.count(), jobs.len());
+    for _ in 0..3 {
+        world.clock.advance(PASS);
+        world.clean().await.expect("a pass");
+    }
+    assert_eq!(world.api_calls("redeliver"), FAILED, "none is repeated twice");
+}
+
+#[tokio::test]
 async fn a_delivery_that_never_succeeds_is_repeated_a_few_times_only() {
     let world = World::new().await;
     world.github.add_hook(HookTarget::App, "https://webhook.example");
@@ -133,17 +176,35 @@ async fn a_job_that_no_delivery_announced_is_found_where_the_setting_says() {
     {
         let mut world = World::with(&[("RECONCILE_REPOSITORIES", setting)]).await;
         // Another job of the run is already in progress, so the run is not `queued` any more.
-        let first = world.queue_job();
+        // Nobody pushed to the repository.
+        let first = world.github.queue_job(JobSpec::labels(["fargate"]).on_event("schedule"));
         let run = world.github.job(first).unwrap().run_id;
         let runner = world.github.orphan(&Scope::org(ORGANIZATION), "somebody-elses", &["fargate"], true);
         world.github.connect(runner).unwrap();
         assert!(world.github.take_job(runner).unwrap().is_some());
-        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).of_run(run));
+        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).on_event("schedule").of_run(run));
         world.stand_still(MINUTE * 6);
         world.clean().await.unwrap();
         world.work_until_quiet().await;
         let status = world.github.job(untold).unwrap().status;
         assert_eq!(status == JobStatus::Completed, is_found, "{setting:?}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_no_delivery_announced_is_found_in_a_quiet_repository_that_was_pushed_to() {
+    for scope in ["org", "repo"] {
+        let mut world = World::with(&[("RUNNER_SCOPE", scope)]).await;
+        for number in 0..30 {
+            world.github.add_repository(ORGANIZATION, &format!("quiet-{number:02}"));
+        }
+        let untold = world.github.queue_job(JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, "quiet-17"));
+        world.stand_still(MINUTE * 6);
+        let (outcome, lines) = logged(world.clean()).await;
+        outcome.unwrap_or_else(|error| panic!("{error}: {lines}"));
+        assert_eq!(world.api_calls("list-runs"), 2, "nobody pushed to the others");
+        world.work_until_quiet().await;
+        world.assert_done(&[untold]);
     }
 }
 

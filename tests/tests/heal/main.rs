@@ -1,11 +1,13 @@
 //! Stories of the cleaner: what failed half-way is healed, and what works is left alone.
 
 mod accounts;
+mod dead_letters;
 mod failed_starts;
 mod gone_places;
 mod idle_runners;
 mod incidents;
 mod lost_deliveries;
+mod many_repositories;
 mod orphans;
 mod passes;
 mod runner_swaps;

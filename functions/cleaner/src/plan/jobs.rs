@@ -12,16 +12,17 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use jitgate::job::Message;
+use jitgate::job::{Attempt, JobId, Message, Purpose, RunnerId};
 use time::Duration;
 
 use super::interval::{PASS_INTERVAL, falls_on};
 use super::links::Task;
-use super::question::{Cause, Question, ended_by_itself, question_of};
+use super::question::{Cause, Left, Question, ended_by_itself, question_of};
 use super::world::World;
 
-/// After a stop that came before the job. ECS's event comes at once; these moments are for when it was lost. Each may put
-/// one more message of the same launch on the queue, so after a retry, which may wait for hours, there is only the first.
+/// After a stop that came before the job. ECS's event comes at once. It deletes the registration, so while that is left, each
+/// pass from the first moment on takes the event for lost. These moments are for where no registration tells. Each may put one
+/// more message of the same launch on the queue, so after a retry, which may wait for hours, there is only the first.
 const AFTER_A_FAILED_START: [Duration; 4] =
     [Duration::minutes(2), Duration::minutes(12), Duration::minutes(30), Duration::minutes(50)];
 
@@ -57,7 +58,8 @@ pub fn questions(world: &World<'_>) -> Vec<Question> {
     let raised = world.latest.values().filter_map(|task| {
         let cause = if task.view.is_over { after_stop(world, task) } else { while_busy(world, task) };
         let question = question_of(world.now, world.settings.prefix, task.view, cause?)?;
-        Some(Question { swapped: task.working.cloned(), ..question })
+        let left = left(world, task).filter(|_| question.cause == Cause::FailedStart).map(Left::Id);
+        Some(Question { swapped: task.working.cloned(), left, ..question })
     });
     let mut questions: Vec<_> = raised.collect();
     let raised: HashSet<_> = questions.iter().map(|question| question.message.job.id).collect();
@@ -87,16 +89,30 @@ fn after_stop(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
     }
     let is_retry = task.view.message.as_ref().is_some_and(|message| message.progress.is_retry());
     let moments = if is_retry { &AFTER_A_FAILED_START[..1] } else { &AFTER_A_FAILED_START };
-    if falls_on(since, moments) {
+    let is_shown = (AFTER_A_FAILED_START[0]..UNTIL_FORGOTTEN).contains(&since);
+    if falls_on(since, moments) || is_shown && left(world, task).is_some() {
         return Some(Cause::FailedStart);
     }
-    (AFTER_A_FAILED_START[0]..UNTIL_FORGOTTEN).contains(&since).then_some(Cause::StillWaiting)
+    is_shown.then_some(Cause::StillWaiting)
 }
 
-/// GitHub deletes a registration after a job. The task has lost the tag with its id, so the launch stands for it.
+/// GitHub deletes a registration after a job.
 fn did_a_job(world: &World<'_>, task: &Task<'_>) -> bool {
-    let is_registered = task.launch.is_some_and(|launch| world.offline_launches.contains(&launch));
-    ended_by_itself(task.view.stop_code.as_deref(), task.view.exit_code) && !is_registered
+    ended_by_itself(task.view.stop_code.as_deref(), task.view.exit_code) && left(world, task).is_none()
+}
+
+/// The registration that a task has left. A stopped task has lost the tag with its id, so the launch stands for it.
+fn left(world: &World<'_>, task: &Task<'_>) -> Option<RunnerId> {
+    world.left.get(&task.launch?).copied()
+}
+
+/// Whether passes see to the job of the launch, and with it to its registration: that a registration is left tells them that
+/// nobody has yet.
+pub(super) fn is_seen_to(world: &World<'_>, launch: (JobId, Attempt)) -> bool {
+    world.latest.get(&launch.0).filter(|task| task.view.is_over && task.launch == Some(launch)).is_some_and(|task| {
+        let is_of_job = task.view.message.as_ref().is_some_and(|message| message.purpose == Purpose::Launch);
+        is_of_job && task.view.stopped_at.is_some_and(|at| world.now - at < UNTIL_FORGOTTEN)
+    })
 }
 
 /// Heals: the runner was swapped, and has another job with the same labels; its registration vanished before a job came.
@@ -116,8 +132,13 @@ fn while_busy(world: &World<'_>, task: &Task<'_>) -> Option<Cause> {
 fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
     let Some(task) = world.latest.get(&message.job.id) else {
         let age = world.now - message.job.created_at;
-        let question =
-            || Question { message: message.clone(), cause: Cause::Untold, stopped_reason: None, swapped: None };
+        let question = || Question {
+            message: message.clone(),
+            cause: Cause::Untold,
+            stopped_reason: None,
+            swapped: None,
+            left: None,
+        };
         return WHILE_UNTOLD.iter().any(|time| time.contains(&age)).then(question);
     };
     if !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {

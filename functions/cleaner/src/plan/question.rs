@@ -2,9 +2,9 @@
 
 use jitgate::ecs::TaskView;
 use jitgate::github::JobState;
-use jitgate::job::{Message, Purpose};
-use jitgate::names::{LaunchToken, NamePrefix};
-use jitgate::relaunch::{Fruitless, relaunch, trouble};
+use jitgate::job::{Message, Purpose, RunnerId};
+use jitgate::names::{LaunchToken, NamePrefix, RunnerName};
+use jitgate::relaunch::{Fruitless, is_copy, relaunch, trouble};
 use time::OffsetDateTime;
 
 use super::seen::Working;
@@ -24,6 +24,25 @@ pub struct Question {
     pub stopped_reason: Option<String>,
     /// The job with which its runner was swapped, where that is known.
     pub swapped: Option<Working>,
+    /// The registration of the task, if nobody seems to have seen to the job yet.
+    pub left: Option<Left>,
+}
+
+/// A registration that a task may have left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The one of that id.
+    Id(RunnerId),
+    /// The one of that name, which the task's launch took first. A stopped task has lost the tag with the id.
+    Name(RunnerName),
+}
+
+impl Left {
+    /// What a task that has stopped may have left. Where it was stopped by us, its registration was deleted before.
+    pub fn by(prefix: &NamePrefix, task: &TaskView) -> Option<Self> {
+        let name = || task.message.as_ref().map(|message| Self::Name(RunnerName::derive(prefix, message, 0)));
+        task.runner_id.map(Self::Id).or_else(|| name().filter(|_| is_copy(task, false)))
+    }
 }
 
 /// What raises a question.
@@ -47,6 +66,11 @@ impl Cause {
     /// Whether the job's message may be on the queue.
     pub fn may_be_queued(self) -> bool {
         matches!(self, Self::StillWaiting | Self::Untold)
+    }
+
+    /// Whether somebody else may have sent the job's message.
+    fn makes_copies(self) -> bool {
+        matches!(self, Self::FailedStart | Self::StillWaiting)
     }
 
     /// In words, for the log.
@@ -88,7 +112,8 @@ pub fn question_of(now: OffsetDateTime, prefix: &NamePrefix, task: &TaskView, ca
     let trouble = trouble(task);
     let message = relaunch(message, how, task.stopped_at.unwrap_or(now), trouble.as_deref());
     let message = message.on_placement(task.next_placement().unwrap_or_default());
-    Some(Question { message, cause, stopped_reason: trouble, swapped: None })
+    let message = message.as_copy(cause.makes_copies());
+    Some(Question { message, cause, stopped_reason: trouble, swapped: None, left: None })
 }
 
 /// What follows for a job, given how far GitHub says it is. A job that GitHub does not show is left alone: it no longer

@@ -11,6 +11,7 @@
 use time::Duration;
 
 use super::action::Action;
+use super::jobs::is_seen_to;
 use super::world::{Registration, World};
 
 /// A registration younger than this is left alone, whatever else is seen. It is longer than every window in which a launch
@@ -42,7 +43,10 @@ pub fn needs_second_look(world: &World<'_>) -> bool {
 /// What looks like an orphan at the first look.
 fn suspects<'w>(world: &'w World<'_>) -> impl Iterator<Item = &'w Registration<'w>> {
     let is_old = |registration: &&Registration<'_>| world.now - registration.origin.born_at > GRACE;
-    world.offline.iter().filter(is_old).filter(|registration| !world.running.includes(registration))
+    let is_ours = |registration: &&Registration<'_>| {
+        !is_seen_to(world, (registration.origin.job_id, registration.origin.attempt))
+    };
+    world.offline.iter().filter(is_old).filter(is_ours).filter(|registration| !world.running.includes(registration))
 }
 
 fn is_in_doubt(world: &World<'_>, registration: &Registration<'_>) -> bool {

@@ -24,8 +24,8 @@ pub struct World<'a> {
     pub(super) latest: HashMap<JobId, Task<'a>>,
     /// Our registrations whose runner is offline and has no job.
     pub(super) offline: Vec<Registration<'a>>,
-    /// The launches of those.
-    pub(super) offline_launches: HashSet<(JobId, Attempt)>,
+    /// Those by their launches.
+    pub(super) left: HashMap<(JobId, Attempt), RunnerId>,
     pub(super) running: Running,
     /// The same at the second look.
     pub(super) running_later: Option<Running>,
@@ -53,7 +53,7 @@ impl<'a> World<'a> {
             settings,
             seen,
             latest,
-            offline_launches: offline.iter().map(|each| (each.origin.job_id, each.origin.attempt)).collect(),
+            left: offline.iter().map(|each| ((each.origin.job_id, each.origin.attempt), each.runner.id)).collect(),
             offline,
             running: Running::of(live.iter().copied()),
             running_later: None,

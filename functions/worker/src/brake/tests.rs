@@ -72,7 +72,7 @@ fn waiting(tasks: &[TaskView]) -> Vec<usize> {
     let retry = |index: usize| {
         // The second one has waited longest.
         let since = NOW - minutes(if index == 1 { 60 } else { 30 });
-        Retry { index, class: "default".to_owned(), since }
+        Retry { index, class: "default".to_owned(), since, token: format!("jit-{index}-2") }
     };
     let mut held: Vec<_> =
         held_back((0..4).map(retry).collect(), tasks, NOW).into_iter().map(|held| held.0.index).collect();
@@ -108,6 +108,12 @@ fn what_was_stopped_for_other_reasons_says_nothing_about_the_class() {
     let ours = stopped(minutes(1), "UserInitiated", None);
     assert_eq!(waiting(&[failed(3), failed(2), spot.clone(), ours.clone()]), [0_usize; 0]);
     assert_eq!(waiting(&[failed(4), failed(3), failed(2), spot, ours]), [0, 2, 3]);
+}
+
+#[test]
+fn a_retry_whose_launch_has_a_task_already_is_not_held_back_and_is_no_probe() {
+    let launched = TaskView { started_by: "jit-1-2".to_owned(), ..failed(1) };
+    assert_eq!(waiting(&[failed(3), failed(2), launched]), [2, 3]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::aws::ecs::Limit;
 use crate::aws::sqs::mapping::Batch;
 use crate::chaos::faults::Mishap;
 use crate::chaos::gateway::Gateway;
+use crate::chaos::incidents::{Outage, Planned};
 use crate::chaos::turnstile::Process;
 use crate::runner::Runner;
 use crate::wire::{Answer, Request, Service};
@@ -55,6 +56,8 @@ pub(super) enum Event {
     /// AWS reclaims a task's Spot capacity, unless its runner already works.
     Reclaim(String),
     Limit(Limit),
+    Outage(Planned),
+    Recovery(Outage),
     /// Another client calls GitHub.
     Elsewhere,
 }

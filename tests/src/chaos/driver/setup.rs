@@ -95,6 +95,7 @@ impl Driver {
             plan,
         };
         driver.schedule();
+        driver.plan_incidents();
         driver
     }
 

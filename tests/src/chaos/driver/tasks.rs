@@ -43,6 +43,7 @@ impl Driver {
                 TaskChange::Running(started) => self.start_runner(&started.task, &started.environment),
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
                 TaskChange::Stopped { task } => {
+                    self.count_stop(&task);
                     self.end_runner(&task, true);
                     // EventBridge loses some events.
                     if self.knobs.cleaner && !self.mishaps.happens(self.knobs.faults / 10.0) {
@@ -78,10 +79,12 @@ impl Driver {
         if let Ok(runner) = Runner::start(&self.world.github, config, work) {
             self.diary.note(self.now(), job, "its runner is online");
             self.runners.insert(task.to_owned(), AtWork { runner, work });
-            self.step(task);
+            if !self.hangs(task) {
+                self.step(task);
+            }
         } else {
             self.diary.note(self.now(), job, "its runner is refused");
-            self.world.aws.ecs.exit(task, 1);
+            self.refuse_runner(task, environment);
         }
     }
 

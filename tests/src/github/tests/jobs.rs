@@ -51,6 +51,24 @@ async fn groups_and_scopes_bound_what_a_runner_may_take() {
 }
 
 #[tokio::test]
+async fn a_group_is_visible_to_the_repositories_that_it_admits() {
+    let bench = Bench::new().await;
+    let org = Scope::org("octo-org");
+    let some = bench.github.add_runner_group(&org, "rockets only", Some(&["rockets"]));
+    let private = bench.github.add_runner_group(&org, "private", None);
+    bench.github.close_to_public(&org, private);
+    bench.github.publish("octo-org", "gardens");
+    bench.github.add_repository("octo-org", "rockets");
+    let token = bench.token().await;
+    for (name, visible) in [("rockets", vec![1, some, private]), ("gardens", vec![1])] {
+        let path = format!("/orgs/octo-org/actions/runner-groups?visible_to_repository={name}");
+        let groups = body(bench.get(&path, &token).await).await;
+        let ids: Vec<_> = groups["runner_groups"].as_array().unwrap().iter().map(|group| &group["id"]).collect();
+        assert_eq!(json!(ids), json!(visible), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_killed_runner_stays_registered_and_its_job_is_lost_later() {
     let bench = Bench::new().await;
     let token = bench.token().await;
