@@ -100,7 +100,7 @@ def _scratch_folder(ending: ExitStack) -> Path:
 
 
 def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
-    """The parameters that have no default, and those that this machine requires."""
+    """The parameters that have no default, those that this machine requires, and those that add resources."""
     ec2 = aws.client("ec2")
     [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
@@ -110,6 +110,9 @@ def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
         "GitHubApiUrl": github_url,
         "RunnerLabels": ",".join(LABELS),
         "FunctionArchitecture": terraform.default_architecture(),
+        "DockerCapacity": "managed-instances",
+        "DockerImage": "runner-docker:local",
+        "DockerSubnetIds": subnets[0]["SubnetId"],
     }
 
 
