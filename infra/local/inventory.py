@@ -194,10 +194,11 @@ def _tasks(aws: Emulator, words: dict[str, str]) -> Inventory:
             "executionRoleArn",
             "taskRoleArn",
         )
-        volumes = [volume["name"] for volume in definition.get("volumes", [])]
+        # The emulator keeps the template's capital letters.
+        volumes = [{key.lower(): value for key, value in each.items()} for each in definition.get("volumes", [])]
         found[f"task definition {family}"] = {
             **{key: definition.get(key) for key in kept},
-            "volumes": volumes,
+            "volumes": _filled(volumes),
             # Terraform sets a container's CPU units to 0; the template does not set them.
             "containers": [
                 {key: value for key, value in _filled(container).items() if (key, value) != ("cpu", 0)}

@@ -59,7 +59,7 @@ def check(stack: Stack, checks: Checks) -> None:
         "its container is privileged, and Docker's data lie on a volume of the task",
         container["privileged"]
         and [mount["containerPath"] for mount in container["mountPoints"]] == ["/var/lib/docker"]
-        and all(not volume.get("host") for volume in definition["taskDefinition"]["volumes"]),
+        and not any("host" in name.lower() for volume in definition["taskDefinition"]["volumes"] for name in volume),
         definition,
     )
 
