@@ -296,8 +296,8 @@ fn started(tasks: impl Iterator<Item = Value>, failures: &[Value]) -> Answer {
     answers::ok(&json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": failures }))
 }
 
-/// The words are reported of Fargate ("Task definition does not support launch_type FARGATE."); of Managed Instances the same are
-/// assumed. Source of the other: ECS's `RunTask` reference, `platformVersion`.
+/// The words are reported of Fargate; those for Managed Instances are assumed to be the same. Source of the other: ECS's
+/// `RunTask` reference, `platformVersion`.
 fn check_compatibility(input: &RunTask, provider: Provider, definition: &TaskDefinition) -> Result<(), Refusal> {
     let (needed, name) = match provider {
         Provider::OnDemand | Provider::Spot => (Compatibility::Fargate, "FARGATE"),
