@@ -127,10 +127,7 @@ def size(trial: Trial) -> str:
 def docker(trial: Trial) -> str:
     """Whether Docker works in a task."""
     task = trial.end_of(trial.start(INSIDE))
-    stream = f"runner/runner/{task['taskArn'].rsplit('/', 1)[-1]}"
-    group = f"/jitgate/{trial.stack}/runner-output"
-    events = aws("logs", "get-log-events", "--log-group-name", group, "--log-stream-name", stream)["events"]
-    said = "".join(f"\n      {event['message']}" for event in events)
+    said = "".join(f"\n      {line}" for line in _output(trial, task["taskArn"].rsplit("/", 1)[-1]))
     definition = aws("ecs", "describe-task-definition", "--task-definition", trial.definition)["taskDefinition"]
     [container] = definition["containerDefinitions"]
     return f"{_ended(task)}, stopTimeout {container['stopTimeout']} s{said}"
@@ -145,6 +142,27 @@ def idle(trial: Trial) -> str:
             return f"no instance is left after {took:.0f} s; ScaleInAfter is {trial.scale_in_after} s"
         time.sleep(10)
     return f"instances are left {trial.scale_in_after + 900} s later: does another task run?"
+
+
+def _output(trial: Trial, task: str) -> list[str]:
+    """What a task's container wrote. Its log group has the class Infrequent Access, which only Logs Insights reads."""
+    time.sleep(20)  # until the last lines can be found
+    now = int(time.time())
+    query = aws(
+        "logs",
+        "start-query",
+        "--log-group-name",
+        f"/jitgate/{trial.stack}/runner-output",
+        "--start-time",
+        str(now - 2 * LONGEST_START),
+        "--end-time",
+        str(now + 60),
+        "--query-string",
+        f"fields @message | filter @logStream = 'runner/runner/{task}' | sort @timestamp asc",
+    )["queryId"]
+    while (found := aws("logs", "get-query-results", "--query-id", query))["status"] in ("Scheduled", "Running"):
+        time.sleep(1)
+    return [field["value"] for line in found["results"] for field in line if field["field"] == "@message"]
 
 
 def _refusal(trial: Trial, start: Callable[[], str]) -> str:

@@ -3,7 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | What is a class? | `class`, `capacity` (also: what a provider cannot give) |
-//! | What may `RUNNER_CLASSES` say? | `json` (its form), `check` (each key), `parse` (all classes together) |
+//! | What may `RUNNER_CLASSES` say? | `json` (its form), `check`, `check_size` (each key), `parse` (all classes together) |
 //! | Which class does a job get? | `choose` |
 //! | What does a label mean to a class? | `grammar`, `key` (of size labels), `labels` (patterns) |
 //! | What do labels of other systems mean? | `translate`, `template` (patterns), `compatible/*.json` (a table a system) |
@@ -14,6 +14,7 @@
 
 mod capacity;
 mod check;
+mod check_size;
 mod choices;
 mod choose;
 mod class;
