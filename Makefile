@@ -3,9 +3,9 @@
 PYTHON ?= python3
 LOCAL = @$(PYTHON) infra/local
 
-.PHONY: help demo test deployed up down reference lint simulation bench pins recording
+.PHONY: help demo test deployed up down reference lint simulation bench pins recording image try-docker
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: ## deploy everything to an AWS emulator, run jobs and show each step
 	$(LOCAL) demo
@@ -39,3 +39,9 @@ lint: ## check the template, the Terraform module, workflows, documents and Pyth
 
 bench: ## measure the release binaries, and write the tables of docs/PERFORMANCE.md; takes half an hour
 	$(LOCAL) bench
+
+image: ## build the runner images, and print what a task pulls of each
+	@$(PYTHON) infra/image/build.py
+
+try-docker: ## try in a real account, on the stack $STACK, what no emulator shows of Docker
+	@$(PYTHON) infra/image/try_docker.py

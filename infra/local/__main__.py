@@ -150,7 +150,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
     if with_provider is not None:
         terraform.check(with_provider)
         heading("Starting the stack with Terraform")
-        with stack(binaries, "terraform", with_provider) as running:
+        with stack(binaries, "terraform", with_provider, with_docker=True) as running:
             heading("What Terraform deployed")
             monitoring_checks.levels(running, checks)
             terraform_checks.same(found, running.found, checks)
@@ -168,7 +168,7 @@ def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool 
     from stack import stack
 
     heading("Starting the stack")
-    with stack(binaries, "demo", as_newcomer=as_newcomer) as running:
+    with stack(binaries, "demo", as_newcomer=as_newcomer, with_docker=True) as running:
         heading("What was deployed")
         template_checks.check(running, checks)
         permission_checks.check(running.found, checks)

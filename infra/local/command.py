@@ -113,6 +113,7 @@ class Command:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
+            "LANG": "C.UTF-8",
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1",

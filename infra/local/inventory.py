@@ -21,7 +21,7 @@ LOGS_OF = f"/jitgate/{STACK}/"
 def take(aws: Emulator) -> Inventory:
     """Takes the inventory, by kind and purpose."""
     words: dict[str, str] = {}
-    parts = [_queues, _secret, _cluster, _roles, _network, _functions, _tasks, _events, _logs, _monitoring]
+    parts = [_queues, _secret, _cluster, _roles, _profiles, _network, _functions, _tasks, _events, _logs, _monitoring]
     found: Inventory = {}
     for part in parts:
         found.update(part(aws, words))
@@ -115,6 +115,17 @@ def _roles(aws: Emulator, words: dict[str, str]) -> Inventory:
     return found
 
 
+def _profiles(aws: Emulator, words: dict[str, str]) -> Inventory:
+    profiles = aws.client("iam").list_instance_profiles()["InstanceProfiles"]
+    for profile in profiles:
+        words |= {profile["Arn"]: "{instance profile}"}
+    return (
+        {"instance profile": [role["RoleName"] for profile in profiles for role in profile["Roles"]]}
+        if profiles
+        else {}
+    )
+
+
 def _network(aws: Emulator, words: dict[str, str]) -> Inventory:
     found = {}
     for group in aws.client("ec2").describe_security_groups()["SecurityGroups"]:
@@ -183,8 +194,11 @@ def _tasks(aws: Emulator, words: dict[str, str]) -> Inventory:
             "executionRoleArn",
             "taskRoleArn",
         )
+        # The emulator keeps the template's capital letters.
+        volumes = [{key.lower(): value for key, value in each.items()} for each in definition.get("volumes", [])]
         found[f"task definition {family}"] = {
             **{key: definition.get(key) for key in kept},
+            "volumes": _filled(volumes),
             # Terraform sets a container's CPU units to 0; the template does not set them.
             "containers": [
                 {key: value for key, value in _filled(container).items() if (key, value) != ("cpu", 0)}

@@ -24,11 +24,11 @@ def lint() -> None:
     for program, arguments in (
         (python, ["infra/docs/documents.py"]),
         (python, ["infra/docs/terraform_reference.py", "--check"]),
-        (VENV / "bin" / "cfn-lint", ["--", TEMPLATE.name]),
+        (VENV / "bin" / "cfn-lint", ["--", TEMPLATE.name, "infra/examples/*.yaml"]),
         (VENV / "bin" / "sam", ["validate", "--lint", "--template", TEMPLATE.name]),
         *(
             (checkov, ["--config-file", "infra/checkov.yaml", *what])
-            for what in (["-d", "infra/terraform"], ["-f", TEMPLATE.name], ["-f", "infra/image/Dockerfile"])
+            for what in (["-d", "infra/terraform"], ["-f", TEMPLATE.name], ["-d", "infra/image"])
         ),
         (VENV / "bin" / "zizmor", ["--offline", "--no-progress", "--persona", "pedantic", ".github"]),
         (actionlint, [".github/workflows/*.yml"]),

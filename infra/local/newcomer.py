@@ -158,7 +158,7 @@ def operate(newcomer: Newcomer, deployed: Deployment, checks: Checks) -> None:
 
 def remove(newcomer: Newcomer, checks: Checks) -> None:
     """Removes the stack and runs the docs' own proof that nothing is left."""
-    newcomer.type(_in_the_text("docs/OPERATIONS.md", "sam delete --stack-name STACK"), "y\ny\n")
+    newcomer.type(_in_the_text("docs/OPERATIONS.md", "sam delete --stack-name STACK"), "y\ny\ny\n")
     proof = newcomer.follow("docs/OPERATIONS.md", "Removing everything").split()
     checks.that("after `sam delete`, the docs' own proof finds nothing left", set(proof) == {"[]"}, proof)
     wanted = [block for block in documents.blocks() if (block.document, block.heading) in documents.NEWCOMER]

@@ -37,8 +37,16 @@ NEEDS = {
     "schedule": {"lambda:InvokeFunction"},
     "starts the runner's container": LOGGING,
     "jobs, without permissions": set(),
+    "starts and ends instances": {"iam:PassRole"},
+    "instances, for the agent of ECS": set(),
 }
 """The actions that each role needs. A new call belongs here, in template.yaml and in infra/terraform."""
+
+ATTACHED = {
+    "starts and ends instances": ["AmazonECSInfrastructureRolePolicyForManagedInstances"],
+    "instances, for the agent of ECS": ["AmazonECSInstanceRolePolicyForManagedInstances"],
+}
+"""The policies of AWS that a role has; the others have none."""
 
 LAUNCHING = {"ecs:TagResource"}
 """The permission that `RunTask` needs for its tags."""
@@ -66,7 +74,7 @@ def check(found: Inventory, checks: Checks) -> None:
         needs = NEEDS.get(purpose, set())
         checks.that(
             f"role {purpose}: exactly the needed actions are allowed",
-            allowed == needs and role["attached"] == [],
+            allowed == needs and [each["PolicyName"] for each in role["attached"]] == ATTACHED.get(purpose, []),
             {"too much": sorted(allowed - needs), "missing": sorted(needs - allowed), "attached": role["attached"]},
         )
     denied = [

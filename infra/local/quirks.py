@@ -8,12 +8,16 @@ from typing import Any
 
 from emulator import Emulator
 
-UNKNOWN_TYPES = {"AWS::Logs::QueryDefinition"}
+UNKNOWN_TYPES = {"AWS::Logs::QueryDefinition", "AWS::ECS::CapacityProvider"}
 """Resources that the emulator does not support, neither through CloudFormation nor through their own API."""
 
 TERRAFORM_OVERRIDE = """\
 resource "aws_cloudwatch_query_definition" "saved" {
   for_each = {}
+}
+
+locals {
+  docker_instances = {}
 }
 """
 """Leaves the same resources out of the Terraform module."""

@@ -17,7 +17,7 @@ from command_checks import ORGANIZATION, scene
 
 DRAWING = ROOT / "docs" / "setup.svg"
 COLUMNS = 92
-LINES = 80
+LINES = 110
 
 
 def main() -> None:
@@ -56,6 +56,8 @@ def _draw(text: str, file: Path) -> None:
     for line in lines:
         console.print(line)
     svg = console.export_svg(title="jitgate setup", unique_id="setup")
+    # The reader's own font, not one from elsewhere.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")
     file.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE) + "\n")
 
 

@@ -61,7 +61,11 @@ class Stack:
 
 @contextmanager
 def stack(
-    binaries: dict[str, Path], name: str, by: Terraform | None = None, as_newcomer: bool = False
+    binaries: dict[str, Path],
+    name: str,
+    by: Terraform | None = None,
+    as_newcomer: bool = False,
+    with_docker: bool = False,
 ) -> Iterator[Stack]:
     """Runs the stack during the `with` block. It is deployed with the template, directly or as the README says, or with
     Terraform. The name keeps apart the logs of stacks that run at the same time."""
@@ -70,7 +74,8 @@ def stack(
         scratch = _scratch_folder(ending)
         aws = emulator.start(ending, emulator_port, scratch, LOGS / name / "emulator.log")
         say(f"  the AWS emulator listens on {aws.url}")
-        parameters, applied, new = _parameters(aws, f"http://127.0.0.1:{github_port}"), None, None
+        parameters = _parameters(aws, f"http://127.0.0.1:{github_port}", with_docker)
+        applied, new = None, None
         if as_newcomer:
             deployed, new = newcomer.deploy(aws, binaries, parameters, scratch)
         elif by is None:
@@ -99,8 +104,8 @@ def _scratch_folder(ending: ExitStack) -> Path:
     return folder
 
 
-def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
-    """The parameters that have no default, and those that this machine requires."""
+def _parameters(aws: Emulator, github_url: str, with_docker: bool) -> dict[str, str]:
+    """The parameters that have no default, those that this machine requires, and those that add Docker's resources."""
     ec2 = aws.client("ec2")
     [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
@@ -110,7 +115,13 @@ def _parameters(aws: Emulator, github_url: str) -> dict[str, str]:
         "GitHubApiUrl": github_url,
         "RunnerLabels": ",".join(LABELS),
         "FunctionArchitecture": terraform.default_architecture(),
+        **({} if not with_docker else docker_parameters(subnets[0]["SubnetId"])),
     }
+
+
+def docker_parameters(subnet: str) -> dict[str, str]:
+    """The parameters without which there are no resources for jobs with Docker."""
+    return {"DockerCapacity": "managed-instances", "DockerImage": "runner-docker:local", "DockerSubnetIds": subnet}
 
 
 def _webhook_secret(aws: Emulator, deployed: Deployment) -> str:

@@ -33,7 +33,7 @@ def check(stack: Stack, checks: Checks) -> None:
             sorted(found ^ documented[function]),
         )
 
-    [runner_class] = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
+    runner_class, docker = json.loads(settings["WorkerFunction"]["RUNNER_CLASSES"])
     checks.that(
         "the default class follows from the parameters",
         runner_class["labels"] == LABELS
@@ -42,6 +42,25 @@ def check(stack: Stack, checks: Checks) -> None:
         and runner_class["assign_public_ip"] is True
         and runner_class["capacity"] == ["on-demand"],
         runner_class,
+    )
+
+    checks.that(
+        "the class with Docker runs on instances, in private subnets and without a public address",
+        docker["labels"] == ["docker"]
+        and docker["task_definition"] == f"{STACK}-runner-docker"
+        and docker["subnets"] == runner_class["subnets"][:1]
+        and docker["assign_public_ip"] is False
+        and docker["capacity"] == [{"provider": f"docker-{STACK}"}],
+        docker,
+    )
+    definition = stack.aws.client("ecs").describe_task_definition(taskDefinition=docker["task_definition"])
+    [container] = definition["taskDefinition"]["containerDefinitions"]
+    checks.that(
+        "its container is privileged, and Docker's data lie on a volume of the task",
+        container["privileged"]
+        and [mount["containerPath"] for mount in container["mountPoints"]] == ["/var/lib/docker"]
+        and not any("host" in name.lower() for volume in definition["taskDefinition"]["volumes"] for name in volume),
+        definition,
     )
 
     policy = json.loads(functions.get_policy(FunctionName=physical_id["WebhookFunction"])["Policy"])

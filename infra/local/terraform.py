@@ -52,6 +52,9 @@ module "jitgate" {
   runner_labels         = var.settings.runner_labels
   github_api_url        = var.settings.github_api_url
   monitoring            = var.settings.monitoring
+  docker_capacity       = var.settings.docker_capacity
+  docker_image          = var.settings.docker_image
+  docker_subnet_ids     = var.settings.docker_subnet_ids
 }
 
 output "jitgate" {
@@ -208,6 +211,9 @@ def apply(
         "runner_labels": parameters["RunnerLabels"].split(","),
         "github_api_url": parameters["GitHubApiUrl"],
         "monitoring": "basic",
+        "docker_capacity": parameters["DockerCapacity"],
+        "docker_image": parameters["DockerImage"],
+        "docker_subnet_ids": parameters["DockerSubnetIds"].split(","),
     }
     (folder / SETTINGS).write_text(json.dumps({"settings": settings}))
     environment = {"AWS_ENDPOINT_URL": aws.url, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", **ROOT_KEY}

@@ -23,6 +23,21 @@ output "runner_classes" {
   value       = local.runner_classes
 }
 
+output "runner_repository_uri" {
+  description = "The URI of the ECR repository for images of your own; null without `runner_repository`."
+  value       = one(aws_ecr_repository.images[*].repository_url)
+}
+
+output "docker_capacity_provider" {
+  description = "The capacity provider of jobs with Docker, for the `capacity_provider` of a class of your own; null without `docker_capacity`."
+  value       = local.has_docker ? local.docker_provider : null
+}
+
+output "docker_task_definition_arn" {
+  description = "The task definition of jobs with Docker; null without `docker_capacity`."
+  value       = one(aws_cloudformation_stack.docker[*].outputs["TaskDefinition"])
+}
+
 output "job_queue_url" {
   description = "The URL of the queue of jobs that wait for a runner."
   value       = aws_sqs_queue.jobs.url
@@ -52,5 +67,13 @@ output "runner_role_arns" {
   value = {
     execution = aws_iam_role.runner_execution.arn
     task      = aws_iam_role.runner_task.arn
+  }
+}
+
+output "runner_container" {
+  description = "The `command` and the `environment` that the runner's container of a task definition of your own must have: they contain the gate."
+  value = {
+    command     = local.runner_command
+    environment = local.runner_environment
   }
 }

@@ -1,19 +1,33 @@
 # Runners.
 
 locals {
-  # The classes of `runner_classes`, or else one class that the other variables describe.
-  given = length(var.runner_classes) > 0 ? var.runner_classes : [{
-    name            = "default"
-    labels          = var.runner_labels
-    container       = "runner"
-    task_definition = null, image = null, architecture = null, cpu = null, memory = null, storage = null
-    capacity        = null, runner_group_id = null, subnet_ids = null, security_group_ids = null, assign_public_ip = null
+  # The classes of `runner_classes`, or else one or two that the other variables describe.
+  given = length(var.runner_classes) > 0 ? var.runner_classes : [for class in [
+    merge(local.nothing_given, { name = "default", labels = var.runner_labels }),
+    merge(local.nothing_given, {
+      name              = "docker"
+      labels            = tolist(["docker"])
+      task_definition   = local.docker_family
+      capacity_provider = local.docker_provider
+      subnet_ids        = var.docker_subnet_ids
+      # It waits longer for a start than others: for an instance, and for an image that is not there yet.
+      start_minutes = 30
+    }),
+  ] : class if class.name == "default" || local.has_docker]
+
+  # What one of these classes sets has its type here, since Terraform compares them.
+  nothing_given = {
+    name            = "", labels = tolist([]), container = "runner"
+    task_definition = tostring(null), capacity_provider = tostring(null), start_minutes = tonumber(null), subnet_ids = var.subnet_ids
+    image           = null, architecture = null, cpu = null, memory = null, storage = null
+    capacity        = null, runner_group_id = null, security_group_ids = null, assign_public_ip = null
     idle_minutes    = null, lifetime_minutes = null, fallback = null, runner_group = null, architectures = null
     sizes           = null, max_runners = null, environment = null, tags = null, repositories = null
     self_hosted     = null, gate = null, public_repositories = null, fork_pull_requests = null, compatible = null
     ignored_labels  = null, warm = null, requires = null, excluded_labels = null, translate = null
     max_per_owner   = null, max_per_repository = null, job_started = null, job_completed = null
-  }]
+    task_role       = null, execution_role = null
+  }
 
   # Each class's architecture for jobs that ask for none, and all of its architectures.
   usual = { for class in local.given : class.name => coalesce(class.architecture, var.runner_architecture) }
@@ -41,6 +55,28 @@ locals {
     disk   = class.task_definition != null ? class.storage : null
   } }
 
+  # A capacity provider comes last. ECS assigns no public address there.
+  capacities = { for class in local.given : class.name => concat(
+    class.capacity != null ? class.capacity : class.capacity_provider != null ? [] : var.runner_capacity,
+    class.capacity_provider == null ? [] : [{ provider = class.capacity_provider }],
+  ) }
+
+  # The same for every runner's container.
+  runner_command = ["sh", "-c", "printf '%s' \"$JITGATE_GATE_SCRIPT\" >/tmp/jitgate-gate.sh && unset JITGATE_GATE_SCRIPT && exec ./run.sh"]
+  runner_environment = [
+    # The runner executes this script before a job's first step.
+    { name = "ACTIONS_RUNNER_HOOK_JOB_STARTED", value = "/tmp/jitgate-gate.sh" },
+    # The official image sets this, which would send every line of the runner's diagnostics to CloudWatch.
+    { name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" },
+    { name = "JITGATE_GATE_SCRIPT", value = file("${path.module}/gate.sh") },
+  ]
+  runner_log = {
+    awslogs-group         = aws_cloudwatch_log_group.runners.name
+    awslogs-region        = local.region
+    awslogs-stream-prefix = "runner"
+  }
+
+  may_pull_from_ecr    = var.runner_image_repository_arn != null || var.runner_repository
   made_security_groups = aws_security_group.runners[*].id
 
   # The functions' RUNNER_CLASSES. Null values are left out, so that the functions' own defaults apply.
@@ -61,9 +97,10 @@ locals {
     container           = class.container
     subnets             = class.subnet_ids == null ? var.subnet_ids : class.subnet_ids
     security_groups     = class.security_group_ids != null ? class.security_group_ids : length(var.security_group_ids) > 0 ? var.security_group_ids : local.made_security_groups
-    assign_public_ip    = class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
-    capacity            = class.capacity == null ? var.runner_capacity : class.capacity
+    assign_public_ip    = class.capacity_provider != null ? false : class.assign_public_ip == null ? var.assign_public_ip : class.assign_public_ip
+    capacity            = local.capacities[class.name]
     idle_minutes        = class.idle_minutes
+    start_minutes       = class.start_minutes
     lifetime_minutes    = class.lifetime_minutes
     fallback            = class.fallback
     cpu                 = try(local.said[class.name].cpu / 1024, null)
@@ -74,6 +111,8 @@ locals {
     max_per_owner       = class.max_per_owner
     max_per_repository  = class.max_per_repository
     environment         = class.environment
+    task_role           = class.task_role
+    execution_role      = class.execution_role
     tags                = class.tags
     repositories        = class.repositories
     gate                = class.gate
@@ -116,6 +155,11 @@ resource "aws_ecs_cluster" "runners" {
 resource "aws_ecs_cluster_capacity_providers" "runners" {
   cluster_name       = aws_ecs_cluster.runners.name
   capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+
+  # Setting the list again might detach a provider that attached itself; see docker.tf.
+  lifecycle {
+    ignore_changes = [capacity_providers]
+  }
 }
 
 resource "aws_ecs_task_definition" "runner" {
@@ -146,24 +190,11 @@ resource "aws_ecs_task_definition" "runner" {
     image     = each.value.image
     essential = true
     # The official image names neither a command nor an entry point.
-    command = ["sh", "-c", "printf '%s' \"$JITGATE_GATE_SCRIPT\" >/tmp/jitgate-gate.sh && unset JITGATE_GATE_SCRIPT && exec ./run.sh"]
+    command = local.runner_command
     # The most that Fargate allows. Spot warns two minutes ahead, which a job can use to finish.
-    stopTimeout = 120
-    environment = [
-      # The runner executes this script before a job's first step.
-      { name = "ACTIONS_RUNNER_HOOK_JOB_STARTED", value = "/tmp/jitgate-gate.sh" },
-      # The official image sets this, which would send every line of the runner's diagnostics to CloudWatch.
-      { name = "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT", value = "" },
-      { name = "JITGATE_GATE_SCRIPT", value = file("${path.module}/gate.sh") },
-    ]
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        awslogs-group         = aws_cloudwatch_log_group.runners.name
-        awslogs-region        = local.region
-        awslogs-stream-prefix = "runner"
-      }
-    }
+    stopTimeout      = 120
+    environment      = local.runner_environment
+    logConfiguration = { logDriver = "awslogs", options = local.runner_log }
   }])
 
   lifecycle {
@@ -191,7 +222,7 @@ resource "aws_iam_role_policy" "runner_execution_log" {
 }
 
 resource "aws_iam_role_policy" "runner_execution_pull" {
-  count = var.runner_image_repository_arn == null ? 0 : 1
+  count = local.may_pull_from_ecr ? 1 : 0
 
   name   = "pull"
   role   = aws_iam_role.runner_execution.id
@@ -250,7 +281,7 @@ data "aws_iam_policy_document" "runner_log" {
 }
 
 data "aws_iam_policy_document" "runner_pull" {
-  count = var.runner_image_repository_arn == null ? 0 : 1
+  count = local.may_pull_from_ecr ? 1 : 0
 
   statement {
     sid       = "LogInToEcr"
@@ -260,8 +291,32 @@ data "aws_iam_policy_document" "runner_pull" {
   statement {
     sid       = "PullImage"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = [var.runner_image_repository_arn]
+    resources = concat(var.runner_image_repository_arn == null ? [] : [var.runner_image_repository_arn], aws_ecr_repository.images[*].arn)
   }
+}
+
+resource "aws_ecr_repository" "images" {
+  count = var.runner_repository ? 1 : 0
+
+  name                 = "${var.name}-runners"
+  force_delete         = true        # images can be built again
+  image_tag_mutability = "IMMUTABLE" # a task definition's tag then means what it meant when it was deployed
+
+  image_scanning_configuration {
+    scan_on_push = true
+  }
+}
+
+resource "aws_ecr_lifecycle_policy" "images" {
+  count = var.runner_repository ? 1 : 0
+
+  repository = aws_ecr_repository.images[0].name
+  # An image for two processors counts as three. ECR keeps what another image refers to.
+  policy = jsonencode({ rules = [{
+    rulePriority = 1
+    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 30 }
+    action       = { type = "expire" }
+  }] })
 }
 
 resource "aws_security_group" "runners" {

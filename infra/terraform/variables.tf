@@ -271,10 +271,10 @@ variable "runner_group_id" {
 
 variable "runner_image" {
   type = string
-  # GitHub refuses outdated runners, and a just-in-time runner does not update itself. Raise this within 30 days of a
-  # release of actions/runner.
-  default     = "ghcr.io/actions/actions-runner:2.338.0"
-  description = "The runners' container image, with `run.sh` of actions/runner in its working directory, `sh` and `sed`. Keep it current: GitHub refuses versions that are more than 30 days behind."
+  # GitHub refuses outdated runners, and a just-in-time runner does not update itself. Fargate pulls at each start, so a tag
+  # that moves keeps runners current.
+  default     = "ghcr.io/actions/actions-runner:latest"
+  description = "The runners' container image, with `run.sh` of actions/runner in its working directory, `sh` and `sed`. Each task pulls it anew, so the default is always GitHub's newest. To pin it, name a version instead of `latest`, such as `2.338.0`, and keep it current: GitHub refuses versions that are more than 30 days behind."
 
   validation {
     condition     = length(var.runner_image) > 0
@@ -291,6 +291,12 @@ variable "runner_image_repository_arn" {
     condition     = var.runner_image_repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+$", var.runner_image_repository_arn))
     error_message = "runner_image_repository_arn must be the ARN of an ECR repository, or null."
   }
+}
+
+variable "runner_repository" {
+  type        = bool
+  default     = false
+  description = "Whether to create an ECR repository for images of your own, from which the deployment may pull. Its URI is an output."
 }
 
 variable "runner_architecture" {
@@ -363,6 +369,8 @@ variable "runner_classes" {
     security_group_ids = optional(list(string))
     assign_public_ip   = optional(bool)
     idle_minutes       = optional(number)
+    start_minutes      = optional(number)
+    capacity_provider  = optional(string)
     lifetime_minutes   = optional(number)
     fallback           = optional(list(string))
     task_definition    = optional(string)
@@ -381,6 +389,8 @@ variable "runner_classes" {
     max_per_owner       = optional(number)
     max_per_repository  = optional(number)
     environment         = optional(map(string))
+    task_role           = optional(string)
+    execution_role      = optional(string)
     tags                = optional(map(string))
     repositories        = optional(list(string))
     gate                = optional(bool)
@@ -408,7 +418,7 @@ variable "runner_classes" {
     })))
   }))
   default     = []
-  description = "For more than one class: all classes, which replace the class that the variables above describe. Those variables are the classes' defaults. The module creates a task definition for each class, unless the class names one with `task_definition`. Such a task definition must be named NAME-runner-…, with the module's `name`, and use the module's two runner roles; the class's `cpu`, `memory` and `storage` override its own. With `architectures`, the module creates a task definition for each of them, and `architecture` is that of jobs that ask for none. `sizes`, in vCPU and GiB, and the keys after it are those of the tables of runner classes and warm runners in jitgate's documentation; the key `for` is called `place` here, and `means` of `translate` is called `says` where it is not a list."
+  description = "For more than one class: all classes, which replace the class that the variables above describe. Those variables are the classes' defaults. The module creates a task definition for each class, unless the class names one with `task_definition`. Such a task definition must be named NAME-runner-…, with the module's `name`, and use the module's two runner roles; the class's `cpu`, `memory` and `storage` override its own. With `architectures`, the module creates a task definition for each of them, and `architecture` is that of jobs that ask for none. `sizes`, in vCPU and GiB, and the keys after it are those of the tables of runner classes and warm runners in jitgate's documentation; the key `for` is called `place` here, `means` of `translate` is called `says` where it is not a list, and a provider in `capacity` is the key `capacity_provider`, which comes after `capacity`."
 
   validation {
     condition     = length(distinct(var.runner_classes[*].name)) == length(var.runner_classes)
@@ -455,7 +465,15 @@ variable "runner_classes" {
     error_message = "A class that names its task_definition must set neither image nor architectures: the task definition has both."
   }
   validation {
-    condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.cpu == null && class.memory == null) || contains(local.fargate_sizes, "${coalesce(class.cpu, 0)}/${coalesce(class.memory, 0)}")])
+    condition     = alltrue([for class in var.runner_classes : class.capacity_provider == null || (class.task_definition != null && class.storage == null && !coalesce(class.assign_public_ip, false))])
+    error_message = "A class with a capacity_provider must name its task_definition, and set neither storage nor assign_public_ip, which ECS takes for Fargate only."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : coalesce(class.start_minutes, 20) >= 2 && coalesce(class.start_minutes, 20) <= 1440])
+    error_message = "A class's start_minutes must be 2 to 1440."
+  }
+  validation {
+    condition     = alltrue([for class in var.runner_classes : class.task_definition == null || (class.cpu == null && class.memory == null) || (class.capacity_provider != null && class.capacity == null && class.cpu != null && class.memory != null) || contains(local.fargate_sizes, "${coalesce(class.cpu, 0)}/${coalesce(class.memory, 0)}")])
     error_message = "A class that names its task_definition must set both or neither of cpu and memory, to a size that Fargate has. They override the task definition's own."
   }
   validation {
@@ -472,6 +490,142 @@ variable "runner_classes_layer_arn" {
   validation {
     condition     = var.runner_classes_layer_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+$", var.runner_classes_layer_arn))
     error_message = "runner_classes_layer_arn must be the ARN of a Lambda layer version, or null."
+  }
+}
+
+variable "allowed_role_arns" {
+  type        = list(string)
+  default     = []
+  description = "The roles that `runner_classes` may name in `task_role` and `execution_role`. The worker may pass no others to tasks. Each step of a job can use whatever its `task_role` grants."
+
+  validation {
+    condition     = alltrue([for arn in var.allowed_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
+    error_message = "allowed_role_arns must be the ARNs of roles, without wildcards."
+  }
+  validation {
+    condition     = length(setsubtract(compact(flatten([for class in var.runner_classes : [class.task_role, class.execution_role]])), var.allowed_role_arns)) == 0
+    error_message = "A class's task_role and execution_role must be among allowed_role_arns."
+  }
+}
+
+# --- Docker ------------------------------------------------------------------------------------------------------------
+
+variable "docker_capacity" {
+  type        = string
+  default     = "none"
+  description = "Whether jobs can use Docker. `managed-instances` creates a capacity provider of ECS Managed Instances, a task definition with a privileged container, and a second class, for jobs with the label `docker`. Instances exist only while there are such jobs, and for `docker_scale_in_after` after them. With `runner_classes`, name the provider and the task definition there yourself; the outputs have both."
+
+  validation {
+    condition     = contains(["none", "managed-instances"], var.docker_capacity)
+    error_message = "docker_capacity must be none or managed-instances."
+  }
+}
+
+variable "docker_image" {
+  type        = string
+  default     = null
+  description = "The image of runners with Docker, built from `infra/image/docker`. Needed with `docker_capacity`: GitHub's image has no iptables, without which a Docker daemon gives its containers no network."
+}
+
+variable "docker_subnet_ids" {
+  type        = list(string)
+  default     = []
+  description = "The subnets of those instances and their tasks. Needed with `docker_capacity`: private subnets behind a NAT gateway. ECS gives tasks off Fargate no public address, so in a public subnet they reach nothing."
+
+  validation {
+    condition     = length(var.docker_subnet_ids) <= 16
+    error_message = "docker_subnet_ids must name at most 16 subnets."
+  }
+}
+
+variable "docker_cpu" {
+  type        = number
+  default     = 2048
+  description = "CPU units of a runner with Docker; 1024 units are one vCPU."
+
+  validation {
+    condition     = var.docker_cpu >= 128 && var.docker_cpu <= 196608
+    error_message = "docker_cpu must be 128 to 196608."
+  }
+}
+
+variable "docker_memory" {
+  type = number
+  # An instance of 8 GiB offers its tasks somewhat less, so a task of 8 GiB would need a larger one.
+  default     = 7168
+  description = "Memory of a runner with Docker in MiB. An instance keeps some for itself, so choose less than its memory."
+
+  validation {
+    condition     = var.docker_memory >= 512
+    error_message = "docker_memory must be 512 or more."
+  }
+}
+
+variable "docker_min_vcpus" {
+  type        = number
+  default     = 2
+  description = "The fewest vCPUs of an instance. With as many as a task has, each task has an instance of its own."
+
+  validation {
+    condition     = var.docker_min_vcpus >= 1
+    error_message = "docker_min_vcpus must be 1 or more."
+  }
+}
+
+variable "docker_max_vcpus" {
+  type = number
+  # As many as docker_cpu: one task an instance. A task that is placed where another is just stopping may hang
+  # (aws/amazon-ecs-agent 5138), and tasks of one instance are only as far apart as containers are.
+  default     = 2
+  description = "The most vCPUs of an instance. With more than a task has, several tasks may share an instance."
+
+  validation {
+    condition     = var.docker_max_vcpus >= var.docker_min_vcpus
+    error_message = "docker_max_vcpus must be docker_min_vcpus or more."
+  }
+}
+
+variable "docker_min_memory" {
+  type        = number
+  default     = 8192
+  description = "The least memory of an instance in MiB."
+
+  validation {
+    condition     = var.docker_min_memory >= 1024
+    error_message = "docker_min_memory must be 1024 or more."
+  }
+}
+
+variable "docker_storage" {
+  type        = number
+  default     = 100
+  description = "Disk of an instance in GiB, for images, containers and everything that its tasks write."
+
+  validation {
+    condition     = var.docker_storage >= 30 && var.docker_storage <= 16384
+    error_message = "docker_storage must be 30 to 16384."
+  }
+}
+
+variable "docker_scale_in_after" {
+  type        = number
+  default     = 300
+  description = "How many seconds an instance may idle before ECS ends it. Meanwhile it is paid for, and the next job starts there without waiting for an instance or for the image."
+
+  validation {
+    condition     = var.docker_scale_in_after >= 0 && var.docker_scale_in_after <= 3600
+    error_message = "docker_scale_in_after must be 0 to 3600."
+  }
+}
+
+variable "docker_purchase" {
+  type        = string
+  default     = "on-demand"
+  description = "Whether the instances are On-Demand (`on-demand`) or Spot (`spot`). AWS can end Spot instances at two minutes' notice."
+
+  validation {
+    condition     = contains(["on-demand", "spot"], var.docker_purchase)
+    error_message = "docker_purchase must be on-demand or spot."
   }
 }
 

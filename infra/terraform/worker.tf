@@ -103,4 +103,17 @@ data "aws_iam_policy_document" "worker" {
       values   = ["ecs-tasks.amazonaws.com"]
     }
   }
+  dynamic "statement" {
+    for_each = length(var.allowed_role_arns) == 0 ? [] : [var.allowed_role_arns]
+    content {
+      sid       = "GiveRunnersAllowedRoles"
+      actions   = ["iam:PassRole"]
+      resources = statement.value
+      condition {
+        test     = "StringEquals"
+        variable = "iam:PassedToService"
+        values   = ["ecs-tasks.amazonaws.com"]
+      }
+    }
+  }
 }

@@ -2,12 +2,12 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | What is a class? | `class`, `capacity` |
-//! | What may `RUNNER_CLASSES` say? | `json` (its form), `check` (each key), `parse` (all classes together) |
+//! | What is a class? | `class`, `capacity` (also: what a provider cannot give) |
+//! | What may `RUNNER_CLASSES` say? | `json` (its form), `check`, `check_size` (each key), `parse` (all classes together) |
 //! | Which class does a job get? | `choose` |
 //! | What does a label mean to a class? | `grammar`, `key` (of size labels), `labels` (patterns) |
 //! | What do labels of other systems mean? | `translate`, `template` (patterns), `compatible/*.json` (a table a system) |
-//! | Which size does a job get? | `choices` (what its labels say), `demand` (what it gets), `size` (what Fargate has) |
+//! | Which size does a job get? | `choices` (what its labels say), `demand` (what it gets), `size` (which there are) |
 //! | Why does a job get no class? | `misfit` |
 //! | What does a launch try, and in which order? | `placement` |
 //! | Which runners are kept ready? | `warm` |
@@ -15,6 +15,7 @@
 
 mod capacity;
 mod check;
+mod check_size;
 mod choices;
 mod choose;
 mod class;
@@ -32,7 +33,7 @@ mod template;
 mod translate;
 mod warm;
 
-pub use capacity::Capacity;
+pub use capacity::{Capacity, ProviderName};
 pub use choose::Fit;
 pub use class::{RunnerClass, RunnerClasses, RunnerGroup, Sizes, TaskDefinitions};
 pub use demand::{Asked, Demand};
@@ -40,6 +41,6 @@ pub use hooks::Hooks;
 pub use labels::{LONGEST_LABEL, LONGEST_LABELS, LabelPattern, MOST_LABELS};
 pub use misfit::{Misfit, Objection};
 pub use placement::Placement;
-pub use size::{Architecture, Cpu, Disk, FargateSize, Memory};
+pub use size::{Architecture, Cpu, Disk, Memory, Sizing, TaskSize};
 pub use translate::systems;
 pub use warm::{Day, Hours, MOST_WARM, Warm};

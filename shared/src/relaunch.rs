@@ -8,6 +8,7 @@
 //! | the last launch | the next one goes |
 //! |---|---|
 //! | failed to start | 10 s after the first failure, then twice as long each time, up to 5 min; from the thirteenth failure on up to an hour |
+//! | found no capacity after ECS had accepted it | the same, but never more than 5 min, as while ECS refuses launches |
 //! | got no job, for the first time | after 10 s |
 //! | for the second and third time | after one and eight hours |
 //! | for the fourth time | never: the job waits for its end |
@@ -31,6 +32,8 @@ use crate::job::{Message, Progress, brief};
 pub enum Fruitless {
     /// Its runner could take no job: its task never ran, ended early, or lost its registration.
     FailedToStart,
+    /// There was no capacity for its task, which showed only after ECS had accepted it. It never ran, so it cost nothing.
+    NoCapacity,
     /// Its runner came up, and GitHub gave it no job.
     Unused,
     /// Its runner did another job, or its gate refused one.
@@ -44,7 +47,13 @@ impl Fruitless {
     /// What became of a task's launch, if its runner did no job.
     pub fn of(task: &TaskView) -> Self {
         let was_idle = task.stopped_reason.as_deref().is_some_and(|reason| reason.contains(IDLE));
-        if was_idle { Self::Unused } else { Self::FailedToStart }
+        if was_idle {
+            Self::Unused
+        } else if task.never_got_capacity() {
+            Self::NoCapacity
+        } else {
+            Self::FailedToStart
+        }
     }
 }
 
@@ -87,7 +96,7 @@ pub fn relaunch(message: Message, how: Fruitless, ended_at: OffsetDateTime, trou
     let mut message = message.for_launch(next, ended_at).asking_first();
     let progress = &mut message.progress;
     match how {
-        Fruitless::FailedToStart => progress.failed_starts += 1,
+        Fruitless::FailedToStart | Fruitless::NoCapacity => progress.failed_starts += 1,
         Fruitless::Unused => progress.unused += 1,
         Fruitless::Swapped => return message,
     }
@@ -120,7 +129,9 @@ fn pause(how: Fruitless, progress: &Progress) -> Duration {
     let doubled = |first: Duration, times: u32| first * 2_i32.pow(times.min(16));
     let failures = progress.failed_starts;
     match failures.checked_sub(FRESH_FAILURES) {
-        Some(times) if times > 0 => doubled(LONGEST_FRESH_PAUSE, times).min(LONGEST_PAUSE),
+        Some(times) if times > 0 && how == Fruitless::FailedToStart => {
+            doubled(LONGEST_FRESH_PAUSE, times).min(LONGEST_PAUSE)
+        }
         _ => doubled(FIRST_PAUSE, failures.saturating_sub(1)).min(LONGEST_FRESH_PAUSE),
     }
 }
@@ -160,6 +171,19 @@ mod tests {
         let pauses = failing.windows(2).filter(|pair| pair[0] < Duration::minutes(40)).map(|pair| pair[1] - pair[0]);
         assert!(pauses.max() < Some(Duration::minutes(6)), "while it is fresh");
         assert_eq!(launches(Fruitless::Unused, Duration::minutes(15)).len(), 4);
+    }
+
+    #[test]
+    fn a_launch_that_finds_no_capacity_late_is_repeated_every_five_minutes_all_day() {
+        let late = launches(Fruitless::NoCapacity, Duration::minutes(3));
+        let pauses = late.windows(2).map(|pair| pair[1] - pair[0] - Duration::minutes(3));
+        assert_eq!(pauses.max(), Some(LONGEST_FRESH_PAUSE));
+        let task = TaskView {
+            stop_code: Some("TaskFailedToStart".to_owned()),
+            stopped_reason: Some("InsufficientInstanceCapacity".to_owned()),
+            ..TaskView::default()
+        };
+        assert_eq!(Fruitless::of(&task), Fruitless::NoCapacity);
     }
 
     #[test]

@@ -399,11 +399,11 @@ fn labels_of_other_systems_get_what_their_documentation_says() {
         let listed: Vec<_> =
             section.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).collect();
         assert_eq!(listed, sources, "{system}");
-        let sourced = rows.iter().filter(|row| row[3].parse().is_ok_and(|at: usize| (1..=sources.len()).contains(&at)));
-        let (sourced, made_up) = (sourced.count(), rows.iter().filter(|row| row[3] == "-").count());
+        let found = rows.iter().filter(|row| row[3].parse().is_ok_and(|at: usize| (1..=sources.len()).contains(&at)));
+        let (found, made_up) = (found.count(), rows.iter().filter(|row| row[3] == "-").count());
         assert!(
-            sourced >= 15 && sourced + made_up == rows.len(),
-            "{system}: {sourced} and {made_up} of {}",
+            found >= 15 && found + made_up == rows.len(),
+            "{system}: {found} and {made_up} of {}",
             rows.len()
         );
         for row in &rows {

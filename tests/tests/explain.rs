@@ -246,3 +246,21 @@ fn json_lines_are_many_sets_and_help_says_how_it_is_called() {
     let output = explain(&["--file", path, "--label", "a"], Some(CLASSES));
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }
+
+#[test]
+fn the_price_of_a_provider_is_not_known_and_its_disk_is_that_of_its_instances() {
+    let classes = r#"[{"name":"docker","labels":["docker"],"task_definition":"d","subnets":["s"],"cpu":3,"memory":5,
+                       "capacity":[{"provider":"instances"}],"sizes":{"cpu":4}}]"#;
+    let told = text(&explain(&["--labels", "docker,cpu=3.5"], Some(classes)));
+    for words in [
+        "size          3.5 vCPU and 5 GiB",
+        "disk          that of the provider's instances",
+        "provider instances, task definition d, price not known: AWS bills the provider's instances",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    let json = text(&explain(&["--labels", "docker", "--json"], Some(classes)));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["capacity"], "provider instances");
+    assert!(json["dollars_a_minute"].is_null(), "{json}");
+}

@@ -203,15 +203,21 @@ fn a_script_of_the_class_that_fails_fails_the_hook_and_not_the_runner() {
     }
 }
 
+/// Each task definition of the template and of the examples carries a copy.
 #[test]
-fn the_template_has_the_same_gate() {
-    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+fn the_template_and_the_examples_have_the_same_gate() {
     let gate = std::fs::read_to_string(GATE).unwrap();
     let indented: String = gate
         .lines()
         .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("                {line}\n") })
         .collect();
-    assert!(template.contains(&indented), "copy infra/terraform/gate.sh to JITGATE_GATE_SCRIPT in template.yaml");
+    for (file, copies) in [("template.yaml", 2), ("infra/examples/services.yaml", 1)] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)).unwrap();
+        assert_eq!(text.matches("- Name: JITGATE_GATE_SCRIPT\n").count(), copies, "{file}");
+        assert_eq!(text.matches(&indented).count(), copies, "copy infra/terraform/gate.sh to {file}");
+        let command = "\"$JITGATE_GATE_SCRIPT\" >/tmp/jitgate-gate.sh && unset JITGATE_GATE_SCRIPT && exec ./run.sh\n";
+        assert_eq!(text.matches(command).count(), copies, "{file}");
+    }
 }
 
 fn classes(changes: &Value) -> String {

@@ -15,7 +15,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 /// Words of errors that only the parser can find; see the schema's description.
-const BEYOND_A_SCHEMA: [&str; 12] = [
+const BEYOND_A_SCHEMA: [&str; 15] = [
     "used twice",
     "must be the name of another class",
     "Fargate has no",
@@ -28,6 +28,9 @@ const BEYOND_A_SCHEMA: [&str; 12] = [
     "means must use {",
     "names no part of the label",
     "is malformed",
+    "must be the last one",
+    "at most three decimals",
+    "cpu and memory need the class's own",
 ];
 
 /// An error that only one of the two finds, apart from what only the parser can find.
@@ -65,6 +68,12 @@ fn full() -> Value {
             "name": "least", "labels": ["linux"], "runner_group_id": 7, "task_definition": "runner:3",
             "job_started": "date", "job_completed": "date\n",
             "subnets": ["subnet-1"],
+        },
+        {
+            "name": "docker", "labels": ["docker"], "task_definition": "runner-docker", "subnets": ["subnet-1"],
+            "capacity": [{ "provider": "instances" }], "cpu": 3, "memory": 5.5, "sizes": { "cpu": 7, "memory": 300 },
+            "start_minutes": 30, "task_role": "arn:aws:iam::123456789012:role/jobs",
+            "execution_role": "arn:aws-cn:iam::123456789012:role/path/start",
         },
         {
             "name": "warm", "labels": ["ready"], "task_definition": "runner", "subnets": ["subnet-1"],
@@ -137,6 +146,16 @@ fn both_refuse_the_same_mistakes() {
         ("subnets", json!(vec!["s"; 17])),
         ("security_groups", json!([""])),
         ("capacity", json!([])),
+        ("capacity", json!([{ "provider": "FARGATE" }])),
+        ("capacity", json!([{ "provider": "a b" }])),
+        ("capacity", json!([{ "provider": "p" }])),
+        ("capacity", json!(["spot", { "provider": "p" }])),
+        ("capacity", json!([{ "spot": null }])),
+        ("capacity", json!(["reserved"])),
+        ("start_minutes", json!(1)),
+        ("task_role", json!("jobs")),
+        ("task_role", json!("arn:aws:iam::123456789012:role/*")),
+        ("execution_role", json!("arn:aws:iam::123456789012:user/a")),
         ("max_runners", json!(0)),
         ("max_runners", json!(4_294_967_296_u64)),
         ("max_per_owner", json!(0)),
@@ -192,6 +211,7 @@ fn any_value() -> impl Strategy<Value = Value> {
             "spot",
             "runs-on",
             "octo-org/*",
+            "ecs-p",
             "a-{b}",
             "cpu=2",
             "cpu={cpu}",
@@ -217,7 +237,9 @@ fn any_value() -> impl Strategy<Value = Value> {
         1 => Just(Value::Null),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
-        let key = proptest::sample::select(&["x86_64", "arm64", "cpu", "memory", "disk", "arch", "A", "team"][..]);
+        let key = proptest::sample::select(
+            &["x86_64", "arm64", "cpu", "memory", "disk", "arch", "provider", "A", "team"][..],
+        );
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
             proptest::collection::vec((key, inner), 0..3)

@@ -7,7 +7,7 @@
 //! | while | a pass waits out |
 //! |---|---|
 //! | a runner is registered, and its task is not started or not listed yet | [`GRACE`] since its birth; for a runner that never connected also [`SECOND_LOOK_AFTER`] |
-//! | a task is listed, and its runner has not connected | [`NEVER_CAME`]; only a runner that was seen online is idle |
+//! | a task is listed, and its runner has not connected | its class's `start_minutes`, usually [`NEVER_CAME`]; only a runner that was seen online is idle |
 //! | a runner has a job, and `busy` does not say so | its class's `idle_minutes`, at least [`BETWEEN_LOOKS`]; and GitHub refuses to delete its registration |
 //! | a job has ended, its registration is gone, and the container has not ended | [`GONE_FOR`] between two looks |
 //! | GitHub denies access to a task's place | [`PLACE_GONE_FOR`] between two looks |

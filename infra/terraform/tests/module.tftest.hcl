@@ -29,7 +29,7 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:events:eu-west-1:123456789012:rule/mock" }
   }
   mock_resource "aws_cloudformation_stack" {
-    defaults = { outputs = { Url = "https://mock.lambda-url.eu-west-1.on.aws/", Arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mock" } }
+    defaults = { outputs = { Url = "https://mock.lambda-url.eu-west-1.on.aws/", Arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mock", TaskDefinition = "arn:aws:ecs:eu-west-1:123456789012:task-definition/jitgate-runner-docker:1" } }
   }
   mock_resource "aws_security_group" {
     defaults = { id = "sg-0123" }
@@ -99,6 +99,98 @@ run "each_class_has_a_task_definition_or_names_one" {
     ]
     error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
   }
+}
+
+run "docker_adds_a_class_on_instances_and_changes_nothing_else" {
+  variables {
+    docker_capacity   = "managed-instances"
+    docker_image      = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/runner-docker:1"
+    docker_subnet_ids = ["subnet-private"]
+    docker_purchase   = "spot"
+  }
+  assert {
+    condition = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[1] == {
+      name             = "docker"
+      labels           = ["docker"]
+      runner_group_id  = 1
+      task_definition  = "jitgate-runner-docker"
+      architecture     = "x86_64"
+      container        = "runner"
+      subnets          = ["subnet-private"]
+      security_groups  = ["sg-0123"]
+      assign_public_ip = false
+      capacity         = [{ provider = "docker-jitgate" }]
+      start_minutes    = 30
+    }
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+  assert {
+    condition     = join(",", jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[*].name) == "default,docker" && join(",", keys(aws_ecs_task_definition.runner)) == "default"
+    error_message = "The default class is not as without Docker."
+  }
+  assert {
+    condition     = jsondecode(aws_cloudformation_stack.docker[0].template_body).Resources.Provider.Properties.ManagedInstancesProvider.InstanceLaunchTemplate.CapacityOptionType == "SPOT"
+    error_message = "The stack is ${aws_cloudformation_stack.docker[0].template_body}"
+  }
+  assert {
+    condition     = jsondecode(aws_cloudformation_stack.docker[0].template_body).Resources.TaskDefinition.Properties.ContainerDefinitions[0].Privileged
+    error_message = "Docker needs a privileged container."
+  }
+}
+
+run "without_docker_there_is_nothing_of_it" {
+  assert {
+    condition     = length(aws_cloudformation_stack.docker) == 0 && length(aws_iam_role.docker_instance) == 0 && length(aws_iam_role.docker_infrastructure) == 0 && length(aws_iam_instance_profile.docker) == 0
+    error_message = "Something of Docker is made without being asked for."
+  }
+}
+
+run "docker_needs_an_image_and_private_subnets" {
+  command = plan
+  variables {
+    docker_capacity = "managed-instances"
+  }
+  expect_failures = [aws_cloudformation_stack.docker]
+}
+
+run "a_class_may_run_on_a_provider_of_ones_own" {
+  variables {
+    runner_classes = [
+      { name = "big", labels = ["big"], task_definition = "jitgate-runner-big", capacity_provider = "mine", cpu = 3072, memory = 5120 },
+      { name = "both", labels = ["both"], task_definition = "jitgate-runner-both", capacity = ["spot"], capacity_provider = "mine" },
+    ]
+  }
+  assert {
+    condition     = jsonencode([for class in jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES) : [class.capacity, lookup(class, "cpu", 0)]]) == jsonencode([[[{ provider = "mine" }], 3], [["spot", { provider = "mine" }], 0]])
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+}
+
+run "a_class_may_have_a_role_that_is_allowed" {
+  variables {
+    allowed_role_arns = ["arn:aws:iam::123456789012:role/jobs"]
+    runner_classes    = [{ name = "aws", labels = ["aws"], task_role = "arn:aws:iam::123456789012:role/jobs" }]
+  }
+  assert {
+    condition     = jsondecode(aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES)[0].task_role == "arn:aws:iam::123456789012:role/jobs"
+    error_message = "RUNNER_CLASSES is ${aws_lambda_function.worker.environment[0].variables.RUNNER_CLASSES}"
+  }
+}
+
+run "a_role_that_is_not_allowed_is_refused" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "aws", labels = ["aws"], task_role = "arn:aws:iam::123456789012:role/jobs" }]
+  }
+  expect_failures = [var.allowed_role_arns]
+}
+
+run "a_provider_needs_a_task_definition_of_its_own" {
+  command = plan
+  variables {
+    runner_classes = [{ name = "big", labels = ["big"], capacity_provider = "mine" }]
+  }
+  expect_failures = [var.runner_classes]
 }
 
 run "a_size_that_fargate_does_not_have_is_refused" {

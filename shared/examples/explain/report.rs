@@ -41,7 +41,11 @@ fn show(text: &mut String, classes: &RunnerClasses, fit: &Fit<'_>, asked: &Asked
     let of_definition = || format!("the one of task definition {}", first.task_definition);
     line(text, "class", &fit.class.name);
     line(text, "size", &first.size.map_or_else(of_definition, |size| size.to_string()));
-    let disk = first.disk.map_or_else(|| format!("{}, or 20 GiB", of_definition()), |disk| disk.to_string());
+    let disk = match first.disk {
+        Some(disk) => disk.to_string(),
+        None if first.capacity.is_fargate() => format!("{}, or 20 GiB", of_definition()),
+        None => "that of the provider's instances".to_owned(),
+    };
     line(text, "disk", &disk);
     line(text, "architecture", &first.architecture.to_string());
     for (number, placement) in placements.iter().enumerate() {
@@ -159,12 +163,15 @@ fn all(objections: &[Objection]) -> String {
 
 fn dollars(placement: &Placement<'_>) -> Option<f64> {
     let Placement { size, disk, architecture, capacity, .. } = *placement;
-    size.map(|size| prices::per_minute(size, disk, architecture, capacity))
+    prices::per_minute(size?, disk, architecture, capacity)
 }
 
 fn price(placement: &Placement<'_>) -> String {
+    if let Capacity::Provider(_) = placement.capacity {
+        return "price not known: AWS bills the provider's instances".to_owned();
+    }
     let Some(dollars) = dollars(placement) else { return "its price depends on the task definition".to_owned() };
-    let about = if placement.capacity == Capacity::Spot { "about " } else { "" };
+    let about = if *placement.capacity == Capacity::Spot { "about " } else { "" };
     format!("{about}${dollars:.5} a minute (list price in us-east-1, {}; regions differ)", prices::READ)
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::capacity::Capacity;
-use super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
+use super::check_size::{disk, size, sizes};
+use super::class::{RunnerClass, RunnerGroup, TaskDefinitions};
 use super::hooks::Hooks;
-use super::json::{ClassJson, EachJson, ObjectOnly, RuleJson, SizesJson, TaskDefinitionJson, TextOnly, WarmJson};
+use super::json::{ClassJson, EachJson, ObjectOnly, RuleJson, TaskDefinitionJson, TextOnly, WarmJson};
 use super::labels::{LONGEST_LABELS, LabelPattern, MOST_LABELS};
-use super::size::{Architecture, Cpu, Disk, FargateSize, Memory, thousand_and_twenty_fourths};
+use super::size::{Architecture, Sizing};
 use super::translate::System;
 use super::warm::{Hours, MOST_WARM, Warm};
 use crate::ecs::HOOK_VARIABLE;
@@ -28,9 +29,16 @@ const LONGEST_ENVIRONMENT: usize = 1500;
 /// What else the gate needs to know takes about 250 at worst.
 const LONGEST_IN_ALL: usize = 1700;
 
+/// Longest ARN of a role. IAM permits paths that are longer than all that fits a task's overrides.
+const LONGEST_ROLE: usize = 200;
+
 /// Minutes that a task may live unless its class says otherwise: an hour more than a job may run. Source: GitHub's "Actions
 /// limits", 5 days.
 pub(crate) const USUAL_LIFETIME: u32 = (5 * 24 + 1) * 60;
+
+/// Minutes after which a runner that has not connected will not, unless its class says otherwise: an image pull takes about a
+/// minute, ten for a huge image.
+pub(crate) const USUAL_START: u32 = 20;
 
 /// Most tags of a class. A task may have 50 (an ECS limit); the rest is ours, with room for new ones.
 const MOST_TAGS: usize = 35;
@@ -57,7 +65,7 @@ impl ClassJson {
             return Err(format!("labels must be 1 to {MOST_LABELS}"));
         }
         let subnets = self.subnets;
-        if !(1..=16).contains(&subnets.len()) || subnets.iter().any(String::is_empty) {
+        if subnets.len() > 16 || subnets.iter().any(String::is_empty) {
             return Err("subnets must be 1 to 16".to_owned());
         }
         let security_groups = self.security_groups.unwrap_or_default();
@@ -68,14 +76,10 @@ impl ClassJson {
         if container.is_empty() {
             return Err("container must not be empty".to_owned());
         }
-        let capacity = self.capacity.map_or_else(|| vec![Capacity::OnDemand], TextOnly::all);
-        if capacity.is_empty() {
-            return Err("capacity must be \"on-demand\", \"spot\" or both, in order".to_owned());
-        }
-        let idle_minutes = self.idle_minutes.unwrap_or(10);
-        if !(2..=1440).contains(&idle_minutes) {
-            return Err("idle_minutes must be 2 to 1440".to_owned());
-        }
+        let capacity = Capacity::all(self.capacity)?;
+        let sizing = Sizing::of(&capacity);
+        let idle_minutes = minutes("idle_minutes", self.idle_minutes, 10)?;
+        let start_minutes = minutes("start_minutes", self.start_minutes, USUAL_START)?;
         if self.lifetime_minutes == Some(0) {
             return Err("lifetime_minutes must be 1 or more".to_owned());
         }
@@ -89,24 +93,28 @@ impl ClassJson {
             }
         }
         let gate = self.gate.unwrap_or(true);
-        let environment = environment(self.environment.unwrap_or_default(), gate)?;
+        let roles =
+            [role("task_role", self.task_role.as_deref())?, role("execution_role", self.execution_role.as_deref())?];
+        let environment = environment(self.environment.unwrap_or_default(), gate, roles.iter().sum())?;
         let repositories = self.repositories.map(|globs| repositories(&globs)).transpose()?;
         let hooks = Hooks::checked(self.job_started, self.job_completed, &environment)?;
         let admitted = repositories.as_deref().filter(|_| gate).unwrap_or_default();
-        check_length(&environment, &hooks, admitted)?;
-        let size = size(self.cpu, self.memory)?;
+        check_length(&environment, &hooks, admitted, roles.iter().sum())?;
+        let size = size(sizing, self.cpu, self.memory)?;
         let disk = self.disk.map(|gib| disk("disk", gib)).transpose()?;
-        Ok(RunnerClass {
+        let class = RunnerClass {
             labels: patterns(&self.labels)?,
             runner_group: runner_group(self.runner_group, self.runner_group_id)?,
             task_definition: task_definitions(
                 self.task_definition,
                 self.architecture.map(|TextOnly(architecture)| architecture),
             )?,
-            sizes: sizes(self.sizes.map(|ObjectOnly(sizes)| sizes), size, disk)?,
+            sizes: sizes(sizing, self.sizes.map(|ObjectOnly(sizes)| sizes), size, disk)?,
             size,
             disk,
             environment,
+            task_role: self.task_role,
+            execution_role: self.execution_role,
             tags: tags(self.tags.unwrap_or_default())?,
             repositories,
             gate,
@@ -127,12 +135,20 @@ impl ClassJson {
             max_per_owner: self.max_per_owner,
             max_per_repository: self.max_per_repository,
             idle_minutes,
+            start_minutes,
             lifetime_minutes: self.lifetime_minutes.unwrap_or(USUAL_LIFETIME),
             public_repositories: self.public_repositories.unwrap_or_default(),
             fork_pull_requests: self.fork_pull_requests.unwrap_or_default(),
             self_hosted: self.self_hosted.unwrap_or_default(),
-        })
+        };
+        class.check_provider()?;
+        Ok(class)
     }
+}
+
+fn minutes(key: &str, given: Option<u32>, usual: u32) -> Result<u32, String> {
+    let minutes = given.unwrap_or(usual);
+    if (2..=1440).contains(&minutes) { Ok(minutes) } else { Err(format!("{key} must be 2 to 1440")) }
 }
 
 /// A warm runner is registered with the class's labels, so these must be labels and not patterns.
@@ -216,64 +232,32 @@ fn task_definitions(json: TaskDefinitionJson, usual: Option<Architecture>) -> Re
     Ok(TaskDefinitions { usual, each })
 }
 
-fn cpu(key: &str, vcpu: f64) -> Result<Cpu, String> {
-    let exactly = thousand_and_twenty_fourths(&vcpu.to_string()).map(Cpu);
-    exactly
-        .filter(|cpu| FargateSize::all().any(|size| size.cpu == *cpu))
-        .ok_or_else(|| format!("{key} must be 0.25, 0.5, 1, 2, 4, 8 or 16 (vCPU)"))
-}
-
-fn memory(key: &str, gib: f64) -> Result<Memory, String> {
-    let exactly = thousand_and_twenty_fourths(&gib.to_string()).map(Memory);
-    exactly
-        .filter(|memory| FargateSize::all().any(|size| size.memory == *memory))
-        .ok_or_else(|| format!("{key} must be a memory that Fargate has, 0.5 to 120 (GiB)"))
-}
-
-fn disk(key: &str, gib: u32) -> Result<Disk, String> {
-    let exactly = Disk::at_least(gib).filter(|disk| disk.0 == gib);
-    exactly.ok_or_else(|| format!("{key} must be 21 to 200 (GiB); 20 come without being asked for"))
-}
-
-/// One alone might not go with the other that the task definition has.
-fn size(vcpu: Option<f64>, gib: Option<f64>) -> Result<Option<FargateSize>, String> {
-    let (vcpu, gib) = match (vcpu, gib) {
-        (None, None) => return Ok(None),
-        (Some(vcpu), Some(gib)) => (vcpu, gib),
-        _ => return Err("cpu and memory go together: give both or none".to_owned()),
+/// The characters that a role takes in a task's overrides, with the 22 of its longest key.
+fn role(key: &str, arn: Option<&str>) -> Result<usize, String> {
+    let Some(arn) = arn else { return Ok(0) };
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let is_fine = match parts[..] {
+        ["arn", partition, "iam", "", account, name] => {
+            partition.starts_with("aws")
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && name.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+                && arn.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'"')
+        }
+        _ => false,
     };
-    let size = FargateSize { cpu: cpu("cpu", vcpu)?, memory: memory("memory", gib)? };
-    match FargateSize::at_least(size.cpu, size.memory) {
-        Some(nearest) if nearest == size => Ok(Some(size)),
-        Some(nearest) => Err(format!("Fargate has no {size}; the nearest upward is {nearest}")),
-        None => Err(format!("Fargate has no {size}")),
+    if is_fine && arn.len() <= LONGEST_ROLE {
+        Ok(arn.len() + 22)
+    } else {
+        Err(format!("{key} must be the ARN of a role, of {LONGEST_ROLE} characters at most"))
     }
 }
 
-fn sizes(json: Option<SizesJson>, usual: Option<FargateSize>, usual_disk: Option<Disk>) -> Result<Sizes, String> {
-    let Some(json) = json else { return Ok(Sizes::default()) };
-    let sizes = Sizes {
-        cpu: json.cpu.map(|vcpu| cpu("sizes.cpu", vcpu)).transpose()?,
-        memory: json.memory.map(|gib| memory("sizes.memory", gib)).transpose()?,
-        disk: json.disk.map(|gib| disk("sizes.disk", gib)).transpose()?,
-        arch: json.arch.unwrap_or_default(),
-        spot: json.spot.unwrap_or_default(),
-        run: json.run.unwrap_or_default(),
-    };
-    let too_small = |key: &str| Err(format!("sizes.{key} must not be less than the class's own {key}"));
-    if sizes.cpu.zip(usual).is_some_and(|(most, usual)| most < usual.cpu) {
-        return too_small("cpu");
-    }
-    if sizes.memory.zip(usual).is_some_and(|(most, usual)| most < usual.memory) {
-        return too_small("memory");
-    }
-    if sizes.disk.zip(usual_disk).is_some_and(|(most, usual)| most < usual) {
-        return too_small("disk");
-    }
-    Ok(sizes)
-}
-
-fn environment(variables: BTreeMap<String, String>, gate: bool) -> Result<BTreeMap<String, String>, String> {
+fn environment(
+    variables: BTreeMap<String, String>,
+    gate: bool,
+    roles: usize,
+) -> Result<BTreeMap<String, String>, String> {
     for (name, value) in &variables {
         let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -290,10 +274,10 @@ fn environment(variables: BTreeMap<String, String>, gate: bool) -> Result<BTreeM
             return Err(format!("environment: the value of {name:?} must not contain a null character"));
         }
     }
-    let characters = length(&variables);
+    let characters = length(&variables) + roles;
     if characters > LONGEST_ENVIRONMENT {
         return Err(format!(
-            "environment: {characters} characters in all; {LONGEST_ENVIRONMENT} at most fit a task's overrides"
+            "environment and roles: {characters} characters in all; {LONGEST_ENVIRONMENT} at most fit a task's overrides"
         ));
     }
     Ok(variables)
@@ -308,12 +292,13 @@ fn check_length(
     variables: &BTreeMap<String, String>,
     hooks: &Hooks,
     admitted: &[RepositoryGlob],
+    roles: usize,
 ) -> Result<(), String> {
     let words = admitted.iter().map(|glob| format!(" repository={glob}").chars().count());
-    let characters = length(variables) + hooks.length() + words.sum::<usize>();
+    let characters = length(variables) + hooks.length() + words.sum::<usize>() + roles;
     if characters > LONGEST_IN_ALL {
         return Err(format!(
-            "environment, job_started, job_completed and the gate's repositories: {characters} characters in all; \
+            "environment, roles, job_started, job_completed and the gate's repositories: {characters} characters in all; \
              {LONGEST_IN_ALL} at most fit a task's overrides"
         ));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::capacity::Capacity;
 use super::hooks::Hooks;
 use super::labels::LabelPattern;
-use super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
+use super::size::{Architecture, Cpu, Disk, Memory, TaskSize};
 use super::translate::System;
 use super::warm::Warm;
 use crate::globs::RepositoryGlob;
@@ -51,18 +51,19 @@ pub struct RunnerClass {
     /// The container of the task definition that runs the runner.
     pub container: String,
     /// The task's processors and memory where the job does not choose; `None` leaves them to the task definition.
-    pub size: Option<FargateSize>,
+    pub size: Option<TaskSize>,
     /// The task's disk where the job does not choose; `None` leaves it to the task definition.
     pub disk: Option<Disk>,
     /// What a job may choose by label.
     pub sizes: Sizes,
-    /// Subnets of the task's network interface; 1 to 16 (an ECS limit).
+    /// Subnets of the task's network interface, 16 at most (an ECS limit). None, only with a provider: the task definition gives
+    /// the task the network of its instance.
     pub subnets: Vec<String>,
     /// Security groups of the task's network interface; 5 at most (an ECS limit). None means `RUNNER_SECURITY_GROUPS`.
     pub security_groups: Vec<String>,
     /// Whether the task gets a public IP address; in a public subnet it needs one to reach GitHub.
     pub assign_public_ip: bool,
-    /// Capacity providers, in the order in which they are tried while ECS lacks capacity.
+    /// What the task runs on, in the order in which it is tried while ECS lacks capacity.
     pub capacity: Vec<Capacity>,
     /// Names of the classes whose task definition, network and capacity are tried next, in this order.
     pub fallback: Vec<String>,
@@ -76,10 +77,16 @@ pub struct RunnerClass {
     pub warm: Vec<Warm>,
     /// Minutes that a runner may be online without a job, counted from when it was first seen idle; 2 to 1440.
     pub idle_minutes: u32,
+    /// Minutes after which a runner that has not connected will not; 2 to 1440.
+    pub start_minutes: u32,
     /// Minutes that a task may live, busy or not.
     pub lifetime_minutes: u32,
     /// Further environment variables of the runner's container. Job steps see them.
     pub environment: BTreeMap<String, String>,
+    /// ARN of the role that job steps have, in place of the task definition's.
+    pub task_role: Option<String>,
+    /// ARN of the role with which ECS starts the task, in place of the task definition's.
+    pub execution_role: Option<String>,
     /// Further tags of the task, by key.
     pub tags: BTreeMap<String, String>,
     /// The repositories whose jobs are taken; all if absent.

@@ -1,9 +1,9 @@
-//! What a job asks for, and what its class makes of it: sizes that Fargate has and the class permits.
+//! What a job asks for, and what its class makes of it: sizes that there are and the class permits.
 
 use super::choices::Choices;
 use super::class::RunnerClass;
 use super::misfit::Objection;
-use super::size::{Architecture, Disk, FargateSize};
+use super::size::{Architecture, Disk, Sizing, TaskSize};
 use crate::job::Job;
 
 /// What a job asks for.
@@ -26,8 +26,8 @@ impl<'a> From<&'a Job> for Asked<'a> {
 /// What a job has chosen for itself; the rest is its class's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Demand {
-    /// Processors and memory, as Fargate has them.
-    pub size: Option<FargateSize>,
+    /// Processors and memory, as what the class runs on has them.
+    pub size: Option<TaskSize>,
     /// The disk, as Fargate has it.
     pub disk: Option<Disk>,
     /// The architecture, one that the class has.
@@ -54,19 +54,19 @@ impl RunnerClass {
     }
 
     /// A job gets the size that it asks for, or the next one up. What it does not ask for stays as near to the class's
-    /// own size as Fargate permits.
-    fn size_of(&self, choices: &Choices<'_>) -> Result<Option<FargateSize>, Objection> {
+    /// own size as what it runs on permits.
+    fn size_of(&self, choices: &Choices<'_>) -> Result<Option<TaskSize>, Objection> {
         let (asked, size) = match (choices.cpu, choices.memory) {
             (None, None) => return Ok(None),
-            (Some((label, cpu)), None) => (label.to_owned(), FargateSize::with_cpu(cpu, self.size)),
-            (None, Some((label, memory))) => (label.to_owned(), FargateSize::with_memory(memory, self.size)),
+            (Some((label, cpu)), None) => (label.to_owned(), self.sizing().with_cpu(cpu, self.size)),
+            (None, Some((label, memory))) => (label.to_owned(), self.sizing().with_memory(memory, self.size)),
             (Some((one, cpu)), Some((other, memory))) => {
                 let asked = if one == other { one.to_owned() } else { format!("{one} with {other}") };
-                (asked, FargateSize::at_least(cpu, memory))
+                (asked, self.sizing().at_least(cpu, memory))
             }
         };
         let Some(size) = size else {
-            let most = "Fargate has 16 vCPU and 120 GiB".to_owned();
+            let most = self.sizing().most().to_owned();
             return Err(Objection::TooLarge { asked, most, change: None });
         };
         let cpu = self.sizes.cpu.filter(|most| size.cpu > *most).map(|_| format!("sizes.cpu to {}", size.cpu));
@@ -79,7 +79,11 @@ impl RunnerClass {
         let most = [self.sizes.cpu.map(|most| most.to_string()), self.sizes.memory.map(|most| most.to_string())];
         let most = most.into_iter().flatten().collect::<Vec<_>>().join(" and ");
         let change = Some(format!("raise {}", raised.join(" and ")));
-        Err(Objection::TooLarge { asked: format!("{asked} ({size} on Fargate)"), most, change })
+        let asked = match self.sizing() {
+            Sizing::Fargate => format!("{asked} ({size} on Fargate)"),
+            Sizing::Any => asked,
+        };
+        Err(Objection::TooLarge { asked, most, change })
     }
 
     fn disk_of(&self, label: &str, gib: u32) -> Result<Disk, Objection> {

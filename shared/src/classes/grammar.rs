@@ -163,6 +163,10 @@ impl RunnerClass {
     }
 
     pub(super) fn not_permitted(&self, key: Key, label: String) -> Objection {
+        if self.has_provider() && matches!(key, Key::Disk | Key::Spot) {
+            let reason = "on a provider, it is as its instances are".to_owned();
+            return Objection::Impossible { label, reason, table: "capacity".to_owned() };
+        }
         Objection::NotPermitted { label, key: key.to_string(), permitted: self.permitted() }
     }
 
@@ -182,7 +186,10 @@ impl RunnerClass {
         self.permits(key)
             || match key {
                 Key::Arch => value.parse() == Ok(self.task_definition.usual),
-                Key::Spot => (self.capacity.first() == Some(&Capacity::Spot)) == (value == "true"),
+                Key::Spot => match self.capacity.first() {
+                    Some(Capacity::Provider(_)) => false,
+                    first => (first == Some(&Capacity::Spot)) == (value == "true"),
+                },
                 Key::Run => true,
                 Key::Cpu | Key::Memory | Key::Disk => false,
             }

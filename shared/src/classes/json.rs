@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 
-use super::capacity::Capacity;
 use super::size::Architecture;
 use super::warm::Day;
 
@@ -29,15 +28,18 @@ pub(super) struct ClassJson {
     pub(super) subnets: Vec<String>,
     pub(super) security_groups: Option<Vec<String>>,
     pub(super) assign_public_ip: Option<bool>,
-    pub(super) capacity: Option<Vec<TextOnly<Capacity>>>,
+    pub(super) capacity: Option<Vec<CapacityJson>>,
     pub(super) fallback: Option<Vec<String>>,
     pub(super) max_runners: Option<u32>,
     pub(super) max_per_owner: Option<u32>,
     pub(super) max_per_repository: Option<u32>,
     pub(super) warm: Option<Vec<ObjectOnly<WarmJson>>>,
     pub(super) idle_minutes: Option<u32>,
+    pub(super) start_minutes: Option<u32>,
     pub(super) lifetime_minutes: Option<u32>,
     pub(super) environment: Option<BTreeMap<String, String>>,
+    pub(super) task_role: Option<String>,
+    pub(super) execution_role: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) repositories: Option<Vec<String>>,
     pub(super) gate: Option<bool>,
@@ -168,6 +170,47 @@ impl<'de> Deserialize<'de> for TaskDefinitionJson {
             }
         }
         deserializer.deserialize_any(OneOrEach)
+    }
+}
+
+/// What the class's tasks run on: one of Fargate's, or a capacity provider.
+pub(super) enum CapacityJson {
+    Fargate(FargateJson),
+    Provider(ProviderJson),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum FargateJson {
+    OnDemand,
+    Spot,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderJson {
+    pub(super) provider: String,
+}
+
+impl<'de> Deserialize<'de> for CapacityJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrProvider;
+        impl<'de> Visitor<'de> for TextOrProvider {
+            type Value = CapacityJson;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("\"on-demand\", \"spot\", or an object with the name of a provider")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                FargateJson::deserialize(text.into_deserializer()).map(CapacityJson::Fargate)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                ProviderJson::deserialize(MapAccessDeserializer::new(map)).map(CapacityJson::Provider)
+            }
+        }
+        deserializer.deserialize_any(TextOrProvider)
     }
 }
 

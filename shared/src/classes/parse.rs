@@ -47,7 +47,7 @@ mod tests {
     use super::super::class::{RunnerClass, RunnerGroup, Sizes, TaskDefinitions};
     use super::super::hooks::Hooks;
     use super::super::labels::LabelPattern;
-    use super::super::size::{Architecture, Cpu, Disk, FargateSize, Memory};
+    use super::super::size::{Architecture, Cpu, Disk, Memory, TaskSize};
     use super::super::translate::System;
     use super::*;
 
@@ -62,7 +62,8 @@ mod tests {
                "sizes":{"cpu":16,"memory":120,"disk":200,"arch":true,"spot":true,"run":true},"security_groups":["g"],
                "assign_public_ip":true,"capacity":["spot","on-demand"],"max_runners":7,"max_per_owner":4,
                "max_per_repository":2,"idle_minutes":5,
-               "lifetime_minutes":60,"environment":{"HTTPS_PROXY":"http://proxy.example:3128"},
+               "start_minutes":30,"lifetime_minutes":60,"environment":{"HTTPS_PROXY":"http://proxy.example:3128"},
+               "task_role":"arn:aws:iam::123456789012:role/jobs","execution_role":"arn:aws:iam::123456789012:role/x/start",
                "tags":{"team":"build"},"repositories":["octo-org/*"],"gate":false,"job_started":"date","job_completed":"exit 0",
                "public_repositories":true,
                "fork_pull_requests":true,"self_hosted":true,"compatible":["runs-on"],"ignored_labels":["image=*"],"requires":["linux"],
@@ -80,7 +81,7 @@ mod tests {
                 each: vec![(Architecture::Arm64, "t".to_owned())],
             },
             container: "main".to_owned(),
-            size: Some(FargateSize { cpu: Cpu(256), memory: Memory(512) }),
+            size: Some(TaskSize { cpu: Cpu(256), memory: Memory(512) }),
             disk: Some(Disk(50)),
             sizes: Sizes {
                 cpu: Some(Cpu(16384)),
@@ -100,8 +101,11 @@ mod tests {
             max_per_repository: Some(2),
             warm: Vec::new(),
             idle_minutes: 5,
+            start_minutes: 30,
             lifetime_minutes: 60,
             environment: [("HTTPS_PROXY".to_owned(), "http://proxy.example:3128".to_owned())].into(),
+            task_role: Some("arn:aws:iam::123456789012:role/jobs".to_owned()),
+            execution_role: Some("arn:aws:iam::123456789012:role/x/start".to_owned()),
             tags: [("team".to_owned(), "build".to_owned())].into(),
             repositories: Some(vec!["octo-org/*".parse().unwrap()]),
             gate: false,
@@ -135,8 +139,11 @@ mod tests {
             max_per_repository: None,
             warm: Vec::new(),
             idle_minutes: 10,
+            start_minutes: 20,
             lifetime_minutes: 7260,
             environment: BTreeMap::new(),
+            task_role: None,
+            execution_role: None,
             tags: BTreeMap::new(),
             repositories: None,
             gate: true,
@@ -182,6 +189,7 @@ mod tests {
             (with(r#","runner_group":"a","runner_group_id":2"#), "give one of them"),
             (with(r#","container":"""#), "container"),
             (with(r#","idle_minutes":1"#), "idle_minutes"),
+            (with(r#","start_minutes":1441"#), "start_minutes must be 2 to 1440"),
             (with(r#","lifetime_minutes":0"#), "lifetime_minutes"),
             (with(r#","max_runners":0"#), "max_runners"),
             (with(r#","max_per_owner":0"#), "max_per_owner"),
@@ -234,9 +242,13 @@ mod tests {
                 "name the script twice",
             ),
             (with(r#","architecture":{"arm64":null}"#), "expected a string"),
-            (with(r#","capacity":[{"spot":null}]"#), "expected a string"),
+            (with(r#","capacity":[{"spot":null}]"#), "unknown field `spot`, expected `provider`"),
             (with(r#","environment":{"A":"\u0000"}"#), "null character"),
             (long("environment", "v"), "1608 characters in all"),
+            (with(r#","task_role":"jobs""#), "task_role must be the ARN"),
+            (with(r#","task_role":"arn:aws:iam::123456789012:role/*""#), "task_role must be the ARN"),
+            (with(r#","execution_role":"arn:aws:iam::1234:role/a""#), "execution_role must be the ARN"),
+            (with(&format!(r#","task_role":"arn:aws:iam::123456789012:role/{}""#, "r".repeat(200))), "200 characters"),
             (with(r#","tags":{"AWS:x":"y"}"#), "aws:"),
             (with(r#","tags":{"jitgate:job-id":"1"}"#), "jitgate:"),
             (with(r#","tags":{"a?":"1"}"#), "tags: \"a?\""),

@@ -3,21 +3,21 @@
 use super::capacity::Capacity;
 use super::choose::Fit;
 use super::class::{RunnerClass, RunnerClasses};
-use super::size::{Architecture, Disk, FargateSize};
+use super::size::{Architecture, Disk, Sizing, TaskSize};
 
 /// One thing to try: all that a task is started from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement<'a> {
     /// The job's class, or the fallback that stands in for it.
     pub class: &'a RunnerClass,
-    /// The capacity provider.
-    pub capacity: Capacity,
+    /// What it runs on.
+    pub capacity: &'a Capacity,
     /// The architecture, provided that the class states that of its task definition correctly.
     pub architecture: Architecture,
     /// Family, `family:revision` or ARN.
     pub task_definition: &'a str,
     /// Processors and memory; `None` leaves them to the task definition.
-    pub size: Option<FargateSize>,
+    pub size: Option<TaskSize>,
     /// The disk; `None` leaves it to the task definition.
     pub disk: Option<Disk>,
 }
@@ -32,8 +32,8 @@ impl Placement<'_> {
 }
 
 impl RunnerClasses {
-    /// What a launch tries: the class itself on each capacity provider, then its fallbacks in the same way. What the
-    /// job has chosen holds everywhere, so a fallback without the architecture that the job asked for is left out.
+    /// What a launch tries: the class itself on each capacity, then its fallbacks in the same way. What the job has chosen
+    /// holds everywhere, so a fallback without the architecture or the size that the job asked for is left out.
     pub fn placements<'a>(&'a self, fit: &Fit<'a>) -> Vec<Placement<'a>> {
         let demand = fit.demand;
         let wanted = demand.architecture.unwrap_or(fit.class.task_definition.usual);
@@ -47,21 +47,38 @@ impl RunnerClasses {
                 None => class.task_definition.usual,
             };
             let Some(task_definition) = class.task_definition.of(architecture) else { continue };
-            let (size, disk) = (demand.size.or(class.size), demand.disk.or(class.disk));
-            let place = |capacity| Placement { class, capacity, architecture, task_definition, size, disk };
-            placements.extend(class.capacities(demand.spot).into_iter().map(place));
+            // A fallback may have other sizes than the job's class.
+            let size = match demand.size.map(|size| class.sizing().at_least(size.cpu, size.memory)) {
+                Some(None) => continue,
+                Some(chosen) => chosen,
+                None => class.size,
+            };
+            let place = |capacity: &'a Capacity| {
+                // Only Fargate takes a disk with the task.
+                let disk = if capacity.is_fargate() { demand.disk.or(class.disk) } else { None };
+                let is_there = capacity.is_fargate() || demand.disk.is_none();
+                is_there.then_some(Placement { class, capacity, architecture, task_definition, size, disk })
+            };
+            placements.extend(class.capacities(demand.spot).into_iter().filter_map(place));
         }
         placements
     }
 }
 
 impl RunnerClass {
-    fn capacities(&self, spot: Option<bool>) -> Vec<Capacity> {
+    /// Whether a provider's instances are Spot is not known here: a job that must not be interrupted does without it.
+    fn capacities(&self, spot: Option<bool>) -> Vec<&Capacity> {
+        let has = |capacity: &Capacity| self.capacity.contains(capacity);
+        let provider = self.capacity.iter().filter(|each| !each.is_fargate());
         match spot {
-            None => self.capacity.clone(),
-            Some(false) => vec![Capacity::OnDemand],
-            Some(true) if self.capacity.contains(&Capacity::OnDemand) => vec![Capacity::Spot, Capacity::OnDemand],
-            Some(true) => vec![Capacity::Spot],
+            None => self.capacity.iter().collect(),
+            Some(false) if self.sizing() == Sizing::Any => Vec::new(),
+            Some(false) => vec![&Capacity::OnDemand],
+            Some(true) if has(&Capacity::OnDemand) => {
+                [&Capacity::Spot, &Capacity::OnDemand].into_iter().chain(provider).collect()
+            }
+            Some(true) if has(&Capacity::Spot) => std::iter::once(&Capacity::Spot).chain(provider).collect(),
+            Some(true) => provider.collect(),
         }
     }
 }
@@ -69,6 +86,7 @@ impl RunnerClass {
 #[cfg(test)]
 mod tests {
     use super::super::demand::Demand;
+    use super::super::size::{Cpu, Memory};
     use super::*;
 
     fn tried(classes: &RunnerClasses, demand: Demand) -> Vec<String> {
@@ -124,7 +142,36 @@ mod tests {
         let class = classes.named("a").unwrap();
         let placements = classes.placements(&Fit { class, demand: Demand::default() });
         let choices: Vec<_> = placements.iter().map(|each| (each.class.name.as_str(), each.capacity)).collect();
-        let (spot, on_demand) = (Capacity::Spot, Capacity::OnDemand);
+        let (spot, on_demand) = (&Capacity::Spot, &Capacity::OnDemand);
         assert_eq!(choices, [("a", spot), ("a", on_demand), ("c", spot), ("b", on_demand)]);
+    }
+
+    #[test]
+    fn a_provider_takes_the_jobs_that_choose_neither_a_disk_nor_on_demand_and_any_size() {
+        let classes = RunnerClasses::parse(
+            r#"[{"name":"a","labels":["l"],"task_definition":"t","subnets":["s"],"disk":50,"fallback":["b"]},
+                {"name":"b","labels":["m"],"task_definition":"u","subnets":["s"],"capacity":[{"provider":"p"}],
+                 "cpu":3,"memory":5,"fallback":["a"]}]"#,
+        )
+        .expect("valid classes");
+        assert_eq!(
+            tried(&classes, Demand::default()),
+            ["a, on-demand, x86_64", "b, provider p, x86_64, 3 vCPU and 5 GiB"]
+        );
+        let first =
+            classes.placements(&Fit { class: classes.named("a").expect("it is there"), demand: Demand::default() });
+        assert_eq!(first.iter().map(|each| each.disk).collect::<Vec<_>>(), [Some(Disk(50)), None]);
+        assert_eq!(tried(&classes, Demand { disk: Some(Disk(60)), ..Demand::default() }), ["a, on-demand, x86_64"]);
+        assert_eq!(tried(&classes, Demand { spot: Some(false), ..Demand::default() }), ["a, on-demand, x86_64"]);
+        assert_eq!(
+            tried(&classes, Demand { spot: Some(true), ..Demand::default() }),
+            ["a, spot, x86_64", "a, on-demand, x86_64", "b, provider p, x86_64, 3 vCPU and 5 GiB"]
+        );
+        let class = classes.named("b").expect("it is there");
+        let size = Some(TaskSize { cpu: Cpu(3 * 1024), memory: Memory(7 * 1024) });
+        let placements = classes.placements(&Fit { class, demand: Demand { size, ..Demand::default() } });
+        let kinds: Vec<_> = placements.iter().map(Placement::kind).collect();
+        let rounded_up = "a, on-demand, x86_64, 4 vCPU and 8 GiB";
+        assert_eq!(kinds, ["b, provider p, x86_64, 3 vCPU and 7 GiB", rounded_up]);
     }
 }

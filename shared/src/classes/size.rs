@@ -1,9 +1,11 @@
-//! The sizes that Fargate has: processors, memory, disk and architecture.
+//! The sizes of tasks: processors, memory, disk and architecture.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+
+use super::capacity::Capacity;
 
 /// CPU units of one vCPU, and MiB of one GiB.
 const UNIT: u32 = 1024;
@@ -21,8 +23,15 @@ const SIZES: [(u32, u32, u32, u32); 7] = [
     (16_384, 32_768, 122_880, 8192),
 ];
 
+/// The fewest and the most CPU units of a task on instances. Source: ECS's `RegisterTaskDefinition` reference, `cpu`.
+const CPU_ON_INSTANCES: (u32, u32) = (128, 196_608);
+
+/// The least and the most memory of a task on instances, in MiB: what Docker reserves for a container, and what EC2's largest
+/// instance has. Sources: ECS's `ContainerDefinition` reference, `memory`; EC2's "High memory instances", `u7in-32tb`.
+const MEMORY_ON_INSTANCES: (u32, u32) = (6, 32 * 1024 * 1024);
+
 /// The one gap in the steps above: a quarter of a vCPU has 0.5, 1 or 2 GiB.
-const NO_SUCH_SIZE: FargateSize = FargateSize { cpu: Cpu(256), memory: Memory(1536) };
+const NO_SUCH_SIZE: TaskSize = TaskSize { cpu: Cpu(256), memory: Memory(1536) };
 
 /// Processors in CPU units, of which one vCPU has 1,024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,18 +58,18 @@ impl Disk {
     }
 }
 
-/// A combination of processors and memory that Fargate has.
+/// Processors and memory of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FargateSize {
+pub struct TaskSize {
     /// The task's processors.
     pub cpu: Cpu,
     /// The task's memory.
     pub memory: Memory,
 }
 
-impl FargateSize {
-    /// All sizes, ordered by processors and then by memory.
-    pub fn all() -> impl Iterator<Item = Self> {
+impl TaskSize {
+    /// All sizes of Fargate, ordered by processors and then by memory.
+    pub fn on_fargate() -> impl Iterator<Item = Self> {
         SIZES.into_iter().flat_map(|(cpu, least, most, step)| {
             let memories = (least..=most).step_by(step as usize);
             memories
@@ -68,27 +77,82 @@ impl FargateSize {
                 .filter(|size| *size != NO_SUCH_SIZE)
         })
     }
+}
+
+/// Which sizes a class's tasks may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizing {
+    /// Those that Fargate has.
+    Fargate,
+    /// Any: instances have what is asked for, or tasks wait for one that has.
+    Any,
+}
+
+impl Sizing {
+    /// Fargate's sizes go everywhere, so they are the ones for a class that may run on Fargate.
+    pub(super) fn of(capacity: &[Capacity]) -> Self {
+        if capacity.iter().any(Capacity::is_fargate) { Self::Fargate } else { Self::Any }
+    }
+
+    /// Whether there is a size with exactly that many processors.
+    pub(super) fn has_cpu(self, cpu: Cpu) -> bool {
+        match self {
+            Self::Fargate => TaskSize::on_fargate().any(|size| size.cpu == cpu),
+            Self::Any => (CPU_ON_INSTANCES.0..=CPU_ON_INSTANCES.1).contains(&cpu.0),
+        }
+    }
+
+    /// Whether there is a size with exactly that much memory.
+    pub(super) fn has_memory(self, memory: Memory) -> bool {
+        match self {
+            Self::Fargate => TaskSize::on_fargate().any(|size| size.memory == memory),
+            Self::Any => (MEMORY_ON_INSTANCES.0..=MEMORY_ON_INSTANCES.1).contains(&memory.0),
+        }
+    }
 
     /// The smallest size with at least that much of both; `None` beyond the largest.
-    pub fn at_least(cpu: Cpu, memory: Memory) -> Option<Self> {
-        Self::all().find(|size| size.cpu >= cpu && size.memory >= memory)
+    pub fn at_least(self, cpu: Cpu, memory: Memory) -> Option<TaskSize> {
+        match self {
+            Self::Fargate => TaskSize::on_fargate().find(|size| size.cpu >= cpu && size.memory >= memory),
+            Self::Any => {
+                let size = TaskSize {
+                    cpu: Cpu(cpu.0.max(CPU_ON_INSTANCES.0)),
+                    memory: Memory(memory.0.max(MEMORY_ON_INSTANCES.0)),
+                };
+                (self.has_cpu(size.cpu) && self.has_memory(size.memory)).then_some(size)
+            }
+        }
     }
 
-    /// The size for a job that asks for processors only: as many, rounded up, with the memory nearest to the usual one
-    /// that Fargate has for them. `None` if Fargate has no such size.
-    pub fn with_cpu(cpu: Cpu, usual: Option<Self>) -> Option<Self> {
+    /// The size for a job that asks for processors only: as many, with the usual memory. On Fargate, processors are rounded up,
+    /// and the memory is the nearest that Fargate has for them. `None` if there is no such size.
+    pub fn with_cpu(self, cpu: Cpu, usual: Option<TaskSize>) -> Option<TaskSize> {
+        if self == Self::Any {
+            return self.at_least(cpu, usual?.memory);
+        }
         let (cpu, least, most, _) = SIZES.into_iter().find(|(each, ..)| *each >= cpu.0)?;
         let usual = usual.map_or(least, |usual| usual.memory.0);
-        Self::at_least(Cpu(cpu), Memory(usual.clamp(least, most)))
+        self.at_least(Cpu(cpu), Memory(usual.clamp(least, most)))
     }
 
-    /// The size for a job that asks for memory only: as much, rounded up, with the processors nearest to the usual ones
-    /// that Fargate has for it. `None` if Fargate has no such size.
-    pub fn with_memory(memory: Memory, usual: Option<Self>) -> Option<Self> {
+    /// The size for a job that asks for memory only: as much, with the usual processors. On Fargate, memory is rounded up, and the
+    /// processors are the nearest that Fargate has for it. `None` if there is no such size.
+    pub fn with_memory(self, memory: Memory, usual: Option<TaskSize>) -> Option<TaskSize> {
+        if self == Self::Any {
+            return self.at_least(usual?.cpu, memory);
+        }
         let (fewest, ..) = SIZES.into_iter().find(|(_, _, most, _)| *most >= memory.0)?;
         let most = SIZES.into_iter().rev().find(|(_, least, ..)| *least <= memory.0).map_or(fewest, |(cpu, ..)| cpu);
         let usual = usual.map_or(fewest, |usual| usual.cpu.0);
-        Self::at_least(Cpu(usual.clamp(fewest, most)), memory)
+        self.at_least(Cpu(usual.clamp(fewest, most)), memory)
+    }
+
+    /// The largest amounts, in words.
+    pub(super) fn most(self) -> &'static str {
+        match self {
+            Self::Fargate => "Fargate has 16 vCPU and 120 GiB",
+            Self::Any => "ECS takes 192 vCPU and 32768 GiB",
+        }
     }
 }
 
@@ -168,7 +232,7 @@ impl fmt::Display for Disk {
     }
 }
 
-impl fmt::Display for FargateSize {
+impl fmt::Display for TaskSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} and {}", self.cpu, self.memory)
     }
@@ -180,8 +244,8 @@ mod tests {
 
     const GIB: u32 = UNIT;
 
-    fn size(units: u32, mib: u32) -> FargateSize {
-        FargateSize { cpu: Cpu(units), memory: Memory(mib) }
+    fn size(units: u32, mib: u32) -> TaskSize {
+        TaskSize { cpu: Cpu(units), memory: Memory(mib) }
     }
 
     #[test]
@@ -196,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_job_that_chooses_processors_gets_the_memory_nearest_to_the_usual_one() {
-        let with = |units, usual| FargateSize::with_cpu(Cpu(units), usual);
+        let with = |units, usual| Sizing::Fargate.with_cpu(Cpu(units), usual);
         assert_eq!(with(2048, None), Some(size(2048, 4 * GIB)), "the least");
         assert_eq!(with(1500, Some(size(4096, 10 * GIB))), Some(size(2048, 10 * GIB)));
         assert_eq!(with(1024, Some(size(4096, 10 * GIB))), Some(size(1024, 8 * GIB)), "the most");
@@ -206,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_job_that_chooses_memory_gets_the_processors_nearest_to_the_usual_ones() {
-        let with = |mib, usual| FargateSize::with_memory(Memory(mib), usual);
+        let with = |mib, usual| Sizing::Fargate.with_memory(Memory(mib), usual);
         assert_eq!(with(9 * GIB, None), Some(size(2048, 9 * GIB)), "the fewest");
         assert_eq!(with(9 * GIB, Some(size(4096, 8 * GIB))), Some(size(4096, 9 * GIB)));
         assert_eq!(with(9 * GIB, Some(size(16_384, 32 * GIB))), Some(size(4096, 9 * GIB)), "the most");
@@ -218,7 +282,18 @@ mod tests {
 
     #[test]
     fn a_quarter_of_a_processor_has_no_one_and_a_half_gib() {
-        assert_eq!(FargateSize::at_least(Cpu(256), Memory(1100)), Some(size(256, 2 * GIB)));
+        assert_eq!(Sizing::Fargate.at_least(Cpu(256), Memory(1100)), Some(size(256, 2 * GIB)));
+    }
+
+    #[test]
+    fn instances_have_any_size_within_what_ecs_takes() {
+        let usual = Some(size(2048, 8 * GIB));
+        assert_eq!(Sizing::Any.at_least(Cpu(3000), Memory(5000)), Some(size(3000, 5000)));
+        assert_eq!(Sizing::Any.with_cpu(Cpu(3 * 1024), usual), Some(size(3 * 1024, 8 * GIB)), "the class's memory");
+        assert_eq!(Sizing::Any.with_memory(Memory(64 * GIB), usual), Some(size(2048, 64 * GIB)), "its processors");
+        assert_eq!(Sizing::Any.at_least(Cpu(1), Memory(1)), Some(size(128, 6)));
+        assert_eq!(Sizing::Any.at_least(Cpu(196_609), Memory(GIB)), None);
+        assert_eq!(Sizing::Any.at_least(Cpu(1024), Memory(32 * 1024 * GIB + 1)), None);
     }
 
     #[test]

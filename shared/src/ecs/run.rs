@@ -27,6 +27,9 @@ pub const JIT_CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 /// a 0, as after a job. Source: `actions/runner`.
 pub const VERSION_VARIABLE: &str = "ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE";
 
+/// Fargate's capacity provider for Spot.
+const FARGATE_SPOT: &str = "FARGATE_SPOT";
+
 /// Everything that `RunTask` is called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
@@ -67,7 +70,8 @@ impl Tasks {
         let call = self.client.run_task();
         let call = match capacity {
             Capacity::OnDemand => call.launch_type(LaunchType::Fargate),
-            Capacity::Spot => call.capacity_provider_strategy(spot()?),
+            Capacity::Spot => call.capacity_provider_strategy(provided_by(FARGATE_SPOT)?),
+            Capacity::Provider(name) => call.capacity_provider_strategy(provided_by(name.as_str())?),
         };
         let answer = call
             .cluster(&self.cluster)
@@ -75,7 +79,7 @@ impl Tasks {
             .count(1)
             .client_token(launch.token.as_str())
             .started_by(launch.token.as_str())
-            .network_configuration(network_of(class)?)
+            .set_network_configuration(network_of(class, capacity)?)
             .overrides(overrides.for_ecs())
             .set_tags(Some(tags_of(&launch)))
             .send()
@@ -95,19 +99,24 @@ impl Tasks {
     }
 }
 
-fn network_of(class: &RunnerClass) -> Result<NetworkConfiguration, RunError> {
+/// ECS refuses a public address off Fargate, and any network for a task definition that is not in `awsvpc` mode. Source: ECS's
+/// `RunTask` reference.
+fn network_of(class: &RunnerClass, capacity: &Capacity) -> Result<Option<NetworkConfiguration>, RunError> {
+    if class.subnets.is_empty() {
+        return Ok(None);
+    }
     let public_ip = if class.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let network = AwsVpcConfiguration::builder()
         .set_subnets(Some(class.subnets.clone()))
         .set_security_groups((!class.security_groups.is_empty()).then(|| class.security_groups.clone()))
-        .assign_public_ip(public_ip)
+        .set_assign_public_ip(capacity.is_fargate().then_some(public_ip))
         .build()
         .map_err(|error| RunError::Rejected { reason: error.to_string() })?;
-    Ok(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+    Ok(Some(NetworkConfiguration::builder().awsvpc_configuration(network).build()))
 }
 
-fn spot() -> Result<CapacityProviderStrategyItem, RunError> {
-    let strategy = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build();
+fn provided_by(name: &str) -> Result<CapacityProviderStrategyItem, RunError> {
+    let strategy = CapacityProviderStrategyItem::builder().capacity_provider(name).weight(1).build();
     strategy.map_err(|error| RunError::Rejected { reason: error.to_string() })
 }
 
@@ -126,6 +135,10 @@ struct Overrides<'a> {
     memory: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ephemeral_storage: Option<Storage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_role_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_role_arn: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +185,9 @@ impl<'a> Overrides<'a> {
             cpu: size.map(|size| size.cpu.0.to_string()),
             memory: size.map(|size| size.memory.0.to_string()),
             ephemeral_storage: disk.map(|disk| Storage { size_in_gib: disk.0.cast_signed() }),
+            // What a job may do is for its own class to say; how a task is started, for the class that provides it.
+            task_role_arn: launch.fit.class.task_role.as_deref(),
+            execution_role_arn: class.execution_role.as_deref(),
         }
     }
 
@@ -190,6 +206,8 @@ impl<'a> Overrides<'a> {
             .container_overrides(container)
             .set_cpu(self.cpu)
             .set_memory(self.memory)
+            .set_task_role_arn(self.task_role_arn.map(str::to_owned))
+            .set_execution_role_arn(self.execution_role_arn.map(str::to_owned))
             .set_ephemeral_storage(
                 storage.map(|Storage { size_in_gib }| EphemeralStorage::builder().size_in_gib(size_in_gib).build()),
             )

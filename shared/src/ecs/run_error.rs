@@ -91,8 +91,8 @@ pub(super) fn not_started(failures: Vec<Failure>, config: &SecretString) -> RunE
 }
 
 /// Whether ECS's words mean a lack of capacity, so that waiting helps. Sources: ECS's "API failures messages" and the service
-/// event messages of Fargate; for tasks that wait for instances, aws/aws-sdk-ruby#3047
-/// and EC2's "Error codes".
+/// event messages of Fargate; for tasks that wait for instances, aws/aws-sdk-ruby#3047, "API failures messages" under
+/// `DescribeTasks`, and EC2's "Error codes".
 pub(super) fn speaks_of_capacity(words: &str) -> bool {
     // RESOURCE:FARGATE, RESOURCE:CPU and so on name what there is not enough of.
     words.contains("RESOURCE:")
@@ -100,6 +100,8 @@ pub(super) fn speaks_of_capacity(words: &str) -> bool {
         || words.contains("reached the limit on the number of")
         || words.contains("limit on concurrent")
         || words.contains("provisioning capacity limit exceeded")
+        || words.contains("EMPTY CAPACITY PROVIDER")
+        || words.contains("NO ACTIVE INSTANCES")
         || words.contains("InsufficientInstanceCapacity")
 }
 

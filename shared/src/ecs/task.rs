@@ -102,11 +102,14 @@ impl TaskView {
     /// Whether AWS took the capacity away: Spot was interrupted, or there turned out to be none after `RunTask` had accepted the
     /// launch. Sources: ECS's "Stopped tasks error messages" and "API failures messages".
     pub fn lost_capacity(&self) -> bool {
-        match self.stop_code.as_deref() {
-            Some("SpotInterruption") => true,
-            Some("TaskFailedToStart") => self.stopped_reason.as_deref().is_some_and(speaks_of_capacity),
-            _ => false,
-        }
+        self.stop_code.as_deref() == Some("SpotInterruption") || self.never_got_capacity()
+    }
+
+    /// Whether there turned out to be no capacity after `RunTask` had accepted the launch. On a capacity provider of instances,
+    /// that is the usual way to hear of it.
+    pub fn never_got_capacity(&self) -> bool {
+        self.stop_code.as_deref() == Some("TaskFailedToStart")
+            && self.stopped_reason.as_deref().is_some_and(speaks_of_capacity)
     }
 
     /// Which placement the next launch of its job tries first: the next one if it lost this one's capacity, the same one

@@ -25,6 +25,14 @@ pub const TASK_QUOTA: &str = "You've reached the limit on the number of tasks yo
 /// cluster"). It comes as `ClientException`. Source: aws/aws-sdk-ruby#3047.
 pub const PROVISIONING_QUOTA: &str = "Tasks provisioning capacity limit exceeded.";
 
+/// Why a task that waited for an instance fails: EC2 has none. The code is EC2's ("Error codes"); ECS's words around it are not
+/// documented for Managed Instances.
+pub const NO_INSTANCE: &str = "InsufficientInstanceCapacity: there is no instance of the requested types at present";
+
+/// Why ECS refuses a strategy: the provider does not exist, or is not the cluster's.
+pub const NOT_ASSOCIATED: &str = "The specified capacity provider strategy cannot contain a capacity provider that is \
+     not associated with the cluster. Associate the capacity provider with the cluster and try again.";
+
 /// What a person, a deployment or time mends: code and message of refusals of `RunTask`. Sources: ECS's `RunTask` reference,
 /// its "Troubleshooting" pages and users' reports, among others jonrau1/ElectricEye#9 (service-linked role) and
 /// boto/boto3#1878 (task role).
@@ -65,11 +73,7 @@ pub const MENDABLE: [(&str, &str); 14] = [
          InvalidGroup.NotFound)",
     ),
     ("InvalidParameterException", "Override for container named runner is not a container in the TaskDefinition."),
-    (
-        "InvalidParameterException",
-        "The specified capacity provider strategy cannot contain a capacity provider that is \
-     not associated with the cluster. Associate the capacity provider with the cluster and try again.",
-    ),
+    ("InvalidParameterException", NOT_ASSOCIATED),
 ];
 
 /// ECS asks EC2 about subnets and security groups, and passes EC2's own failures on as a wrong parameter. Source:
@@ -114,6 +118,15 @@ pub fn access_denied(operation: &str) -> Answer {
     let message =
         format!("User: arn:aws:sts::{}:assumed-role/r/f is not authorized to perform: {operation}", super::ACCOUNT);
     error(400, "AccessDeniedException", &message)
+}
+
+/// What IAM says of a role that the caller may not pass.
+pub fn cannot_pass(role: &str) -> String {
+    format!(
+        "User: arn:aws:sts::{}:assumed-role/r/f is not authorized to perform: iam:PassRole on resource: {role} because no \
+         identity-based policy allows the iam:PassRole action",
+        super::ACCOUNT
+    )
 }
 
 /// A quota or a wrong parameter: ECS reports both with this code, and only the message tells them apart.

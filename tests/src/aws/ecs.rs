@@ -1,4 +1,4 @@
-//! The part of ECS on Fargate that one task per job needs: idempotent starts, quotas, lists that lag, tags that a stop
+//! The part of ECS that one task per job needs, on Fargate and on a capacity provider of instances: idempotent starts, quotas, lists that lag, tags that a stop
 //! deletes, and task events.
 //!
 //! Sources: the API reference of ECS (`RunTask`, "Ensuring idempotency", "API failure reasons", `ListTasks`,
@@ -31,7 +31,7 @@ mod tests;
 
 pub use events::{Started, TaskChange};
 pub use limits::{Limit, Rate};
-pub use task::{Provider, Resources, Sidecar, Status, StopCode, Task, TaskDefinition};
+pub use task::{Compatibility, NetworkMode, Provider, Resources, Sidecar, Status, StopCode, Task, TaskDefinition};
 
 use refusal::Refusal;
 use state::State;
@@ -84,6 +84,17 @@ impl Ecs {
     /// Adds a revision of a task definition and returns its ARN.
     pub fn add_task_definition(&self, definition: TaskDefinition) -> String {
         self.at_now(|state| state.add_definition(definition))
+    }
+
+    /// Associates the capacity provider `instances` with the clusters: ECS Managed Instances. A limit on its capacity shows as
+    /// it does there: ECS accepts the task, and fails it later.
+    pub fn add_instances(&self) {
+        self.at_now(|state| state.has_instances = true);
+    }
+
+    /// The caller may pass this role to tasks. Those of the task definition may be passed anyhow.
+    pub fn allow_role(&self, arn: &str) {
+        self.at_now(|state| state.allowed_roles.insert(arn.to_owned()));
     }
 
     /// Removes a subnet: `RunTask` refuses it with EC2's message.

@@ -21,6 +21,7 @@ pub struct Arrival {
 
 /// The parameters of a run besides its seed. Shares are between 0 and 1.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each turns something of its own on")]
 pub struct Knobs {
     /// How many jobs.
     pub jobs: usize,

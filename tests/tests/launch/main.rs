@@ -5,7 +5,9 @@ mod credentials;
 mod duplicates;
 mod lost_answers;
 mod ordinary;
+mod providers;
 mod refusals;
+mod roles;
 mod taken_names;
 
 use jitgate_tests::world::runner_classes;

@@ -19,7 +19,7 @@ use super::world::World;
 /// Two observations that agree are at least this far apart. `busy` was seen to lag by 25 to 60 seconds.
 pub const BETWEEN_LOOKS: Duration = Duration::seconds(90);
 
-/// A runner that has not connected by this age will not: an image pull takes about a minute, ten for a huge image.
+/// A runner that has not connected by this age will not, if its class is no longer configured: the usual `start_minutes`.
 pub const NEVER_CAME: Duration = Duration::minutes(20);
 
 /// A runner that has connected and then is offline without a job for this long hangs. A lost connection comes back within
@@ -111,7 +111,8 @@ fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
             Some(_) => vec![Action::StopUnregistered { place, id, task: view.arn.clone() }],
         };
     };
-    if runner.never_connected() && age > NEVER_CAME {
+    let start_limit = class.map_or(NEVER_CAME, |class| Duration::minutes(class.start_minutes.into()));
+    if runner.never_connected() && age > start_limit {
         return vec![retire(Useless::NeverConnected)];
     }
     // GitHub shows it again: the list that missed it was wrong.

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::task::Provider;
 use crate::aws::answers;
 
-/// How much may run at once on On-Demand or on Spot.
+/// How much may run at once on one of Fargate's providers, or wait for instances at once.
 #[derive(Clone, Debug, Default)]
 pub struct Limit {
     /// The most tasks; absent for no limit.
@@ -34,6 +34,11 @@ impl Limit {
     /// At most this many vCPUs.
     pub fn vcpus(vcpus: u32) -> Self {
         Self { cpu_units: Some(vcpus * 1024), ..Self::default() }
+    }
+
+    /// What of it concerns running tasks: on instances, the number of tasks limits those that wait.
+    pub(super) fn of(&self, provider: Provider) -> Self {
+        if provider.is_fargate() { self.clone() } else { Self { tasks: None, ..self.clone() } }
     }
 
     /// Why a task of this size cannot be placed, given what is in use.
@@ -74,7 +79,7 @@ pub(super) struct Used {
     pub(super) cpu_units: u32,
 }
 
-/// A value for On-Demand and one for Spot.
+/// A value for each provider.
 pub(super) type PerProvider<T> = [T; Provider::COUNT];
 
 /// A token bucket, as AWS counts API calls.

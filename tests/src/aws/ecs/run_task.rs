@@ -14,7 +14,9 @@ use super::reads::seconds;
 use super::refusal::{Refusal, invalid_parameter};
 use super::state::State;
 use super::tags::{Tag, check_tags};
-use super::task::{Provider, Resources, Status, StopCode, Task, TaskDefinition, id_of, task_arn};
+use super::task::{
+    Compatibility, NetworkMode, Provider, Resources, Status, StopCode, Task, TaskDefinition, id_of, task_arn,
+};
 use crate::aws::answers;
 use crate::wire::Answer;
 
@@ -24,12 +26,17 @@ const LONGEST_OVERRIDES: usize = 8192;
 /// The longest `startedBy`. Today's reference says 128; older endpoints refused more than 36, so this one does too.
 const LONGEST_STARTED_BY: usize = 36;
 
+/// The most tasks of a cluster that wait for instances. Source: ECS's service quotas, "Tasks in the PROVISIONING state per
+/// cluster".
+const MOST_PROVISIONING: u32 = 500;
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunTask {
     cluster: Option<String>,
     task_definition: Option<String>,
     launch_type: Option<String>,
+    platform_version: Option<String>,
     #[serde(default)]
     capacity_provider_strategy: Vec<StrategyItem>,
     network_configuration: Option<Value>,
@@ -100,10 +107,20 @@ impl State {
         let (mut indexes, mut failures) = (Vec::new(), Vec::new());
         let overrides = Arc::new(complete_overrides(input.overrides.as_ref(), &definition));
         for _ in 0..input.count.unwrap_or(1) {
+            if self.too_many_wait(placement.provider) {
+                return Err(Refusal::new("ClientException", answers::PROVISIONING_QUOTA));
+            }
             let provider = placement.provider.index();
             let is_short = self.shortages[provider].as_mut().is_some_and(Shortage::strikes);
-            let refusal = self.limits[provider].refusal(self.used[provider], placement.resources.cpu_units);
+            let refusal = self.limits[provider]
+                .of(placement.provider)
+                .refusal(self.used[provider], placement.resources.cpu_units);
             match refusal.or(is_short.then_some(answers::CAPACITY_UNAVAILABLE)) {
+                // Instances are asked for later: the task waits for one, and learns then that there is none.
+                Some(_) if placement.provider == Provider::Instances => {
+                    self.bad_starts.push_front(answers::NO_INSTANCE.to_owned());
+                    indexes.push(self.place(input, &cluster, &definition, &placement, &overrides));
+                }
                 Some(reason) => failures.push(json!({ "reason": reason })),
                 None => indexes.push(self.place(input, &cluster, &definition, &placement, &overrides)),
             }
@@ -126,12 +143,18 @@ impl State {
                 "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
             );
         }
-        self.check_network(input)?;
+        let provider = self.choose(input)?;
+        check_compatibility(input, provider, definition)?;
+        self.check_network(input, provider, definition)?;
         // Serialising them again takes longer than all the rest, so only if the whole request is that long.
         if body.len() > LONGEST_OVERRIDES {
             check_length(input.overrides.as_ref())?;
         }
-        let resources = check_overrides(input.overrides.as_ref(), definition)?;
+        let roles = ["taskRoleArn", "executionRoleArn"].map(|key| input.overrides.as_ref()?[key].as_str());
+        if let Some(role) = roles.into_iter().flatten().find(|role| !self.allowed_roles.contains(*role)) {
+            return Err(Refusal::new("AccessDeniedException", answers::cannot_pass(role)));
+        }
+        let resources = check_overrides(input.overrides.as_ref(), provider, definition)?;
         if let Some(started_by) = &input.started_by {
             let fits = started_by.len() <= LONGEST_STARTED_BY
                 && started_by.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-/_".contains(&byte));
@@ -143,11 +166,22 @@ impl State {
             return refuse("clientToken must be 1 to 64 visible ASCII characters.");
         }
         check_tags(&input.tags)?;
-        Ok(Placement { provider: choose(input)?, by_strategy: input.launch_type.is_none(), resources })
+        Ok(Placement { provider, by_strategy: input.launch_type.is_none(), resources })
     }
 
-    fn check_network(&self, input: &RunTask) -> Result<(), Refusal> {
+    fn check_network(&self, input: &RunTask, provider: Provider, definition: &TaskDefinition) -> Result<(), Refusal> {
         let network = input.network_configuration.as_ref().map(|network| &network["awsvpcConfiguration"]);
+        if definition.network == NetworkMode::Host {
+            return match network {
+                None => Ok(()),
+                Some(_) => Err(invalid_parameter(
+                    "Network Configuration is not valid for the given networkMode of this task definition.",
+                )),
+            };
+        }
+        if !provider.is_fargate() && network.is_some_and(|network| network["assignPublicIp"] == "ENABLED") {
+            return Err(invalid_parameter("Assign public IP is not supported for this launch type."));
+        }
         let Some(network) = network.filter(|network| network.is_object()) else {
             return Err(invalid_parameter(
                 "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
@@ -166,6 +200,38 @@ impl State {
                 "Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist (ErrorCode: InvalidSubnetID.NotFound)"
             )))
         })
+    }
+
+    /// A cluster's tasks that wait for instances may be so many, not more.
+    fn too_many_wait(&self, provider: Provider) -> bool {
+        let waits = |index: &&usize| {
+            let task = &self.tasks[**index];
+            task.provider == Provider::Instances && task.status == Status::Provisioning
+        };
+        let most = self.limits[Provider::Instances.index()].tasks.unwrap_or(MOST_PROVISIONING);
+        provider == Provider::Instances && self.wanted.iter().filter(waits).count() >= most as usize
+    }
+
+    /// A single task goes to the provider with the base, else to the one with most weight. ECS never falls back to another.
+    fn choose(&self, input: &RunTask) -> Result<Provider, Refusal> {
+        if let Some(launch_type) = &input.launch_type {
+            return match launch_type.as_str() {
+                "FARGATE" => Ok(Provider::OnDemand),
+                _ => Err(invalid_parameter("No Container Instances were found in your cluster.")),
+            };
+        }
+        let mut best: Option<(&StrategyItem, Provider)> = None;
+        for item in &input.capacity_provider_strategy {
+            let provider = Provider::named(&item.capacity_provider)
+                .filter(|provider| provider.is_fargate() || self.has_instances)
+                .ok_or_else(|| invalid_parameter(answers::NOT_ASSOCIATED))?;
+            if best.is_none_or(|(best, _)| (item.base, item.weight) > (best.base, best.weight)) {
+                best = Some((item, provider));
+            }
+        }
+        // Clusters here have no default strategy, so a request without either means the launch type EC2.
+        best.map(|(_, provider)| provider)
+            .ok_or_else(|| invalid_parameter("No Container Instances were found in your cluster."))
     }
 
     fn place(
@@ -230,25 +296,20 @@ fn started(tasks: impl Iterator<Item = Value>, failures: &[Value]) -> Answer {
     answers::ok(&json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": failures }))
 }
 
-/// A single task goes to the provider with the base, else to the one with most weight. ECS never falls back to another.
-fn choose(input: &RunTask) -> Result<Provider, Refusal> {
-    if let Some(launch_type) = &input.launch_type {
-        return match launch_type.as_str() {
-            "FARGATE" => Ok(Provider::OnDemand),
-            _ => Err(invalid_parameter("No Container Instances were found in your cluster.")),
-        };
+/// The words are reported of Fargate; those for Managed Instances are assumed to be the same. Source of the other: ECS's
+/// `RunTask` reference, `platformVersion`.
+fn check_compatibility(input: &RunTask, provider: Provider, definition: &TaskDefinition) -> Result<(), Refusal> {
+    let (needed, name) = match provider {
+        Provider::OnDemand | Provider::Spot => (Compatibility::Fargate, "FARGATE"),
+        Provider::Instances => (Compatibility::Instances, "MANAGED_INSTANCES"),
+    };
+    if definition.compatibility != needed {
+        return Err(invalid_parameter(format!("Task definition does not support launch_type {name}.")));
     }
-    let mut best: Option<(&StrategyItem, Provider)> = None;
-    for item in &input.capacity_provider_strategy {
-        let provider = Provider::named(&item.capacity_provider)
-            .ok_or_else(|| invalid_parameter("The specified capacity provider was not found."))?;
-        if best.is_none_or(|(best, _)| (item.base, item.weight) > (best.base, best.weight)) {
-            best = Some((item, provider));
-        }
+    if !provider.is_fargate() && input.platform_version.is_some() {
+        return Err(invalid_parameter("The platform version must be null when specifying an EC2 launch type."));
     }
-    // Clusters here have no default strategy, so a request without either means the launch type EC2.
-    best.map(|(_, provider)| provider)
-        .ok_or_else(|| invalid_parameter("No Container Instances were found in your cluster."))
+    Ok(())
 }
 
 fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
@@ -260,7 +321,11 @@ fn check_length(overrides: Option<&Value>) -> Result<(), Refusal> {
 }
 
 /// Returns the resources of the task.
-fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Result<Resources, Refusal> {
+fn check_overrides(
+    overrides: Option<&Value>,
+    provider: Provider,
+    definition: &TaskDefinition,
+) -> Result<Resources, Refusal> {
     let own = Resources { cpu_units: definition.cpu_units, memory: definition.memory, disk: 20 };
     let Some(overrides) = overrides else { return Ok(own) };
     for container in overrides["containerOverrides"].as_array().into_iter().flatten() {
@@ -277,11 +342,15 @@ fn check_overrides(overrides: Option<&Value>, definition: &TaskDefinition) -> Re
         _ => Err(Refusal::new("SerializationException", "Expected a string.")),
     };
     let (cpu_units, memory) = (number("cpu", own.cpu_units)?, number("memory", own.memory)?);
-    if !has_fargate(cpu_units, memory) {
+    if provider.is_fargate() && !has_fargate(cpu_units, memory) {
         return Err(Refusal::new("ClientException", "No Fargate configuration exists for given values."));
     }
     let disk = match &overrides["ephemeralStorage"] {
         Value::Null => own.disk,
+        // Source: ECS's `TaskOverride` reference, "only supported for tasks hosted on Fargate". The words are ours.
+        _ if !provider.is_fargate() => {
+            return Err(invalid_parameter("Ephemeral storage is not supported for this launch type."));
+        }
         storage => match storage["sizeInGiB"].as_u64() {
             Some(size @ 21..=200) => u32::try_from(size).expect("200 at most"),
             _ => return Err(invalid_parameter("Ephemeral storage must be between 21 and 200 GiB.")),

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) pace: Pace,
     pub(super) clusters: HashSet<String>,
     pub(super) lost_subnets: HashSet<String>,
+    pub(super) has_instances: bool,
+    pub(super) allowed_roles: HashSet<String>,
     pub(super) limits: PerProvider<Limit>,
     pub(super) used: PerProvider<Used>,
     pub(super) shortages: PerProvider<Option<Shortage>>,

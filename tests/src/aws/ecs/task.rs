@@ -17,7 +17,25 @@ pub struct Sidecar {
     pub exit_code: i32,
 }
 
-/// A task definition with the runner's container on Fargate.
+/// What a task definition is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compatibility {
+    /// `FARGATE`
+    Fargate,
+    /// `MANAGED_INSTANCES`
+    Instances,
+}
+
+/// How a task is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// `awsvpc`: a network interface of its own.
+    Awsvpc,
+    /// `host`: that of its instance.
+    Host,
+}
+
+/// A task definition with the runner's container.
 #[derive(Clone, Debug)]
 pub struct TaskDefinition {
     /// The family's name.
@@ -26,6 +44,10 @@ pub struct TaskDefinition {
     pub container: String,
     /// Other containers. ECS lists containers in no particular order: these come first.
     pub sidecars: Vec<Sidecar>,
+    /// What it requires.
+    pub compatibility: Compatibility,
+    /// How its tasks are connected.
+    pub network: NetworkMode,
     /// CPU units, of which 1,024 are one vCPU.
     pub cpu_units: u32,
     /// Memory in MiB.
@@ -35,16 +57,25 @@ pub struct TaskDefinition {
 }
 
 impl TaskDefinition {
-    /// One vCPU and 2 GiB, with a container called `runner`.
+    /// One vCPU and 2 GiB on Fargate, with a container called `runner`.
     pub fn new(family: &str) -> Self {
         Self {
             family: family.to_owned(),
             container: "runner".to_owned(),
             sidecars: Vec::new(),
+            compatibility: Compatibility::Fargate,
+            network: NetworkMode::Awsvpc,
             cpu_units: 1024,
             memory: 2048,
             revision: 0,
         }
+    }
+
+    /// The same for instances.
+    #[must_use]
+    pub fn on_instances(mut self, network: NetworkMode) -> Self {
+        (self.compatibility, self.network) = (Compatibility::Instances, network);
+        self
     }
 
     /// The same with one more sidecar.
@@ -78,15 +109,18 @@ pub enum Provider {
     OnDemand,
     /// `FARGATE_SPOT`
     Spot,
+    /// A provider of the cluster's own, of ECS Managed Instances, which is called `instances`.
+    Instances,
 }
 
 impl Provider {
-    pub(super) const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 3;
 
     pub(super) fn index(self) -> usize {
         match self {
             Self::OnDemand => 0,
             Self::Spot => 1,
+            Self::Instances => 2,
         }
     }
 
@@ -94,11 +128,16 @@ impl Provider {
         match self {
             Self::OnDemand => "FARGATE",
             Self::Spot => "FARGATE_SPOT",
+            Self::Instances => "instances",
         }
     }
 
+    pub(super) fn is_fargate(self) -> bool {
+        self != Self::Instances
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
-        [Self::OnDemand, Self::Spot].into_iter().find(|provider| provider.as_str() == name)
+        [Self::OnDemand, Self::Spot, Self::Instances].into_iter().find(|provider| provider.as_str() == name)
     }
 }
 
@@ -279,12 +318,9 @@ impl Task {
             "group": format!("family:{}", self.definition.family),
             "healthStatus": "UNKNOWN",
             "lastStatus": self.status.as_str(),
-            "launchType": "FARGATE",
-            "ephemeralStorage": { "sizeInGiB": self.resources.disk },
+            "launchType": if self.provider.is_fargate() { "FARGATE" } else { "MANAGED_INSTANCES" },
             "memory": self.resources.memory.to_string(),
             "overrides": *self.overrides,
-            "platformFamily": "Linux",
-            "platformVersion": "1.4.0",
             "tags": [],
             "taskArn": self.arn,
             "taskDefinitionArn": self.definition.arn(),
@@ -295,6 +331,10 @@ impl Task {
                 task[name] = value;
             }
         };
+        let of_fargate = |value: Value| self.provider.is_fargate().then_some(value);
+        set("ephemeralStorage", of_fargate(json!({ "sizeInGiB": self.resources.disk })));
+        set("platformFamily", of_fargate("Linux".into()));
+        set("platformVersion", of_fargate("1.4.0".into()));
         set("startedBy", self.started_by.as_deref().map(Value::from));
         set("pullStartedAt", self.pull_started_at.map(&moment));
         set("pullStoppedAt", self.pull_stopped_at.map(&moment));

@@ -5,8 +5,8 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::run_task::builders::RunTaskFluentBuilder;
 use aws_sdk_ecs::operation::run_task::{RunTaskError, RunTaskOutput};
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus, KeyValuePair,
-    LaunchType, NetworkConfiguration, Tag, TaskField, TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus,
+    EphemeralStorage, KeyValuePair, LaunchType, NetworkConfiguration, Tag, TaskField, TaskOverride,
 };
 use time::macros::datetime;
 
@@ -327,4 +327,45 @@ async fn a_manual_start_waits_for_the_test() {
     assert_eq!(world.aws.ecs.live_tasks()[0].status, Status::Provisioning);
     world.aws.ecs.start(&task);
     assert_eq!(world.aws.ecs.live_tasks()[0].status, Status::Running);
+}
+
+#[tokio::test]
+async fn a_provider_of_instances_refuses_what_is_fargates_own() {
+    let world = World::new().await;
+    let of_family = |family: &str, network| TaskDefinition::new(family).on_instances(network);
+    world.aws.ecs.add_task_definition(of_family("docker", NetworkMode::Awsvpc));
+    world.aws.ecs.add_task_definition(of_family("host", NetworkMode::Host));
+    let provider =
+        CapacityProviderStrategyItem::builder().capacity_provider("instances").weight(1).build().expect("complete");
+    let private = AwsVpcConfiguration::builder().subnets("subnet-1").build().expect("complete");
+    let private = NetworkConfiguration::builder().awsvpc_configuration(private).build();
+    let on = |family: &str| {
+        let run = world.run("a").task_definition(family).set_launch_type(None);
+        run.capacity_provider_strategy(provider.clone()).network_configuration(private.clone())
+    };
+    assert_eq!(refusal(on("docker")).await.message(), Some(answers::NOT_ASSOCIATED));
+    world.aws.ecs.add_instances();
+    let public = world.run("a").task_definition("docker").set_launch_type(None);
+    let public = public.capacity_provider_strategy(provider.clone());
+    let disk = EphemeralStorage::builder().size_in_gib(50).build();
+    for (request, says) in [
+        (public, "Assign public IP is not supported for this launch type."),
+        (on("host"), "Network Configuration is not valid for the given networkMode of this task definition."),
+        (on("runner"), "Task definition does not support launch_type MANAGED_INSTANCES."),
+        (world.run("a").task_definition("docker"), "Task definition does not support launch_type FARGATE."),
+        (on("docker").platform_version("LATEST"), "The platform version must be null"),
+        (on("docker").launch_type(LaunchType::Fargate), "both a launch type and capacity provider strategy"),
+        (on("docker").overrides(TaskOverride::builder().ephemeral_storage(disk).build()), "Ephemeral storage"),
+        (on("docker").overrides(TaskOverride::builder().task_role_arn("arn").build()), "iam:PassRole on resource: arn"),
+    ] {
+        let refused = refusal(request).await;
+        let message = refused.message().expect("a message");
+        assert!(message.contains(says), "{message} is not {says}");
+    }
+    world.aws.ecs.set_limit(Provider::Instances, Limit::exhausted());
+    let odd = TaskOverride::builder().cpu("3000").memory("5000").build();
+    let accepted = on("docker").overrides(odd).send().await.expect("it is accepted first");
+    let task = world.aws.ecs.task(&arn(&accepted)).expect("it is there");
+    assert_eq!((task.resources.cpu_units, task.stop_code), (3000, Some(StopCode::TaskFailedToStart)));
+    assert_eq!(task.stopped_reason.as_deref(), Some(answers::NO_INSTANCE));
 }
