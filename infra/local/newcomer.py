@@ -207,7 +207,16 @@ def _checkout(binaries: dict[str, Path], scratch: Path) -> Path:
     """Makes a folder like a clone after `sam build` and `cargo lambda build`."""
     folder = scratch / "clone"
     folder.mkdir()
-    for name in ("Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "functions", "shared", "tests", "template.yaml"):
+    for name in (
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "functions",
+        "infra",
+        "shared",
+        "tests",
+        "template.yaml",
+    ):
         (folder / name).symlink_to(ROOT / name)
     for name in ("webhook", "worker", "cleaner"):
         code = folder / "built" / name

@@ -67,7 +67,7 @@ fn each_promise_has_a_test_that_exists_or_says_on_what_it_rests() {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut all = String::new();
-    for dir in ["shared/src", "functions", "tests/tests"] {
+    for dir in ["shared/src", "functions", "infra/cli/src", "tests/tests"] {
         sources(&root.join(dir), &mut all);
     }
     let page = file("SECURITY.md");
