@@ -38,7 +38,7 @@ pub struct Common {
     /// Print one JSON object on standard output; everything else goes to standard error
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show each call and CloudFormation event
+    /// Show each event of CloudFormation, on a line of its own
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }

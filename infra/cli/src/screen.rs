@@ -108,13 +108,6 @@ impl Screen {
         }
     }
 
-    /// Something that only `--verbose` shows.
-    pub fn detail(&self, text: impl Display) {
-        if self.is_verbose {
-            self.say(text);
-        }
-    }
-
     /// Shows why a command ends early.
     pub fn trouble(&self, trouble: &Trouble) {
         if self.is_terminal {
@@ -184,16 +177,9 @@ impl Screen {
     }
 
     /// Asks for a text. `flag` answers it without a terminal.
-    pub fn ask(&self, question: &str, flag: &str, offer: Option<&str>) -> Result<String, Trouble> {
-        if let (true, Some(offer)) = (self.assumes_yes, offer) {
-            return Ok(offer.to_owned());
-        }
+    pub fn ask(&self, question: &str, flag: &str) -> Result<String, Trouble> {
         self.needs_terminal(question, flag)?;
-        let mut input = cliclack::input(question);
-        if let Some(offer) = offer {
-            input = input.default_input(offer);
-        }
-        input.interact().map_err(|error| unanswered(&error))
+        cliclack::input(question).interact().map_err(|error| unanswered(&error))
     }
 
     /// Asks for a word to be typed, before something that cannot be undone.

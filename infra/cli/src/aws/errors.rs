@@ -40,7 +40,7 @@ pub(super) fn explain(what: &str, code: &str, words: &str, is_unreachable: bool)
             (Exit::Unknown, "AWS limits your calls; run the command again in a minute")
         }
         _ if is_unreachable => (Exit::Unknown, "check the network, the proxy and the region, then run it again"),
-        _ => (Exit::Failed, "run the command again with --verbose"),
+        _ => (Exit::Failed, "correct what AWS names, then run the command again"),
     };
     Trouble { exit, what: format!("{what}: {words}"), remedy: remedy.to_owned() }
 }

@@ -41,7 +41,7 @@ impl Maker<'_> {
             if screen.is_interactive() && !screen.choose("For whom do the runners work?", "--org", &choices)? {
                 return Ok(Owner::Personal);
             }
-            screen.ask("The organisation's name, as in github.com/NAME:", "--org NAME or --personal", None)?
+            screen.ask("The organisation's name, as in github.com/NAME:", "--org NAME or --personal")?
         };
         if jitgate::github::is_login(&login) {
             Ok(Owner::Organization(login))

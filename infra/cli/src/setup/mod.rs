@@ -27,7 +27,7 @@ pub use report::Report;
 /// What an idle fleet costs a month, in dollars, with the default alarms. Source: docs/PERFORMANCE.md, "An idle fleet".
 pub const IDLE_COST: &str = "1.42";
 
-/// Where the App's credentials are in the secret, in the words of GitHub's parameter.
+/// The stack's parameter that says which GitHub it works for.
 pub const API_PARAMETER: &str = "GitHubApiUrl";
 
 /// Runs the command.
