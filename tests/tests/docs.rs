@@ -399,13 +399,9 @@ fn labels_of_other_systems_get_what_their_documentation_says() {
         let listed: Vec<_> =
             section.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).collect();
         assert_eq!(listed, sources, "{system}");
-        let found = rows.iter().filter(|row| row[3].parse().is_ok_and(|at: usize| (1..=sources.len()).contains(&at)));
-        let (found, made_up) = (found.count(), rows.iter().filter(|row| row[3] == "-").count());
-        assert!(
-            found >= 15 && found + made_up == rows.len(),
-            "{system}: {found} and {made_up} of {}",
-            rows.len()
-        );
+        let cited = rows.iter().filter(|row| row[3].parse().is_ok_and(|at: usize| (1..=sources.len()).contains(&at)));
+        let (cited, made_up) = (cited.count(), rows.iter().filter(|row| row[3] == "-").count());
+        assert!(cited >= 15 && cited + made_up == rows.len(), "{system}: {cited} and {made_up} of {}", rows.len());
         for row in &rows {
             let [asked, gets, besides, _] = &row[..] else { panic!("four columns: {row:?}") };
             let labels: Vec<String> = asked.split('`').skip(1).step_by(2).map(str::to_owned).collect();

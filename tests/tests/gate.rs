@@ -157,8 +157,8 @@ fn hooks(gate: &str, started: &str, completed: &str) -> (Hooked, Option<Hooked>,
             ("JITGATE_GATE", gate),
             ("JITGATE_JOB_STARTED", started),
             ("JITGATE_JOB_COMPLETED", completed),
-            (COMPLETED_HOOK_VARIABLE, path.to_str().expect("text")),
-            ("DIARY", diary.to_str().expect("text")),
+            (COMPLETED_HOOK_VARIABLE, path.to_str().expect("a plain path")),
+            ("DIARY", diary.to_str().expect("a plain path")),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
