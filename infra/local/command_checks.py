@@ -128,11 +128,10 @@ def set_up(there: Scene, *more: str) -> Result:
 
 def click_through(there: Scene, run: Run) -> None:
     """Creates and installs the App as `setup` asks, unless that is done."""
-    page = run.until(r"Open in a browser (http://127\.0\.0\.1:\d+/$)|^error|is ready")
-    if page is None or page[1] is None:
-        return
-    browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
-    page = run.until(r"Open in a browser (\S+/installations/new)|^error")
+    page = run.until(r"Open in a browser (\S+)|^error|is ready")
+    if page is not None and page[1] is not None and page[1].endswith("/"):
+        browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+        page = run.until(r"Open in a browser (\S+/installations/new)|^error|is ready")
     if page is not None and page[1] is not None:
         browse(page[1], "click", "Install")
 
