@@ -47,7 +47,6 @@ RUN_BY = {
     ),
     "jitgate explain fargate,cpu=4,memory=16 --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
     "jitgate explain --file .github/workflows --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
-    "jitgate dead-letters": ("infra/local/why_checks.py", '"dead-letters"'),
     "jitgate status": ("infra/local/why_checks.py", '"status"'),
     "jitgate why JOB_URL": ("infra/local/why_checks.py", '"why", _address'),
     "make": ("infra/local/play_checks.py", '"make"'),

@@ -169,11 +169,7 @@ def _a_job_that_ran(there: Scene, checks: Checks) -> None:
 def _a_dead_letter(there: Scene, checks: Checks) -> None:
     none = there.command.run("dead-letters")
     checks.that("there is no dead letter at first", none.code == 0 and none.json["dead_letters"] == [], none)
-    [queue] = [
-        url
-        for url in there.aws.client("sqs").list_queues()["QueueUrls"]
-        if "dead" in url.lower()
-    ]
+    [queue] = [url for url in there.aws.client("sqs").list_queues()["QueueUrls"] if "dead" in url.lower()]
     there.aws.client("sqs").send_message(
         QueueUrl=queue,
         MessageBody="{}",
