@@ -70,6 +70,9 @@ def _cancel(there: Scene, job: int) -> None:
 
 def _labels_of_no_class(there: Scene, checks: Checks) -> None:
     job = _queue(there, ["fargate", "gpu"])
+    _names(there, checks, "labels that mean a class and ask for too much", job, "misfit")
+    _cancel(there, job)
+    job = _queue(there, ["fargate", "blue"])
     _names(there, checks, "labels that fit no class", job, "no-class")
     _, done = _why(there, job)
     checks.that("with the nearest class", "nearest is class" in str(done.json), done.json)

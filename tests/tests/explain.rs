@@ -247,11 +247,11 @@ fn json_lines_are_many_sets() {
 
 #[test]
 fn labels_that_no_class_has_are_told_the_nearest_class() {
-    let output = explain(&["fargate,cpu=2", "gpu"], Some(CLASSES));
+    let output = explain(&["fargate,cpu=2", "blue"], Some(CLASSES));
     let told = text(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("nearest       class small: gpu is not one of its labels. To fit: add gpu to labels"),
+        told.contains("nearest       class small: blue is not one of its labels. To fit: add blue to labels"),
         "{told}"
     );
     let output = explain(&["ubuntu-latest", "--json"], Some(CLASSES));
