@@ -96,9 +96,9 @@ impl Deployed {
 
 async fn function(aws: &Aws, stack: &str, names: &[(String, String)], which: &str) -> Result<Function, Trouble> {
     let logical = format!("{}Function", capital(which));
-    let named = names.iter().find(|(resource, _)| *resource == logical).map(|(_, name)| name.clone());
+    let of_stack = names.iter().find(|(resource, _)| *resource == logical).map(|(_, name)| name.clone());
     // Terraform's module, which CloudFormation does not know, calls them so.
-    let name = named.unwrap_or_else(|| format!("{stack}-{which}"));
+    let name = of_stack.unwrap_or_else(|| format!("{stack}-{which}"));
     let function = aws.function(&name).await?.ok_or_else(|| {
         Trouble::failed(
             format!("there is no fleet {stack} in {}: it has no function {name}", aws.region),

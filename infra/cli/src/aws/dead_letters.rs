@@ -9,7 +9,7 @@ use super::{Aws, trouble_of};
 use crate::trouble::Trouble;
 
 /// A receive returns at most ten messages, and those that it happens to meet, so it is repeated until this many in a row
-/// show nothing new. Source: the API reference of ReceiveMessage.
+/// show nothing new. Source: the API reference of `ReceiveMessage`.
 const VAIN_RECEIVES: u32 = 4;
 
 /// Enough to see what is wrong, with an end to the time that it takes.

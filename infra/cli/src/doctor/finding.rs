@@ -1,5 +1,7 @@
 //! A check and what it found.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::answer::fill;
@@ -8,7 +10,7 @@ use crate::trouble::{Exit, Trouble};
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// As it should be.
     Good,
     /// Something is wrong.
@@ -19,7 +21,7 @@ pub enum Outcome {
 
 /// What is wrong, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub(super) struct Wrong {
     what: String,
     todo: String,
     fix: Option<Fix>,
@@ -27,20 +29,20 @@ pub struct Wrong {
 
 impl Wrong {
     /// Something that the user has to mend.
-    pub fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
         Self { what: what.into(), todo: todo.into(), fix: None }
     }
 
     /// The same, but `--fix` can do it.
     #[must_use]
-    pub fn with(self, fix: Fix) -> Self {
+    pub(super) fn with(self, fix: Fix) -> Self {
         Self { fix: Some(fix), ..self }
     }
 }
 
 /// What `--fix` can do. Each can be undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fix {
+pub(super) enum Fix {
     /// Enable the worker's event source, by its id.
     EnableEventSource(String),
     /// Have the App deliver to the fleet's webhook.
@@ -48,11 +50,11 @@ pub enum Fix {
 }
 
 /// What a look came to: all is well, with a word about it, or what is wrong; or it could not be looked at.
-pub type Look = Result<Result<String, Wrong>, Trouble>;
+pub(super) type Look = Result<Result<String, Wrong>, Trouble>;
 
 /// A check and what it found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// What was checked.
     pub check: &'static str,
     /// How it went.
@@ -67,7 +69,7 @@ pub struct Finding {
 
 impl Finding {
     /// From a look.
-    pub fn of(check: &'static str, look: Look) -> Self {
+    pub(super) fn of(check: &'static str, look: Look) -> Self {
         match look {
             Ok(Ok(what)) => Self { check, outcome: Outcome::Good, what, todo: String::new(), fix: None },
             Ok(Err(Wrong { what, todo, fix })) => Self { check, outcome: Outcome::Bad, what, todo, fix },
@@ -79,7 +81,7 @@ impl Finding {
 }
 
 /// How the command ends: something is wrong, or else something could not be looked at.
-pub fn exit(findings: &[Finding]) -> Exit {
+pub(super) fn exit(findings: &[Finding]) -> Exit {
     let any = |outcome| findings.iter().any(|finding| finding.outcome == outcome);
     if any(Outcome::Bad) {
         Exit::Failed
@@ -91,7 +93,7 @@ pub fn exit(findings: &[Finding]) -> Exit {
 }
 
 /// The list for people.
-pub fn text(findings: &[Finding], width: usize) -> String {
+pub(super) fn text(findings: &[Finding], width: usize) -> String {
     let mut text = String::new();
     for Finding { check, outcome, what, todo, .. } in findings {
         let mark = match outcome {
@@ -107,7 +109,7 @@ pub fn text(findings: &[Finding], width: usize) -> String {
     }
     let count = |outcome| findings.iter().filter(|finding| finding.outcome == outcome).count();
     let (good, bad, unknown) = (count(Outcome::Good), count(Outcome::Bad), count(Outcome::Unknown));
-    text.push_str(&format!("\n{good} right, {bad} wrong, {unknown} not looked at\n"));
+    let _ = writeln!(text, "\n{good} right, {bad} wrong, {unknown} not looked at");
     text
 }
 

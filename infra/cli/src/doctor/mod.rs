@@ -38,7 +38,7 @@ pub async fn run(common: &Common, options: &Doctor, screen: &Screen) -> Result<A
     let stacks = Stacks::new(&aws, screen);
     let (fleet, stack) = tokio::try_join!(Deployed::find(&aws, &common.stack), stacks.find(&common.stack))?;
     let patient = Patient { aws: &aws, fleet, stack };
-    let mut findings = patient.examine().await;
+    let mut findings = Box::pin(patient.examine()).await;
     if options.fix {
         let wanted: Vec<(Fix, String)> = findings
             .iter()
@@ -50,7 +50,7 @@ pub async fn run(common: &Common, options: &Doctor, screen: &Screen) -> Result<A
             patient.mend(fix).await?;
         }
         if !wanted.is_empty() {
-            findings = patient.examine().await;
+            findings = Box::pin(patient.examine()).await;
         }
     }
     Ok(Answer { text: text(&findings, width()), json: json!({ "checks": findings }), exit: exit(&findings) })

@@ -19,22 +19,19 @@ use crate::trouble::{Exit, Trouble};
 
 /// Runs the command. With a file of classes it calls nobody.
 pub async fn run(common: &Common, options: &Explain) -> Result<Answer, Trouble> {
-    let (classes, source) = match &options.classes {
-        Some(path) => {
-            let json = std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
-            let source = format!(
-                "{}, {} bytes; a function has {ENVIRONMENT_SIZE} for all its variables, of which \
+    let (classes, source) = if let Some(path) = &options.classes {
+        let json = std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+        let source = format!(
+            "{}, {} bytes; a function has {ENVIRONMENT_SIZE} for all its variables, of which \
                  RUNNER_CLASSES=file:PATH takes next to nothing",
-                path.display(),
-                json.len()
-            );
-            let classes = RunnerClasses::parse(&json);
-            (classes.map_err(|error| wrong(format!("{}: {error}", path.display())))?, source)
-        }
-        None => {
-            let fleet = Deployed::find(&Aws::sign_in(common).await?, &common.stack).await?;
-            (fleet.classes()?, format!("those of stack {}", common.stack))
-        }
+            path.display(),
+            json.len()
+        );
+        let classes = RunnerClasses::parse(&json);
+        (classes.map_err(|error| wrong(format!("{}: {error}", path.display())))?, source)
+    } else {
+        let fleet = Deployed::find(&Aws::sign_in(common).await?, &common.stack).await?;
+        (fleet.classes()?, format!("those of stack {}", common.stack))
     };
     explain(options, &classes, &source)
 }

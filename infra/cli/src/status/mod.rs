@@ -72,7 +72,7 @@ pub async fn run(common: &Common, options: &Status) -> Result<Answer, Trouble> {
     let aws = Aws::sign_in(common).await?;
     let fleet = Deployed::find(&aws, &common.stack).await?;
     loop {
-        let picture = look(&aws, &fleet).await;
+        let picture = Box::pin(look(&aws, &fleet)).await;
         let exit = if picture.not_looked_at.is_empty() { Exit::Good } else { Exit::Unknown };
         let answer = Answer { text: show::text(&picture, width()), json: json!(picture), exit };
         if !options.watch {

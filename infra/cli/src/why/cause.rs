@@ -154,7 +154,7 @@ fn of_task(sources: &Sources) -> Option<Cause> {
         return None;
     }
     if task.is_over() {
-        return stopped(sources, task);
+        return Some(stopped(sources, task));
     }
     let age = sources.now - begun;
     let Some(started) = task.started_at else {
@@ -211,7 +211,7 @@ fn running(sources: &Sources, age: Duration) -> Cause {
     }
 }
 
-fn stopped(sources: &Sources, task: &Task) -> Option<Cause> {
+fn stopped(sources: &Sources, task: &Task) -> Cause {
     let reason = task.stopped_reason.as_deref().unwrap_or_default();
     let code = task.stop_code.as_deref().unwrap_or_default();
     let exit = task.exit_code.map_or_else(String::new, |exit| format!("exit code {exit}"));
@@ -221,9 +221,9 @@ fn stopped(sources: &Sources, task: &Task) -> Option<Cause> {
         _ => "it should have been launched again: is the cleaner on? Run `jitgate doctor`",
     };
     if let Some(meaning) = words::of_stop(&all) {
-        return Some(Cause::of(meaning, &all));
+        return Cause::of(meaning, &all);
     }
-    Some(Cause::new("runner-ended", format!("its runner ended without taking the job: {all}"), again))
+    Cause::new("runner-ended", format!("its runner ended without taking the job: {all}"), again)
 }
 
 /// The worker's last word.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ecs::types::{Container, TaskOverride};
 use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::job::{Attempt, JobId};
 use jitgate::names::{LaunchToken, NamePrefix};
@@ -148,9 +149,8 @@ impl Witnesses<'_> {
     }
 
     async fn job(&self, access: &Access, job: u64, repository: Option<&str>) -> Seen<Option<Job>> {
-        let (app, token, repository) = match (&self.app, &access.token, repository) {
-            (Ok(app), Some(token), Some(repository)) => (app, token, repository),
-            _ => return Seen::Unknown("the App reads nothing there".to_owned()),
+        let (Ok(app), Some(token), Some(repository)) = (&self.app, &access.token, repository) else {
+            return Seen::Unknown("the App reads nothing there".to_owned());
         };
         match app.read(Some(token), &format!("repos/{repository}/actions/jobs/{job}")).await {
             Ok(job) => Seen::Known(Some(job)),
@@ -268,9 +268,8 @@ impl Witnesses<'_> {
     }
 
     async fn runner(&self, access: &Access, repository: Option<&str>, name: Option<&str>) -> Seen<Option<Runner>> {
-        let (app, token, repository, name) = match (&self.app, &access.token, repository, name) {
-            (Ok(app), Some(token), Some(repository), Some(name)) => (app, token, repository, name),
-            _ => return Seen::Unknown("there is no runner to look for".to_owned()),
+        let (Ok(app), Some(token), Some(repository), Some(name)) = (&self.app, &access.token, repository, name) else {
+            return Seen::Unknown("there is no runner to look for".to_owned());
         };
         let owner = repository.split('/').next().unwrap_or_default();
         let place = if self.fleet.in_repositories() { format!("repos/{repository}") } else { format!("orgs/{owner}") };
@@ -339,20 +338,19 @@ async fn of_attempt(
 ) -> Result<Vec<Task>, Trouble> {
     let token = LaunchToken::derive(prefix, JobId(job), Attempt(attempt));
     let tasks = aws.tasks_by(cluster, token.as_str()).await?;
-    Ok(tasks.into_iter().map(|task| shown(task, attempt)).collect())
+    Ok(tasks.into_iter().map(|task| shown(&task, attempt)).collect())
 }
 
-fn shown(task: aws_sdk_ecs::types::Task, attempt: u16) -> Task {
+fn shown(task: &aws_sdk_ecs::types::Task, attempt: u16) -> Task {
     let moment = |at: Option<aws_sdk_ecs::primitives::DateTime>| {
         at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos()).ok())
     };
-    let overrides = task.overrides.as_ref().map(|all| all.container_overrides()).unwrap_or_default();
+    let overrides = task.overrides.as_ref().map(TaskOverride::container_overrides).unwrap_or_default();
     let is_own = |variable: &aws_sdk_ecs::types::KeyValuePair| variable.name() == Some(jitgate::ecs::JOB_VARIABLE);
     // Only the name is taken: the rest of the overrides has the JIT config.
     let own = overrides.iter().find(|container| container.environment().iter().any(is_own)).and_then(|own| own.name());
     let containers = task.containers();
-    let exit_code =
-        containers.iter().find(|each| own.is_none() || each.name() == own).and_then(|each| each.exit_code());
+    let exit_code = containers.iter().find(|each| own.is_none() || each.name() == own).and_then(Container::exit_code);
     Task {
         id: task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default().to_owned(),
         attempt,

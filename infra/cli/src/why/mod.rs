@@ -13,6 +13,7 @@ mod tests;
 pub mod timeline;
 pub mod words;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -84,7 +85,7 @@ pub async fn run(common: &Common, options: &Why) -> Result<Answer, Trouble> {
     }
     let mut text = text.join("\n");
     if left_out > 0 {
-        text.push_str(&format!("\n{left_out} more jobs of the run are left out.\n"));
+        let _ = writeln!(text, "\n{left_out} more jobs of the run are left out.");
     }
     let exit = if is_known { Exit::Good } else { Exit::Unknown };
     Ok(Answer { text, json: json!({ "jobs": all, "left_out": left_out }), exit })
