@@ -37,16 +37,6 @@ RUN_BY = {
     "bash .ci/run": (".github/workflows/ci.yml", "bash .ci/run"),
     "cargo clippy --workspace --all-targets -- -D warnings": (".ci/run", "clippy --locked --workspace --all-targets"),
     "cargo fmt --all --check": (".ci/run", "cargo fmt --all --check"),
-    "cargo run --example explain -- --labels fargate,cpu=4 --classes classes.json": (
-        EXPLAIN := (
-            "tests/tests/explain.rs",
-            'Program::example("explain")',
-        )
-    ),
-    "cargo run --example explain -- --labels fargate,cpu=4,memory=16 --classes classes.json --repository "
-    "octo-org/octo-repo": EXPLAIN,
-    "cargo run --example explain -- --file .github/workflows --classes classes.json --repository "
-    "octo-org/octo-repo": EXPLAIN,
     "cargo test -p jitgate-tests --test webhook": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "cargo test -p worker": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "jitgate --help": ("infra/local/command_trials.py", '"--help"'),
@@ -56,6 +46,16 @@ RUN_BY = {
     "jitgate upgrade": ("infra/local/command_checks.py", '"upgrade"'),
     "jitgate upgrade --plan": ("infra/local/command_checks.py", '"--plan"'),
     "jitgate upgrade --set MaxRunners=50": ("infra/local/command_checks.py", '"--set"'),
+    "jitgate explain fargate,cpu=4 --classes classes.json": (
+        EXPLAIN := (
+            "tests/tests/explain.rs",
+            'command.arg("explain")',
+        )
+    ),
+    "jitgate explain fargate,cpu=4,memory=16 --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
+    "jitgate explain --file .github/workflows --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
+    "jitgate status": ("infra/local/why_checks.py", '"status"'),
+    "jitgate why JOB_URL": ("infra/local/why_checks.py", '"why", _address'),
     "make": ("infra/local/play_checks.py", '"make"'),
     "make demo": ("infra/local/__main__.py", "demo.run(running, checks)"),
     "make deployed": ("infra/local/__main__.py", "return _deployed(binaries)"),

@@ -1,7 +1,8 @@
-//! `explain`, as a process: what it says about a job's labels.
+//! `jitgate explain`, as a process: what it says about a job's labels.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jitgate_tests::lambda::Program;
 
@@ -49,11 +50,14 @@ impl Drop for Workflows {
     }
 }
 
+/// Runs the command with these classes in a file, without an AWS account.
 fn explain(arguments: &[&str], classes: Option<&str>) -> Output {
-    let mut command = Program::example("explain").command();
-    command.args(arguments).env_remove("RUNNER_CLASSES");
-    if let Some(classes) = classes {
-        command.env("RUNNER_CLASSES", classes);
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let mut command = Program::function("jitgate").command();
+    command.arg("explain").args(arguments);
+    let file = classes.map(|classes| Classes::new(&FILES.fetch_add(1, Ordering::Relaxed).to_string(), classes));
+    if let Some(file) = &file {
+        command.arg("--classes").arg(&file.0);
     }
     command.output().expect("it runs")
 }
@@ -66,7 +70,7 @@ fn text(output: &Output) -> String {
 fn a_job_is_told_its_class_size_architecture_capacity_and_price_and_why() {
     let file = Classes::new("story", CLASSES);
     let path = file.0.to_str().expect("a path in UTF-8");
-    let output = explain(&["--labels", "fargate, cpu=2,arch=arm64,disk=40", "--classes", path], None);
+    let output = explain(&["fargate, cpu=2,arch=arm64,disk=40", "--classes", path], None);
     let told = text(&output).replace(path, "FILE");
     assert_eq!(output.status.code(), Some(0), "{told}");
     // A minute of 2 vCPU and 4 GiB on ARM, with 20 GiB of disk beyond the included 20.
@@ -85,8 +89,7 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
         labels.split("```json\n[").nth(1).and_then(|rest| rest.split("```").next()).expect("the table's classes");
     let file = Classes::new("docs", &format!("[{json}"));
     let pages = [page("docs/CONFIGURATION.md"), labels.clone()].concat();
-    let commands: Vec<_> =
-        pages.lines().filter_map(|line| line.strip_prefix("cargo run --example explain -- ")).collect();
+    let commands: Vec<_> = pages.lines().filter_map(|line| line.strip_prefix("jitgate explain ")).collect();
     assert_eq!(commands.len(), 3, "{commands:?}");
     let workflows = Workflows::new("docs", &[("ci.yml", "jobs: {build: {runs-on: [fargate, cpu=4]}}")]);
     for command in commands {
@@ -107,7 +110,7 @@ fn the_commands_of_the_docs_explain_their_own_classes() {
 
 #[test]
 fn each_choice_has_its_own_price_and_fallbacks_are_named() {
-    let output = explain(&["--labels", "fargate/cpu=16"], Some(CLASSES));
+    let output = explain(&["fargate/cpu=16"], Some(CLASSES));
     let told = text(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
     let on_demand = (16.0 * 0.04048 + 32.0 * 0.004_445) / 60.0;
@@ -116,7 +119,7 @@ fn each_choice_has_its_own_price_and_fallbacks_are_named() {
         format!(", ${on_demand:.5} a minute"),
         "on-demand as class small".to_owned(),
         "does not fit: cpu=16".to_owned(),
-        format!("{} of the 4096 bytes", CLASSES.len()),
+        format!("{} bytes; a function has 4096", CLASSES.len()),
     ] {
         assert!(told.contains(&part), "{part}: {told}");
     }
@@ -124,11 +127,11 @@ fn each_choice_has_its_own_price_and_fallbacks_are_named() {
 
 #[test]
 fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
-    let output = explain(&["--labels", "fargate,cpu=32"], Some(CLASSES));
+    let output = explain(&["fargate,cpu=32"], Some(CLASSES));
     let told = text(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("cpu=32 is too large: Fargate has 16 vCPU"), "{told}");
-    let output = explain(&["--labels", "own"], Some(CLASSES));
+    let output = explain(&["own"], Some(CLASSES));
     assert!(text(&output).contains("depends on the task definition"), "{}", text(&output));
 }
 
@@ -136,20 +139,20 @@ fn a_job_that_gets_nothing_is_told_why_and_ends_with_1() {
 fn a_wrong_command_line_is_explained_and_ends_with_2() {
     let for_some = CLASSES.replace(r#""sizes":{"cpu":16}"#, r#""repositories":["a/*"]"#);
     for (arguments, classes, says) in [
-        (&["--labels"][..], Some(CLASSES), "--labels needs a value"),
-        (&["--colour", "red"], Some(CLASSES), "unknown argument --colour"),
-        (&["--labels", "a"], None, "RUNNER_CLASSES: found nothing"),
-        (&["--labels", "a"], Some("[]"), "2 bytes; a function has 4096"),
-        (&["--labels", "a", "--classes", "/no/such/file"], None, "/no/such/file: No such file"),
-        (&["--labels", "a"], Some(&for_some), "--repository OWNER/NAME"),
-        (&["--labels", "a", "--repository", "a"], Some(CLASSES), "OWNER/NAME"),
+        (&[][..], Some(CLASSES), "<LABELS>..."),
+        (&["--colour", "red"], Some(CLASSES), "unexpected argument '--colour'"),
+        (&["a"], Some("[]"), "RUNNER_CLASSES"),
+        (&["a", "--classes", "/no/such/file"], None, "/no/such/file: No such file"),
+        (&["a"], Some(&for_some), "--repository OWNER/NAME"),
+        (&["a", "--repository", "a"], Some(CLASSES), "OWNER/NAME"),
+        (&["a", "--file", "x"], Some(CLASSES), "cannot be used with"),
     ] {
         let output = explain(arguments, classes);
         let told = text(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(says) && told.contains("usage: "), "{says}: {told}");
+        assert!(told.contains(says), "{says}: {told}");
     }
-    let output = explain(&["--labels", "fargate,cpu=1", "--repository", "b/c"], Some(&for_some));
+    let output = explain(&["fargate,cpu=1", "--repository", "b/c"], Some(&for_some));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
@@ -201,8 +204,8 @@ fn a_folder_of_workflows_becomes_a_table_of_its_jobs() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     insta::assert_snapshot!(text(&output));
     let output = explain(&["--file", path, "--json"], Some(CLASSES));
-    let lines: Vec<serde_json::Value> =
-        text(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: serde_json::Value = serde_json::from_str(&text(&output)).expect("JSON");
+    let lines = told["jobs"].as_array().expect("a list");
     assert_eq!(lines.len(), 15, "{lines:#?}");
     let bound = lines.iter().find(|line| line["job"] == "ci.yml: bound").expect("it is there");
     assert_eq!(bound["class"], serde_json::Value::Null);
@@ -233,18 +236,27 @@ fn a_label_is_taken_as_it_is_and_shown_with_its_blanks() {
 }
 
 #[test]
-fn json_lines_are_many_sets_and_help_says_how_it_is_called() {
+fn json_lines_are_many_sets() {
     let file = Classes::new("lines", "[\"fargate\"]\n\n[\"fargate\", \"cpu=2\"]\n");
     let path = file.0.to_str().expect("a path in UTF-8");
     let output = explain(&["--file", path], Some(CLASSES));
     let told = text(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(told.contains("| line 1 | \"fargate\" | small |") && told.contains("| line 3 |"), "{told}");
-    let output = explain(&["--help"], None);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).contains("--file PATH"), "{}", text(&output));
-    let output = explain(&["--file", path, "--label", "a"], Some(CLASSES));
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+}
+
+#[test]
+fn labels_that_no_class_has_are_told_the_nearest_class() {
+    let output = explain(&["fargate,cpu=2", "blue"], Some(CLASSES));
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("nearest       class small: blue is not one of its labels. To fit: add blue to labels"),
+        "{told}"
+    );
+    let output = explain(&["ubuntu-latest", "--json"], Some(CLASSES));
+    let told: serde_json::Value = serde_json::from_str(&text(&output)).expect("JSON");
+    assert_eq!(told["nearest"], serde_json::Value::Null, "no class has anything of it: {told:#}");
 }
 
 #[test]

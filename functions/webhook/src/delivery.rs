@@ -29,8 +29,13 @@ pub enum Meaning {
         /// What is wrong, and what the class permits.
         reason: String,
     },
-    /// There is nothing to do; says why.
-    Ignored(String),
+    /// There is nothing to do.
+    Ignored {
+        /// The job that it is about and its repository, `owner/name`, where they could be read.
+        job: Option<(JobId, String)>,
+        /// Why there is nothing to do.
+        reason: String,
+    },
 }
 
 /// A payload with a missing or wrong field; says which.
@@ -174,7 +179,7 @@ fn ignored_despite(body: &[u8], malformed: Malformed) -> Result<Meaning, Malform
         let CompletedJson { workflow_job: job } = parse(body)?;
         ending(job.conclusion, job.runner_id)
     };
-    purpose(&action, ending)?.map_or_else(|reason| Ok(Meaning::Ignored(reason)), |_| Err(malformed))
+    purpose(&action, ending)?.map_or_else(|reason| Ok(Meaning::Ignored { job: None, reason }), |_| Err(malformed))
 }
 
 /// Reads a delivery whose signature is verified. `event` and `delivery_id` are the values of its headers.
@@ -188,16 +193,19 @@ pub fn read(
     match event {
         "ping" => return Ok(Meaning::Ping),
         "workflow_job" => {}
-        other => return Ok(Meaning::Ignored(format!("event {other:?} is not handled"))),
+        other => return Ok(Meaning::Ignored { job: None, reason: format!("event {other:?} is not handled") }),
     }
     let event = match parse::<JobEventJson<'_>>(body) {
         Ok(event) => event,
         Err(malformed) => return ignored_despite(body, malformed),
     };
     let JobEventJson { action, workflow_job: job, repository, organization, installation } = event;
+    let full_name = format!("{}/{}", repository.owner.login, repository.name);
+    let is_named = is_login(&repository.owner.login) && is_repository(&repository.name);
+    let ignored = |reason| Meaning::Ignored { job: is_named.then(|| (job.id, full_name.clone())), reason };
     let purpose = match purpose(&action, || ending(job.conclusion, job.runner_id))? {
         Ok(purpose) => purpose,
-        Err(reason) => return Ok(Meaning::Ignored(reason)),
+        Err(reason) => return Ok(ignored(reason)),
     };
     let organization = match organization {
         Some(organization) => Some(organization.login),
@@ -214,24 +222,23 @@ pub fn read(
     }
     let installation_id = installation.map(|installation| installation.id);
     if !config.allowed.includes(&repository.owner.login, installation_id) {
-        return Ok(Meaning::Ignored(Unwelcome::Account(repository.owner.login).to_string()));
+        return Ok(ignored(Unwelcome::Account(repository.owner.login).to_string()));
     }
     let is_public = repository.is_public();
     let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
     let class = match config.classes.fit(&asked) {
         Ok(fit) => {
             if let Err(unwelcome) = (Provenance { is_public, is_from_fork: None }).check(fit.class) {
-                return Ok(Meaning::Ignored(unwelcome.to_string()));
+                return Ok(ignored(unwelcome.to_string()));
             }
             fit.class.name.clone()
         }
         // Some `completed` events have no labels, and a release needs only the job's id.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
         Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
-            let repository = format!("{}/{}", repository.owner.login, repository.name);
-            return Ok(Meaning::Refused { job_id: job.id, repository, reason: misfit.to_string() });
+            return Ok(Meaning::Refused { job_id: job.id, repository: full_name, reason: misfit.to_string() });
         }
-        Err(misfit) => return Ok(Meaning::Ignored(misfit.to_string())),
+        Err(misfit) => return Ok(ignored(misfit.to_string())),
     };
     let job = Job {
         id: job.id,

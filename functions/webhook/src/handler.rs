@@ -74,7 +74,10 @@ impl Webhook {
         };
         match delivery::read(event, delivery_id, &body, &self.config, self.clock.now()) {
             Ok(Meaning::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
-            Ok(Meaning::Ignored(reason)) => {
+            Ok(Meaning::Ignored { job, reason }) => {
+                if let Some((job_id, repository)) = job {
+                    record_all!(Span::current(), job.id = job_id.0, repository = repository);
+                }
                 tracing::info!(event, reason, "delivery ignored");
                 HttpResponse::new(200, "ignored", &reason)
             }

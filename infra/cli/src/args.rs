@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-/// Sets up and removes jitgate: GitHub Actions runners on AWS Fargate, one for each job.
+/// Sets up, explains and removes jitgate: GitHub Actions runners on AWS Fargate, one for each job.
 ///
 /// Exit codes: 0 all is well; 1 something failed or is left; 2 wrong usage; 3 could not be determined; 4 sign in to AWS
 /// first; 130 interrupted.
@@ -54,6 +54,16 @@ pub enum Command {
     Destroy(Destroy),
     /// Make or replace the GitHub App alone, for a stack made by SAM or Terraform
     App(Box<AppCommand>),
+    /// Is everything right? Exit code 1 if something is wrong, 3 if something could not be looked at
+    Doctor(crate::doctor::Doctor),
+    /// What runs, what waits, and for how long
+    Status(crate::status::Status),
+    /// The jobs that were given up, and why
+    DeadLetters(crate::dead_letters::DeadLetters),
+    /// One job's way, and what holds it up
+    Why(crate::why::Why),
+    /// Which class, size and price a job with these labels gets, or why it gets no runner
+    Explain(crate::explain::Explain),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -1,21 +1,28 @@
 //! The command `jitgate`: sets a fleet up in the user's AWS account, upgrades it, and removes it.
 
+pub mod answer;
 pub mod app;
 pub mod args;
 pub mod aws;
 pub mod code;
+pub mod dead_letters;
 pub mod deploy;
 pub mod destroy;
+pub mod doctor;
+pub mod explain;
+pub mod fleet;
 pub mod github;
 pub mod http;
 pub mod install;
 pub mod receipt;
 pub mod screen;
 pub mod setup;
+pub mod status;
 pub mod template;
 pub mod trouble;
 pub mod upgrade;
 pub mod verify;
+pub mod why;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -56,6 +63,11 @@ async fn carry_out(line: &CommandLine, screen: &Screen) -> Result<Exit, Trouble>
             report(common, done, exit)
         }
         Command::App(options) => report(common, app::run(common, options, screen).await?, Exit::Good),
+        Command::Doctor(options) => Ok(doctor::run(common, options, screen).await?.print(common)),
+        Command::Status(options) => Ok(status::run(common, options).await?.print(common)),
+        Command::DeadLetters(options) => Ok(dead_letters::run(common, options, screen).await?.print(common)),
+        Command::Why(options) => Ok(why::run(common, options).await?.print(common)),
+        Command::Explain(options) => Ok(explain::run(common, options).await?.print(common)),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut CommandLine::command(), "jitgate", &mut io::stdout());
             Ok(Exit::Good)

@@ -114,27 +114,7 @@ impl Verification<'_> {
     }
 
     async fn post(&self, key: Option<&SecretString>) -> Result<u16, Trouble> {
-        let body = r#"{"zen":"Approachable is better than simple.","hook_id":1}"#;
-        let (way, host) = self.aws.way_to(self.webhook);
-        let mut request = crate::http::client()
-            .post(way)
-            .header("content-type", "application/json")
-            .header("x-github-event", "ping")
-            .header("x-github-delivery", "00000000-0000-0000-0000-000000000000")
-            .body(body);
-        if let Some(host) = host {
-            request = request.header("host", host);
-        }
-        if let Some(key) = key {
-            request = request.header("x-hub-signature-256", signature(key, body.as_bytes()));
-        }
-        let answer = request.send().await.map_err(|error| {
-            Trouble::unknown(
-                format!("{}: {}", self.webhook, crate::http::words_of(&error)),
-                "check this machine's network",
-            )
-        })?;
-        Ok(answer.status().as_u16())
+        knock(self.aws, self.webhook, key).await
     }
 
     async fn leads_here(&self, app: &SignedIn) -> Result<Outcome, Trouble> {
@@ -193,6 +173,28 @@ impl Verification<'_> {
         }
         Ok(Outcome::Good)
     }
+}
+
+/// Sends the webhook a ping, signed or not, and returns the answer's status.
+pub(crate) async fn knock(aws: &Aws, webhook: &Url, key: Option<&SecretString>) -> Result<u16, Trouble> {
+    let body = r#"{"zen":"Approachable is better than simple.","hook_id":1}"#;
+    let (way, host) = aws.way_to(webhook);
+    let mut request = crate::http::client()
+        .post(way)
+        .header("content-type", "application/json")
+        .header("x-github-event", "ping")
+        .header("x-github-delivery", "00000000-0000-0000-0000-000000000000")
+        .body(body);
+    if let Some(host) = host {
+        request = request.header("host", host);
+    }
+    if let Some(key) = key {
+        request = request.header("x-hub-signature-256", signature(key, body.as_bytes()));
+    }
+    let answer = request.send().await.map_err(|error| {
+        Trouble::unknown(format!("{webhook}: {}", crate::http::words_of(&error)), "check this machine's network")
+    })?;
+    Ok(answer.status().as_u16())
 }
 
 fn signature(key: &SecretString, body: &[u8]) -> String {

@@ -34,6 +34,45 @@ impl Aws {
         if status.is_success() || status == StatusCode::NOT_FOUND { Ok(()) } else { Err(refused(&what, status, &text)) }
     }
 
+    /// A function's configuration and tags; `None` if there is none of that name. Its variables hold no secret, but the
+    /// address of its code is signed and must not be shown.
+    pub async fn function(&self, name: &str) -> Result<Option<Value>, Trouble> {
+        let what = format!("{name} (lambda:GetFunction)");
+        let path = format!("2015-03-31/functions/{name}");
+        self.read_lambda(&path, &what).await
+    }
+
+    /// What takes messages from the queue for a function.
+    pub async fn event_sources(&self, function: &str) -> Result<Vec<Value>, Trouble> {
+        let what = format!("{function} (lambda:ListEventSourceMappings)");
+        // The name is made of letters, digits and dashes, so nothing in it needs an escape.
+        let path = format!("2015-03-31/event-source-mappings?FunctionName={function}");
+        let mut answer = self.read_lambda(&path, &what).await?.unwrap_or_default();
+        match answer["EventSourceMappings"].take() {
+            Value::Array(found) => Ok(found),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Has a function take messages again.
+    pub async fn enable_event_source(&self, id: &str) -> Result<(), Trouble> {
+        let what = "the event source (lambda:UpdateEventSourceMapping)";
+        let path = format!("2015-03-31/event-source-mappings/{id}");
+        let (status, text) = self.lambda("PUT", &path, r#"{"Enabled":true}"#, what).await?;
+        if status.is_success() { Ok(()) } else { Err(refused(what, status, &text)) }
+    }
+
+    async fn read_lambda(&self, path: &str, what: &str) -> Result<Option<Value>, Trouble> {
+        let (status, text) = self.lambda("GET", path, "", what).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            return Err(refused(what, status, &text));
+        }
+        Ok(serde_json::from_str(&text).ok())
+    }
+
     async fn lambda(&self, method: &str, path: &str, body: &str, what: &str) -> Result<(StatusCode, String), Trouble> {
         let address = match self.sdk.endpoint_url() {
             Some(emulator) => format!("{}/{path}", emulator.trim_end_matches('/')),

@@ -1,4 +1,4 @@
-//! Services that take JSON and have the operation in a header: the target.
+//! Services with JSON requests, of which a handful of calls is needed.
 
 use serde_json::Value;
 
@@ -6,16 +6,21 @@ use super::signed::Signed;
 use super::{Aws, errors};
 use crate::trouble::Trouble;
 
-/// An operation.
-pub(super) struct Json {
-    pub(super) service: &'static str,
-    pub(super) target: &'static str,
-    pub(super) operation: &'static str,
+/// An operation of a service that speaks AWS's JSON protocol: it is named in a header, the target.
+pub(crate) struct Json {
+    /// The service's name in signatures and addresses.
+    pub(crate) service: &'static str,
+    /// The service's name in the target.
+    pub(crate) target: &'static str,
+    /// What is called.
+    pub(crate) operation: &'static str,
+    /// The protocol's version, `1.0` or `1.1`.
+    pub(crate) version: &'static str,
 }
 
 impl Aws {
-    /// All items of a list that comes in pages; `token` and `list` are the names of the fields.
-    pub(super) async fn pages(
+    /// All items of a list that comes in pages. `token` names the field that leads to the next page.
+    pub(crate) async fn pages(
         &self,
         call: &Json,
         first: Value,
@@ -37,7 +42,7 @@ impl Aws {
     }
 
     /// One call.
-    pub(super) async fn json(&self, call: &Json, body: &Value) -> Result<Value, Trouble> {
+    pub(crate) async fn json(&self, call: &Json, body: &Value) -> Result<Value, Trouble> {
         let what = format!("{}:{}", call.service, call.operation);
         let address = match self.sdk.endpoint_url() {
             Some(emulator) => format!("{}/", emulator.trim_end_matches('/')),
@@ -48,7 +53,7 @@ impl Aws {
             region: &self.region,
             method: "POST",
             address: &address,
-            content_type: "application/x-amz-json-1.1",
+            content_type: &format!("application/x-amz-json-{}", call.version),
             target: Some(&format!("{}.{}", call.target, call.operation)),
             body: &body.to_string(),
         };

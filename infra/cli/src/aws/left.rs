@@ -6,10 +6,11 @@ use super::Aws;
 use super::json::Json;
 use crate::trouble::Trouble;
 
-const LOG_GROUPS: Json = Json { service: "logs", target: "Logs_20140328", operation: "DescribeLogGroups" };
+const LOG_GROUPS: Json =
+    Json { service: "logs", target: "Logs_20140328", operation: "DescribeLogGroups", version: "1.1" };
 
 const TAGGED: Json =
-    Json { service: "tagging", target: "ResourceGroupsTaggingAPI_20170126", operation: "GetResources" };
+    Json { service: "tagging", target: "ResourceGroupsTaggingAPI_20170126", operation: "GetResources", version: "1.1" };
 
 impl Aws {
     /// The names of the log groups with this prefix.

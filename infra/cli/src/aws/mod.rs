@@ -1,10 +1,13 @@
 //! The user's AWS account.
 
+mod alarms;
 mod buckets;
+mod dead_letters;
 mod errors;
 mod functions;
 mod json;
 mod left;
+mod logs;
 mod network;
 mod query;
 mod quotas;
@@ -15,12 +18,14 @@ mod stacks;
 mod tasks;
 
 pub use buckets::{Bucket, Key};
+pub use dead_letters::DeadLetter;
 pub use errors::trouble_of;
 pub use network::{Subnet, offer};
 pub use query::Query;
 pub use roles::{ensure_ecs_role, has_ecs_role};
 pub use secret::{FleetSecret, SecretStore};
 pub use stacks::{Change, ChangeSet, Stack, Stacks, Standing, Template, VERSION_TAG, Wanted, first_failure};
+pub use tasks::RunnerTask;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 

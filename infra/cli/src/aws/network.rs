@@ -39,6 +39,19 @@ pub async fn offer(aws: &Aws, vpc: Option<&str>) -> Result<Vec<Subnet>, Trouble>
     Ok(found)
 }
 
+impl Aws {
+    /// The VPC of a subnet; `None` if there is no such subnet.
+    pub async fn vpc_of(&self, subnet: &str) -> Result<Option<String>, Trouble> {
+        let text = match Query::EC2.call(self, "DescribeSubnets", &[("SubnetId.1", subnet)]).await {
+            Ok(text) => text,
+            Err((code, _)) if code == "InvalidSubnetID.NotFound" => return Ok(None),
+            Err((_, trouble)) => return Err(trouble),
+        };
+        let document = Document::parse(&text).map_err(|_| unreadable("ec2:DescribeSubnets"))?;
+        Ok(items(&document, "subnetSet").first().and_then(|subnet| child(*subnet, "vpcId")).map(ToOwned::to_owned))
+    }
+}
+
 async fn default_vpc(aws: &Aws) -> Result<String, Trouble> {
     let of_region = [("Filter.1.Name", "is-default"), ("Filter.1.Value.1", "true")];
     let text = Query::EC2.call(aws, "DescribeVpcs", &of_region).await.map_err(|(_, trouble)| trouble)?;

@@ -18,6 +18,8 @@ pub struct Query {
 impl Query {
     /// Amazon EC2.
     pub const EC2: Self = Self { service: "ec2", version: "2016-11-15", is_global: false };
+    /// Amazon CloudWatch.
+    pub const CLOUDWATCH: Self = Self { service: "monitoring", version: "2010-08-01", is_global: false };
     /// AWS Identity and Access Management.
     pub const IAM: Self = Self { service: "iam", version: "2010-05-08", is_global: true };
 

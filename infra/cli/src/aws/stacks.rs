@@ -315,6 +315,31 @@ impl<'a> Stacks<'a> {
     }
 }
 
+impl Aws {
+    /// The functions of a stack, each with its name in the template and its name in the account; none if CloudFormation
+    /// knows no such stack.
+    pub async fn functions_of(&self, stack: &str) -> Result<Vec<(String, String)>, Trouble> {
+        let mut pages = Client::new(&self.sdk).list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if says(&error, "does not exist") => return Ok(Vec::new()),
+                Err(error) => {
+                    return Err(trouble_of(&format!("stack {stack} (cloudformation:ListStackResources)"), &error));
+                }
+            };
+            for resource in page.stack_resource_summaries.unwrap_or_default() {
+                if resource.resource_type() == Some("AWS::Lambda::Function") {
+                    let logical = resource.logical_resource_id.unwrap_or_default();
+                    found.push((logical, resource.physical_resource_id.unwrap_or_default()));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
 fn read(stack: &aws_sdk_cloudformation::types::Stack) -> Stack {
     let pairs = |name: Option<&str>, value: Option<&str>| Some((name?.to_owned(), value?.to_owned()));
     Stack {

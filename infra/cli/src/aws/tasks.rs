@@ -2,12 +2,41 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionStatus};
+use aws_sdk_ecs::types::{DesiredStatus, Task, TaskDefinitionStatus, TaskField};
 
 use super::{Aws, trouble_of};
 use crate::trouble::Trouble;
 
+/// A runner's task that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerTask {
+    /// Its class, from a tag.
+    pub class: String,
+    /// Whether its containers run; otherwise it starts.
+    pub is_running: bool,
+}
+
 impl Aws {
+    /// The cluster's tasks that run or start.
+    pub async fn runner_tasks(&self, cluster: &str) -> Result<Vec<RunnerTask>, Trouble> {
+        let client = Client::new(&self.sdk);
+        let mut found = Vec::new();
+        // ECS describes a hundred tasks a call. Source: the API reference of DescribeTasks.
+        for some in self.tasks(cluster).await?.chunks(100) {
+            let describe = client.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
+            let answer = describe.include(TaskField::Tags).send().await;
+            let answer = answer.map_err(|error| trouble_of("tasks (ecs:DescribeTasks)", &error))?;
+            found.extend(answer.tasks().iter().map(|task| {
+                let class = task.tags().iter().find(|tag| tag.key() == Some(jitgate::ecs::tag::CLASS));
+                RunnerTask {
+                    class: class.and_then(|tag| tag.value()).unwrap_or("?").to_owned(),
+                    is_running: task.last_status() == Some("RUNNING"),
+                }
+            }));
+        }
+        Ok(found)
+    }
+
     /// The ARNs of the cluster's tasks that run or start; none if there is no cluster.
     pub async fn tasks(&self, cluster: &str) -> Result<Vec<String>, Trouble> {
         let list = Client::new(&self.sdk).list_tasks().cluster(cluster).desired_status(DesiredStatus::Running);
@@ -21,6 +50,28 @@ impl Aws {
             }
         }
         Ok(tasks)
+    }
+
+    /// The tasks that somebody started, by its `startedBy`, whether they live or have stopped within the last hour. Their
+    /// overrides hold a JIT config: do not show them.
+    pub async fn tasks_by(&self, cluster: &str, started_by: &str) -> Result<Vec<Task>, Trouble> {
+        let client = Client::new(&self.sdk);
+        let list = |status| {
+            let list = client.list_tasks().cluster(cluster).started_by(started_by).desired_status(status);
+            async move {
+                let answer = list.send().await;
+                answer.map_err(|error| trouble_of(&format!("cluster {cluster} (ecs:ListTasks)"), &error))
+            }
+        };
+        let (live, stopped) = tokio::try_join!(list(DesiredStatus::Running), list(DesiredStatus::Stopped))?;
+        let arns = [live, stopped].into_iter().flat_map(|answer| answer.task_arns.unwrap_or_default());
+        let arns: Vec<String> = arns.collect();
+        if arns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let describe = client.describe_tasks().cluster(cluster).set_tasks(Some(arns)).send().await;
+        let answer = describe.map_err(|error| trouble_of("tasks (ecs:DescribeTasks)", &error))?;
+        Ok(answer.tasks.unwrap_or_default())
     }
 
     /// Stops a task. One that has stopped already is no error.
@@ -45,6 +96,19 @@ impl Aws {
             }
         }
         Ok(found)
+    }
+
+    /// Whether there is an active task definition of this name or ARN.
+    pub async fn has_task_definition(&self, name: &str) -> Result<bool, Trouble> {
+        let describe = Client::new(&self.sdk).describe_task_definition().task_definition(name).send().await;
+        match describe {
+            Ok(answer) => {
+                Ok(answer.task_definition().and_then(|found| found.status()) == Some(&TaskDefinitionStatus::Active))
+            }
+            // ECS's only words for one that is not there.
+            Err(error) if error.code() == Some("ClientException") => Ok(false),
+            Err(error) => Err(trouble_of("a task definition (ecs:DescribeTaskDefinition)", &error)),
+        }
     }
 
     /// Deletes task definitions for good.

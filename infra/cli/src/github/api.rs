@@ -93,8 +93,14 @@ pub struct Delivery {
     pub id: u64,
     /// The same for all attempts.
     pub guid: String,
+    /// When GitHub made the attempt.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub delivered_at: Option<OffsetDateTime>,
     /// The event.
     pub event: String,
+    /// The event's action.
+    #[serde(default)]
+    pub action: Option<String>,
     /// The receiver's answer.
     pub status_code: u16,
     /// Whether it repeats an earlier one.
@@ -121,6 +127,9 @@ pub struct Runner {
     pub name: String,
     /// Whether it runs a job.
     pub busy: bool,
+    /// `online` or `offline`.
+    #[serde(default)]
+    pub status: String,
 }
 
 impl SignedIn {
@@ -177,6 +186,18 @@ impl SignedIn {
             "url": url.as_str(), "secret": secret.expose_secret(), "content_type": "json", "insecure_ssl": "0"
         });
         self.call(Method::PATCH, "app/hook/config", Some(&body)).await
+    }
+
+    /// Reads anything: as the App, or with an installation's token.
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        token: Option<&SecretString>,
+        path: &str,
+    ) -> Result<T, GitHubTrouble> {
+        match token {
+            Some(token) => call(&self.place, Method::GET, path, Some(token), None).await,
+            None => self.call(Method::GET, path, None).await,
+        }
     }
 
     /// The latest deliveries, newest first.

@@ -6,10 +6,10 @@ use jitgate::classes::{Asked, Capacity, Fit, Misfit, Objection, Placement, Runne
 use jitgate::prices;
 use serde_json::{Value, json};
 
-use crate::workflows::{Found, Labels};
+use super::workflows::{Found, Labels};
 
 /// All about one job, and whether it gets a runner.
-pub(crate) fn one(classes: &RunnerClasses, source: &str, asked: &Asked<'_>) -> (String, bool) {
+pub(super) fn one(classes: &RunnerClasses, source: &str, asked: &Asked<'_>) -> (String, bool) {
     let mut text = String::new();
     line(&mut text, "labels", &quoted(asked.labels));
     line(&mut text, "classes", source);
@@ -30,7 +30,12 @@ pub(crate) fn one(classes: &RunnerClasses, source: &str, asked: &Asked<'_>) -> (
     }
     match &outcome {
         Ok(fit) => show(&mut text, classes, fit, asked),
-        Err(misfit) => line(&mut text, "ignored", &misfit.to_string()),
+        Err(misfit) => {
+            line(&mut text, "ignored", &misfit.to_string());
+            if let (Misfit::NoClass(_), Some((class, objections))) = (misfit, nearest(classes, asked)) {
+                line(&mut text, "nearest", &format!("class {class}: {}", all(&objections)));
+            }
+        }
     }
     (text, outcome.is_ok())
 }
@@ -60,7 +65,7 @@ fn show(text: &mut String, classes: &RunnerClasses, fit: &Fit<'_>, asked: &Asked
 }
 
 /// The same as JSON.
-pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) {
+pub(super) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) {
     let outcome = classes.fit(asked);
     let mut json = json!({ "labels": asked.labels });
     match &outcome {
@@ -82,6 +87,7 @@ pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) 
         Err(misfit) => {
             json["class"] = Value::Null;
             json["reason"] = misfit.to_string().into();
+            json["nearest"] = nearest(classes, asked).map(|(class, _)| class).into();
             json["classes"] = classes
                 .iter()
                 .map(|class| {
@@ -96,18 +102,23 @@ pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) 
     (json, outcome.is_ok())
 }
 
-/// A table of jobs, or a line of JSON for each, and whether every one gets a runner.
-pub(crate) fn many<'a>(
+/// The class that objects to the fewest of the job's labels, if it has at least one of them.
+pub(crate) fn nearest(classes: &RunnerClasses, asked: &Asked<'_>) -> Option<(String, Vec<Objection>)> {
+    let objections = classes.iter().filter_map(|class| Some((class.name.clone(), class.judge(asked).err()?)));
+    let unknown = |objection: &&Objection| matches!(objection, Objection::Unknown(_));
+    let near = objections.filter(|(_, each)| each.iter().filter(unknown).count() < asked.labels.len());
+    near.min_by_key(|(_, each)| each.len())
+}
+
+/// A table of jobs, the same as JSON, and whether every job gets a runner.
+pub(super) fn many<'a>(
     classes: &RunnerClasses,
     found: &'a [Found],
     asked: impl Fn(&'a [String]) -> Asked<'a>,
-    is_json: bool,
-) -> (String, bool) {
-    let mut text = String::new();
-    if !is_json {
-        text.push_str("| job | labels | class | size | $ a minute | left out, or why there is none |\n");
-        text.push_str("|---|---|---|---|---|---|\n");
-    }
+) -> (String, Value, bool) {
+    let mut text = String::from("| job | labels | class | size | $ a minute | left out, or why there is none |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
+    let mut jobs = Vec::new();
     let mut all_fit = true;
     for Found { place, labels } in found {
         let (json, fits) = match labels {
@@ -122,9 +133,10 @@ pub(crate) fn many<'a>(
             ),
         };
         all_fit &= fits;
-        let _ = if is_json { writeln!(text, "{json}") } else { writeln!(text, "{}", row(&json)) };
+        let _ = writeln!(text, "{}", row(&json));
+        jobs.push(json);
     }
-    (text, all_fit)
+    (text, json!({ "jobs": jobs }), all_fit)
 }
 
 fn row(job: &Value) -> String {

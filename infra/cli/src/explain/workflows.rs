@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 /// A job, or one of a matrix's.
-pub(crate) struct Found {
+pub(super) struct Found {
     /// File, job and what is special to it in its matrix.
-    pub(crate) place: String,
-    pub(crate) labels: Labels,
+    pub(super) place: String,
+    pub(super) labels: Labels,
 }
 
-pub(crate) enum Labels {
+pub(super) enum Labels {
     Known(Vec<String>),
     /// With why they cannot be known from the file.
     Unknown(String),
@@ -22,8 +22,7 @@ pub(crate) enum Labels {
 type Combination = BTreeMap<String, Value>;
 
 /// Reads a workflow, a folder of them, or JSON lines.
-pub(crate) fn read(path: &str) -> Result<Vec<Found>, String> {
-    let path = Path::new(path);
+pub(super) fn read(path: &Path) -> Result<Vec<Found>, String> {
     let text = |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let is_workflow = |path: &Path| path.extension().is_some_and(|end| end == "yml" || end == "yaml");
     let mut files: Vec<PathBuf> = if path.is_dir() {
