@@ -87,6 +87,7 @@ def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> 
     if not has_browser():
         return
     import wheel_checks
+    import why_checks
 
     with scene(binaries, "command") as there:
         heading("`jitgate setup`, from nothing")
@@ -113,6 +114,7 @@ def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> 
         heading("`jitgate upgrade`")
         _upgrades(there, checks)
 
+        why_checks.check(there, checks)
         wheel_checks.check(there, there.zips, checks)
 
         heading("`jitgate destroy`")
