@@ -87,7 +87,15 @@ TOO_LONG = {
 }
 """Commands that take about half an hour each. clippy at least compiles what they run."""
 
-NAMED = {"cargo lambda deploy", "docker build", "sam deploy", "terraform apply"}
+NAMED = {
+    "jitgate explain",
+    "jitgate why",
+    "jitgate dead-letters",
+    "cargo lambda deploy",
+    "docker build",
+    "sam deploy",
+    "terraform apply",
+}
 """Names of commands that the text mentions without telling the reader to type them."""
 
 ACCOUNT = {

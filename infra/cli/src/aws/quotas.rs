@@ -6,7 +6,8 @@ use super::Aws;
 use super::json::Json;
 use crate::trouble::Trouble;
 
-const QUOTA: Json = Json { service: "servicequotas", target: "ServiceQuotasV20190624", operation: "GetServiceQuota" };
+const QUOTA: Json =
+    Json { service: "servicequotas", target: "ServiceQuotasV20190624", operation: "GetServiceQuota", version: "1.1" };
 
 impl Aws {
     /// vCPUs of Fargate On-Demand that may run at once in this region.
