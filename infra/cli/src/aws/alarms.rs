@@ -26,7 +26,7 @@ fn names(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// Source: the API reference of DescribeAlarms, "Sample Response".
+    /// Source: the API reference of `DescribeAlarms`, "Sample Response".
     #[test]
     fn alarms_are_read_by_name() {
         let answer = "<DescribeAlarmsResponse xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\">\

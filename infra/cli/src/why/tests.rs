@@ -125,6 +125,7 @@ fn silent(change_it: impl FnOnce(&mut Sources)) -> Sources {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_cause_is_named() {
     let never = || silent(|_| {});
     let cases: Vec<(&str, Sources)> = vec![
