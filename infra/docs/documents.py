@@ -54,6 +54,7 @@ RUN_BY = {
     ),
     "jitgate explain fargate,cpu=4,memory=16 --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
     "jitgate explain --file .github/workflows --classes classes.json --repository octo-org/octo-repo": EXPLAIN,
+    "jitgate doctor": ("infra/local/why_checks.py", '"doctor"'),
     "jitgate status": ("infra/local/why_checks.py", '"status"'),
     "jitgate why JOB_URL": ("infra/local/why_checks.py", '"why", _address'),
     "make": ("infra/local/play_checks.py", '"make"'),
