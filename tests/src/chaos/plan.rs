@@ -329,13 +329,13 @@ mod tests {
 
     #[test]
     fn some_of_the_usual_storms_have_a_limit_and_some_have_none() {
-        let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).max_runners).collect();
+        let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(25)).max_runners).collect();
         assert!(limits.contains(&Some(18)) && limits.contains(&None), "{limits:?}");
     }
 
     #[test]
     fn the_usual_storms_have_an_incident_of_each_kind_between_them() {
-        let plans: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(60)).incidents).collect();
+        let plans: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(25)).incidents).collect();
         let kinds: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.outages).map(|outage| outage.kind).collect();
         assert_eq!(kinds.len(), 3, "{kinds:?}");
         assert!(plans.iter().any(|plan| plan.sidecar) && plans.iter().any(|plan| plan.token_lag > Duration::ZERO));
