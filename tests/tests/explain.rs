@@ -141,7 +141,7 @@ fn a_wrong_command_line_is_explained_and_ends_with_2() {
     for (arguments, classes, says) in [
         (&[][..], Some(CLASSES), "<LABELS>..."),
         (&["--colour", "red"], Some(CLASSES), "unexpected argument '--colour'"),
-        (&["a"], Some("[]"), "RUNNER_CLASSES"),
+        (&["a"], Some("[]"), "at least one class is needed"),
         (&["a", "--classes", "/no/such/file"], None, "/no/such/file: No such file"),
         (&["a"], Some(&for_some), "--repository OWNER/NAME"),
         (&["a", "--repository", "a"], Some(CLASSES), "OWNER/NAME"),
@@ -263,7 +263,7 @@ fn labels_that_no_class_has_are_told_the_nearest_class() {
 fn the_price_of_a_provider_is_not_known_and_its_disk_is_that_of_its_instances() {
     let classes = r#"[{"name":"docker","labels":["docker"],"task_definition":"d","subnets":["s"],"cpu":3,"memory":5,
                        "capacity":[{"provider":"instances"}],"sizes":{"cpu":4}}]"#;
-    let told = text(&explain(&["--labels", "docker,cpu=3.5"], Some(classes)));
+    let told = text(&explain(&["docker,cpu=3.5"], Some(classes)));
     for words in [
         "size          3.5 vCPU and 5 GiB",
         "disk          that of the provider's instances",
@@ -271,7 +271,7 @@ fn the_price_of_a_provider_is_not_known_and_its_disk_is_that_of_its_instances() 
     ] {
         assert!(told.contains(words), "{told}");
     }
-    let json = text(&explain(&["--labels", "docker", "--json"], Some(classes)));
+    let json = text(&explain(&["docker", "--json"], Some(classes)));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["capacity"], "provider instances");
     assert!(json["dollars_a_minute"].is_null(), "{json}");

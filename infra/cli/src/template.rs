@@ -98,7 +98,9 @@ mod tests {
         assert!(changed[0].1.trim().starts_with("CodeUri: {Bucket: the-bucket, Key: 0000"));
         let mut found = keys_in(&packaged);
         found.sort();
-        assert_eq!(found, keys.into_values().collect::<Vec<_>>());
+        let mut expected: Vec<_> = keys.into_values().collect();
+        expected.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]
