@@ -141,7 +141,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
     started = time.monotonic()
     checks = Checks()
     found = _by_template(binaries, checks, as_newcomer=True)
-    command_checks.check(binaries, found, checks)
+    command_checks.check(binaries, checks)
     command_trials.check(binaries, checks)
     command_talk.check(binaries, checks)
     heading("`make up` and `make down`")

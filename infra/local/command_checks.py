@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import command
+import deployment
 import emulator
 import inventory
 import quirks
@@ -25,7 +26,7 @@ from checks import Checks
 from command import Command, Result, Run
 from emulator import Emulator
 from inventory import Inventory
-from processes import chosen_port
+from processes import chosen_port, free_port
 from standin import StandIn
 from terminal import heading, say
 
@@ -82,7 +83,7 @@ def scene(binaries: dict[str, Path], name: str) -> Iterator[Scene]:
         yield Scene(aws, github, command.for_user(binaries["jitgate"], aws, scratch / "home"), code)
 
 
-def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> None:
+def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Sets a fleet up, compares it with the one that the template makes, runs a job, and removes everything."""
     if not has_browser():
         return
@@ -100,7 +101,7 @@ def check(binaries: dict[str, Path], by_template: Inventory, checks: Checks) -> 
         checks.that(
             "all is verified", all(each["outcome"] == "good" for each in done.json["checks"]), done.json["checks"]
         )
-        _same_resources(there, by_template, checks)
+        _same_resources(there, _by_template(there, binaries), checks)
         quirks.adapt(there.aws, _outputs(there)["ClusterName"])
         _runs_a_job(there, checks)
 
@@ -162,6 +163,23 @@ def has_browser() -> bool:
 def _outputs(there: Scene) -> dict[str, str]:
     [stack] = there.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _by_template(there: Scene, binaries: dict[str, Path]) -> Inventory:
+    """What the template makes by itself in another account, with the parameters that have no default."""
+    with ExitStack() as ending:
+        scratch = Path(tempfile.mkdtemp(dir=STATE))
+        ending.callback(shutil.rmtree, scratch, ignore_errors=True)
+        aws = emulator.start(ending, free_port(), scratch, LOGS / "command" / "emulator-by-template.log")
+        [vpc] = aws.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        subnets = aws.client("ec2").describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+        parameters = {
+            "VpcId": vpc["VpcId"],
+            "SubnetIds": ",".join(sorted(subnet["SubnetId"] for subnet in subnets)),
+            "GitHubApiUrl": there.github.url,
+        }
+        deployment.deploy(aws, binaries, parameters)
+        return inventory.take(aws)
 
 
 def _same_resources(there: Scene, by_template: Inventory, checks: Checks) -> None:

@@ -1,5 +1,6 @@
 """Builds the release's archive and wheel of the command, and uses what is in them."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -11,14 +12,19 @@ from checkout import ROOT
 from checks import Checks
 from command import Command
 from command_checks import Scene
-from terminal import heading
+from terminal import heading, say
 
 TARGET = f"{platform.machine()}-unknown-linux-gnu"
 
 
 def check(there: Scene, zips: Path, checks: Checks) -> None:
-    """Builds both with the functions' code inside. The fleet that is there was made from the same code."""
+    """Builds both with the functions' code inside. The fleet that is there was made from the same code.
+
+    Only with `PACK=1`: maturin builds all dependencies of the command once more, which takes minutes."""
     heading("The command as a release packs it")
+    if os.environ.get("PACK") != "1":
+        say("  skipped: set PACK=1 to build the archive and the wheel")
+        return
     folder = there.command.home.parent / "release"
     pack = [sys.executable, str(ROOT / "infra" / "release" / "command.py"), TARGET, str(zips), str(folder), "dev"]
     subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)

@@ -23,7 +23,7 @@ fn each_python_package_is_pinned_with_hashes_and_each_that_we_name_is_among_them
     let is_list =
         |name: &str| name.starts_with("requirements") && Path::new(name).extension().is_some_and(|end| end == "txt");
     let lists = files("infra/local", is_list);
-    assert_eq!(lists.len(), 4, "{lists:?}");
+    assert_eq!(lists.len(), 5, "{lists:?}");
     for (name, list) in &lists {
         let list = list.replace("\\\n", " ");
         let packages: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).collect();
