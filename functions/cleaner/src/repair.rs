@@ -116,6 +116,8 @@ async fn act_on(pass: Pass<'_>, question: &Question, answer: Result<(Repair, boo
             tracing::warn!(error = %error, "job not asked about");
             relaunch(pass, question).await
         }
+        // The next pass finds it in GitHub's list again.
+        Err(GitHubError::RateLimited { .. }) if question.cause.may_be_queued() => Done::Left,
         Err(error) => {
             tracing::error!(error = %error, "job not asked about");
             Done::Failed
