@@ -94,10 +94,10 @@ pub struct Setup {
 /// Options about the GitHub App.
 #[derive(Args, Clone, Debug, Default)]
 pub struct GitHubOptions {
-    /// The organisation that shall own the App
+    /// The organisation that will own the App
     #[arg(long, conflicts_with = "personal")]
     pub org: Option<String>,
-    /// Your personal account shall own the App
+    /// Your personal account will own the App
     #[arg(long)]
     pub personal: bool,
     /// GitHub's address, for an Enterprise Server or data residency; by default the stack's, or github.com
@@ -268,6 +268,18 @@ mod tests {
             let error = CommandLine::try_parse_from([vec!["jitgate"], arguments].concat()).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn the_help_says_what_each_command_does() {
+        let mut command = CommandLine::command().term_width(100);
+        command.build();
+        let mut all = command.render_help().to_string();
+        for subcommand in command.get_subcommands_mut() {
+            let help = subcommand.render_help();
+            all = format!("{all}\n\n== {}\n{help}", subcommand.get_name());
+        }
+        insta::assert_snapshot!(all);
     }
 
     #[test]
