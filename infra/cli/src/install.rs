@@ -1,6 +1,5 @@
 //! Waits until the App is installed with everything that it asks for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::args::GitHubOptions;
@@ -57,17 +56,12 @@ fn sorted(app: &App, installations: Vec<Installation>) -> (Vec<Installation>, Ve
     (usable, incomplete)
 }
 
-/// What an installation lacks of what the App asks for. An installation keeps its old permissions until an owner accepts
-/// the new ones.
+/// What an installation lacks of what the App asks for.
 fn lacks(app: &App, installation: &Installation) -> Option<String> {
     if installation.suspended_at.is_some() {
         return Some("its owner's consent: it is suspended".to_owned());
     }
-    let grants = |granted: &BTreeMap<String, String>, name: &str, level: &str| {
-        granted.get(name).is_some_and(|has| has == level || has == "write")
-    };
-    let missing = app.permissions.iter().find(|(name, level)| !grants(&installation.permissions, name, level));
-    if let Some((name, level)) = missing {
+    if let Some((name, level)) = installation.missing_permission(app) {
         return Some(format!("the permission {name}: {level}"));
     }
     let missing = app.events.iter().find(|event| !installation.events.contains(event));

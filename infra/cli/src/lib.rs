@@ -1,4 +1,4 @@
-//! The command `jitgate`: sets a fleet up in the user's AWS account, upgrades it, and removes it.
+//! The command `jitgate`: sets a fleet up in the user's AWS account, upgrades, explains and removes it.
 
 pub mod answer;
 pub mod app;

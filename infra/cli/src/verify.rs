@@ -205,7 +205,7 @@ fn signature(key: &SecretString, body: &[u8]) -> String {
 }
 
 /// Whether two addresses are one, apart from a slash at the end.
-fn same(one: &str, other: &Url) -> bool {
+pub(crate) fn same(one: &str, other: &Url) -> bool {
     one.trim_end_matches('/') == other.as_str().trim_end_matches('/')
 }
 

@@ -19,22 +19,10 @@ impl Program {
     /// # Panics
     /// If it cannot be built; cargo has then printed why.
     pub fn function(name: &str) -> Self {
-        Self::built("--bin", name)
-    }
-
-    /// One of the workspace's examples, built in the same way.
-    ///
-    /// # Panics
-    /// If it cannot be built; cargo has then printed why.
-    pub fn example(name: &str) -> Self {
-        Self::built("--example", name)
-    }
-
-    fn built(kind: &'static str, name: &str) -> Self {
         static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
         // A failed build in one test does not stop others from trying.
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| build(kind, name)).clone();
+        let path = built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| build(name)).clone();
         Self { path, arguments: Vec::new(), name: name.to_owned() }
     }
 
@@ -58,7 +46,7 @@ impl Program {
 }
 
 /// Runs cargo each time: it decides whether there is anything to build.
-fn build(kind: &str, name: &str) -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let directory = profile_directory();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         None | Some("debug") => "dev",
@@ -69,7 +57,7 @@ fn build(kind: &str, name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         // For the whole workspace: otherwise cargo would choose fewer features and rebuild all dependencies.
-        .args(["build", "--quiet", "--workspace", kind, name, "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
@@ -81,7 +69,7 @@ fn build(kind: &str, name: &str) -> PathBuf {
         "cargo could not build {name}, which this test runs:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    if kind == "--example" { directory.join("examples").join(name) } else { directory.join(name) }
+    directory.join(name)
 }
 
 /// `target/debug`. Tests run from its folder `deps`, other programs from `target/debug` itself.

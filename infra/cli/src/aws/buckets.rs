@@ -25,7 +25,7 @@ impl Bucket {
     pub fn new(aws: &Aws, name: String) -> Self {
         let config = aws_sdk_s3::config::Builder::from(&aws.sdk)
             // An emulator has no name server of its own.
-            .force_path_style(aws.sdk.endpoint_url().is_some())
+            .force_path_style(aws.is_emulated())
             .build();
         Self { client: Client::from_conf(config), name, account: aws.account.clone() }
     }

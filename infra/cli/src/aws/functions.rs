@@ -74,10 +74,7 @@ impl Aws {
     }
 
     async fn lambda(&self, method: &str, path: &str, body: &str, what: &str) -> Result<(StatusCode, String), Trouble> {
-        let address = match self.sdk.endpoint_url() {
-            Some(emulator) => format!("{}/{path}", emulator.trim_end_matches('/')),
-            None => format!("https://lambda.{}.{}/{path}", self.region, self.domain()),
-        };
+        let address = format!("{}/{path}", self.endpoint(&format!("lambda.{}", self.region)));
         let call = Signed {
             service: "lambda",
             region: &self.region,

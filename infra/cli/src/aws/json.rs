@@ -44,10 +44,7 @@ impl Aws {
     /// One call.
     pub(crate) async fn json(&self, call: &Json, body: &Value) -> Result<Value, Trouble> {
         let what = format!("{}:{}", call.service, call.operation);
-        let address = match self.sdk.endpoint_url() {
-            Some(emulator) => format!("{}/", emulator.trim_end_matches('/')),
-            None => format!("https://{}.{}.{}/", call.service, self.region, self.domain()),
-        };
+        let address = format!("{}/", self.endpoint(&format!("{}.{}", call.service, self.region)));
         let request = Signed {
             service: call.service,
             region: &self.region,

@@ -87,6 +87,19 @@ impl Aws {
         (way, url.host_str().map(ToOwned::to_owned))
     }
 
+    /// Whether `AWS_ENDPOINT_URL` points to an emulator.
+    pub fn is_emulated(&self) -> bool {
+        self.sdk.endpoint_url().is_some()
+    }
+
+    /// The address of a service by the first part of its host, such as `lambda.us-east-1`, without a slash at the end.
+    fn endpoint(&self, host: &str) -> String {
+        match self.sdk.endpoint_url() {
+            Some(emulator) => emulator.trim_end_matches('/').to_owned(),
+            None => format!("https://{host}.{}", self.domain()),
+        }
+    }
+
     /// The domain of AWS's services here.
     pub fn domain(&self) -> &'static str {
         if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }

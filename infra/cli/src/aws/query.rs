@@ -50,11 +50,12 @@ impl Query {
     }
 
     fn address(self, aws: &Aws) -> String {
-        match aws.sdk.endpoint_url() {
-            Some(emulator) => format!("{}/", emulator.trim_end_matches('/')),
-            None if self.is_global && aws.partition == "aws" => format!("https://{}.{}/", self.service, aws.domain()),
-            None => format!("https://{}.{}.{}/", self.service, self.region(aws), aws.domain()),
-        }
+        let host = if self.is_global && aws.partition == "aws" {
+            self.service.to_owned()
+        } else {
+            format!("{}.{}", self.service, self.region(aws))
+        };
+        format!("{}/", aws.endpoint(&host))
     }
 
     /// A global service is signed for in one region of its partition.

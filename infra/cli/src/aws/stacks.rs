@@ -130,7 +130,7 @@ pub struct Stacks<'a> {
 impl<'a> Stacks<'a> {
     /// Of an account.
     pub fn new(aws: &Aws, screen: &'a Screen) -> Self {
-        let pause = if aws.sdk.endpoint_url().is_some() { LOOK_EVERY_LOCALLY } else { LOOK_EVERY };
+        let pause = if aws.is_emulated() { LOOK_EVERY_LOCALLY } else { LOOK_EVERY };
         Self { client: Client::new(&aws.sdk), screen, pause }
     }
 

@@ -1,4 +1,4 @@
-//! The runners' tasks, while a fleet is removed.
+//! The runners' tasks and their task definitions.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;

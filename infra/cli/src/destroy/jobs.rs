@@ -51,10 +51,8 @@ impl Jobs<'_> {
         let Some(app) = self.app else {
             return self.wait_for_tasks().await;
         };
-        let (idle_for, pause) = match self.aws.sdk.endpoint_url() {
-            Some(_) => (IDLE_FOR_LOCALLY, LOOK_EVERY_LOCALLY),
-            None => (IDLE_FOR, LOOK_EVERY),
-        };
+        let (idle_for, pause) =
+            if self.aws.is_emulated() { (IDLE_FOR_LOCALLY, LOOK_EVERY_LOCALLY) } else { (IDLE_FOR, LOOK_EVERY) };
         let mut waiting = self.screen.wait("waiting for jobs to end");
         let mut idle_since: HashMap<(String, u64), Instant> = HashMap::new();
         let began = Instant::now();

@@ -2,14 +2,14 @@
 
 use jitgate::classes::RunnerGroup;
 use reqwest::StatusCode;
-use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::finding::{Fix, Look, Wrong};
 use crate::fleet::Deployed;
-use crate::github::{App, Delivery, Installation, SignedIn};
+use crate::github::{App, Delivery, Hook, Installation, SignedIn};
 use crate::trouble::Trouble;
+use crate::verify::same;
 
 /// What the App needs in order to register runners in this scope.
 fn registers(in_repositories: bool) -> &'static str {
@@ -51,31 +51,18 @@ pub(super) fn asks_for(app: &App, in_repositories: bool) -> Result<String, Wrong
     Ok(String::new())
 }
 
-/// The App's webhook, as GitHub shows it.
-#[derive(Deserialize)]
-struct Hook {
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    content_type: String,
-    #[serde(default)]
-    insecure_ssl: Value,
-}
-
 pub(super) async fn hook(app: &SignedIn, webhook: &Url) -> Look {
-    let hook: Hook = app.read(None, "app/hook/config").await?;
-    Ok(of_hook(&hook, webhook))
+    Ok(of_hook(&app.hook().await?, webhook))
 }
 
 fn of_hook(hook: &Hook, webhook: &Url) -> Result<String, Wrong> {
     let wrong = |what: String| Err(Wrong::new(what, "run `jitgate doctor --fix`").with(Fix::PointHook));
-    if hook.url.trim_end_matches('/') != webhook.as_str().trim_end_matches('/') {
+    if !same(&hook.url, webhook) {
         return wrong(format!("the App delivers to {:?}, not to {webhook}", hook.url));
     }
     if hook.content_type == "form" {
         return wrong("the App delivers forms, not JSON".to_owned());
     }
-    // GitHub writes it as a text or as a number.
     if hook.insecure_ssl == "1" || hook.insecure_ssl == 1 {
         return wrong("GitHub does not verify the webhook's certificate".to_owned());
     }
@@ -118,11 +105,7 @@ pub(super) fn installations(app: &App, all: &[Installation]) -> Result<String, W
                 "unsuspend it in its settings under GitHub Apps",
             ));
         }
-        let lacks = app.permissions.iter().find(|(name, level)| {
-            let granted = each.permissions.get(*name).map_or("", String::as_str);
-            granted != level.as_str() && granted != "write"
-        });
-        if let Some((name, level)) = lacks {
+        if let Some((name, level)) = each.missing_permission(app) {
             return Err(Wrong::new(
                 format!("that of {login} does not grant {name}: {level}"),
                 format!("have an owner of {login} accept it in its settings under GitHub Apps"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jitgate::github::AppSigner;
 use reqwest::{Method, StatusCode};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,6 +16,9 @@ use crate::trouble::{Exit, Trouble};
 
 /// The version of the API that the answers are read by.
 const API_VERSION: &str = "2022-11-28";
+
+/// The most items that GitHub puts on a page.
+const ITEMS_A_PAGE: usize = 100;
 
 /// A call that failed.
 #[derive(Clone, Debug)]
@@ -78,12 +81,28 @@ pub struct Installation {
     pub suspended_at: Option<String>,
 }
 
+impl Installation {
+    /// A permission that the App asks for and the installation does not grant, with its level. An installation keeps its old
+    /// permissions until an owner accepts the new ones.
+    pub fn missing_permission<'a>(&self, app: &'a App) -> Option<(&'a str, &'a str)> {
+        let grants = |name, level| self.permissions.get(name).is_some_and(|has| has == level || has == "write");
+        let missing = app.permissions.iter().find(|(name, level)| !grants(name.as_str(), level.as_str()));
+        missing.map(|(name, level)| (name.as_str(), level.as_str()))
+    }
+}
+
 /// The App's webhook.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Hook {
     /// Where deliveries go.
     #[serde(default)]
     pub url: String,
+    /// `json` or `form`.
+    #[serde(default)]
+    pub content_type: String,
+    /// `1` if the certificate is not verified. GitHub writes it as a text or as a number.
+    #[serde(default)]
+    pub insecure_ssl: Value,
 }
 
 /// A delivery in the App's log.
@@ -153,17 +172,7 @@ impl SignedIn {
 
     /// Its installations.
     pub async fn installations(&self) -> Result<Vec<Installation>, GitHubTrouble> {
-        let mut found = Vec::new();
-        for page in 1.. {
-            let some: Vec<Installation> =
-                self.call(Method::GET, &format!("app/installations?per_page=100&page={page}"), None).await?;
-            let is_last = some.len() < 100;
-            found.extend(some);
-            if is_last {
-                break;
-            }
-        }
-        Ok(found)
+        self.pages(None, "app/installations", |installations: Vec<Installation>| installations).await
     }
 
     /// Removes an installation. One that is gone is no error.
@@ -181,7 +190,6 @@ impl SignedIn {
 
     /// Sets the webhook's address, and what its deliveries are signed with.
     pub async fn set_hook(&self, url: &url::Url, secret: &SecretString) -> Result<Hook, GitHubTrouble> {
-        use secrecy::ExposeSecret as _;
         let body = serde_json::json!({
             "url": url.as_str(), "secret": secret.expose_secret(), "content_type": "json", "insecure_ssl": "0"
         });
@@ -225,17 +233,7 @@ impl SignedIn {
 
     /// The registrations of a place (`orgs/NAME` or `repos/OWNER/NAME`).
     pub async fn runners(&self, token: &SecretString, of: &str) -> Result<Vec<Runner>, GitHubTrouble> {
-        let mut found = Vec::new();
-        for page in 1.. {
-            let path = format!("{of}/actions/runners?per_page=100&page={page}");
-            let Runners { runners } = call(&self.place, Method::GET, &path, Some(token), None).await?;
-            let is_last = runners.len() < 100;
-            found.extend(runners);
-            if is_last {
-                break;
-            }
-        }
-        Ok(found)
+        self.pages(Some(token), &format!("{of}/actions/runners"), |Runners { runners }| runners).await
     }
 
     /// Deletes a registration. One that is gone is no error.
@@ -257,12 +255,22 @@ impl SignedIn {
         struct Repository {
             full_name: String,
         }
+        let names = |Page { repositories }| repositories.into_iter().map(|each: Repository| each.full_name).collect();
+        self.pages(Some(token), "installation/repositories", names).await
+    }
+
+    /// All items of a list; `items` takes a page apart.
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        token: Option<&SecretString>,
+        path: &str,
+        items: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, GitHubTrouble> {
         let mut found = Vec::new();
         for page in 1.. {
-            let path = format!("installation/repositories?per_page=100&page={page}");
-            let Page { repositories } = call(&self.place, Method::GET, &path, Some(token), None).await?;
-            let is_last = repositories.len() < 100;
-            found.extend(repositories.into_iter().map(|repository| repository.full_name));
+            let some = items(self.read(token, &format!("{path}?per_page={ITEMS_A_PAGE}&page={page}")).await?);
+            let is_last = some.len() < ITEMS_A_PAGE;
+            found.extend(some);
             if is_last {
                 break;
             }
@@ -318,7 +326,6 @@ async fn call_once<T: DeserializeOwned>(
     token: Option<&SecretString>,
     body: Option<&Value>,
 ) -> Result<T, GitHubTrouble> {
-    use secrecy::ExposeSecret as _;
     // A code is a part of a path, and is as good as the App's key.
     let shown = if path.starts_with("app-manifests/") { "app-manifests/CODE/conversions" } else { path };
     let what = |words: String| format!("GitHub, {method} /{shown}: {words}");
