@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jitgate::names::{NamePrefix, RunnerOrigin};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ pub(super) struct Jobs<'a> {
     pub(super) screen: &'a Screen,
     pub(super) cluster: String,
     /// What the names of its runners begin with.
-    pub(super) prefix: &'a str,
+    pub(super) prefix: NamePrefix,
     pub(super) in_repositories: bool,
     pub(super) app: Option<&'a SignedIn>,
 }
@@ -119,7 +120,7 @@ impl Jobs<'_> {
             let token = app.token(installation.id, &installation.permissions).await?;
             for place in self.places(app, &installation, &token).await? {
                 let runners = app.runners(&token, &place).await?.into_iter();
-                let ours = runners.filter(|runner| is_ours(&runner.name, self.prefix));
+                let ours = runners.filter(|runner| is_ours(&runner.name, &self.prefix));
                 found.extend(ours.map(|runner| Registered { place: place.clone(), token: token.clone(), runner }));
             }
         }
@@ -140,9 +141,9 @@ impl Jobs<'_> {
     }
 }
 
-/// Prefixes have no dashes, so no fleet takes another's runners for its own.
-fn is_ours(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))
+/// Whether this fleet can have made a runner of that name, by the rule of the functions.
+fn is_ours(name: &str, prefix: &NamePrefix) -> bool {
+    RunnerOrigin::parse(prefix, name).is_some()
 }
 
 #[cfg(test)]
@@ -151,9 +152,10 @@ mod tests {
 
     #[test]
     fn only_runners_of_this_fleet_are_ended() {
-        assert!(is_ours("jit-123-1", "jit"));
-        for other in ["jiteu-123-1", "jit", "mine-jit-1"] {
-            assert!(!is_ours(other, "jit"), "{other}");
+        let prefix = NamePrefix::default();
+        assert!(is_ours("jit-default-123-1-1793530800", &prefix));
+        for other in ["jiteu-123-1", "jit", "mine-jit-1", "jiteu-default-123-1-1793530800", "jit-mac-mini"] {
+            assert!(!is_ours(other, &prefix), "{other}");
         }
     }
 }

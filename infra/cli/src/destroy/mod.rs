@@ -181,7 +181,7 @@ impl Removal<'_> {
             aws,
             screen,
             cluster: stack.output("ClusterName")?,
-            prefix: stack.parameters.get("RunnerNamePrefix").map_or("jit", String::as_str),
+            prefix: stack.parameters.get("RunnerNamePrefix").and_then(|prefix| prefix.parse().ok()).unwrap_or_default(),
             in_repositories: stack.parameters.get("RunnerScope").is_some_and(|scope| scope == "repo"),
             app: found.app.as_ref().map(|(app, _)| app),
         };
