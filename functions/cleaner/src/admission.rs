@@ -9,7 +9,7 @@ use jitgate::job::Message;
 
 use crate::context::Pass;
 
-/// From so many runners without a job on, GitHub is asked.
+/// The number of runners without a job from which on GitHub is asked.
 const ENOUGH: u32 = 2;
 
 /// Asks whether the runner group of the job's runners admits its repository, and notes the answer in the message.
@@ -24,13 +24,13 @@ pub(crate) async fn ask_about_group(pass: Pass<'_>, message: &mut Message) -> bo
         Ok(Some(true)) => {
             let answer = "GitHub gave its runners no job, although their runner group admits the repository";
             message.progress.trouble = Some(answer.to_owned());
-            tracing::warn!(class = message.job.class, unused = message.progress.unused, answer);
+            tracing::warn!(class = message.job.class, unused = message.progress.unused, "{answer}");
             false
         }
         Ok(Some(false)) => {
             let answer = "GitHub gives its runners no job: their runner group does not admit the repository";
             message.progress.trouble = Some(answer.to_owned());
-            tracing::error!(class = message.job.class, unused = message.progress.unused, answer);
+            tracing::error!(class = message.job.class, unused = message.progress.unused, "{answer}");
             true
         }
         Err(error) => {

@@ -11,7 +11,7 @@ use webhook::{HttpRequest, Webhook};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes memory as it is freed: the secret that the webhook reads holds the App's key, too, and each answer with it passes
-/// through buffers of the SDK and of TLS. The webhook reads what anybody sends it, so it must not have the key lying about.
+/// through buffers of the SDK and of TLS. The webhook reads what anybody sends it, so the key must not stay in its memory.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
