@@ -37,8 +37,8 @@ STACK = "jitgate"
 NO_BROWSER = 3
 """The exit code of the browser's driver where there is no Chromium."""
 
-EMPTY_QUEUE_SECONDS = 30
-"""How long a job may take until it has run."""
+JOB_PATIENCE_SECONDS = 30
+"""How long a job may take from its delivery to its end."""
 
 
 @dataclass
@@ -171,13 +171,7 @@ def _by_template(there: Scene, binaries: dict[str, Path]) -> Inventory:
         scratch = Path(tempfile.mkdtemp(dir=STATE))
         ending.callback(shutil.rmtree, scratch, ignore_errors=True)
         aws = emulator.start(ending, free_port(), scratch, LOGS / "command" / "emulator-by-template.log")
-        [vpc] = aws.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-        subnets = aws.client("ec2").describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
-        parameters = {
-            "VpcId": vpc["VpcId"],
-            "SubnetIds": ",".join(sorted(subnet["SubnetId"] for subnet in subnets)),
-            "GitHubApiUrl": there.github.url,
-        }
+        parameters = {**deployment.network(aws), "GitHubApiUrl": there.github.url}
         deployment.deploy(aws, binaries, parameters)
         return inventory.take(aws)
 
@@ -192,7 +186,7 @@ def _same_resources(there: Scene, by_template: Inventory, checks: Checks) -> Non
 
 def _runs_a_job(there: Scene, checks: Checks) -> None:
     created = there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY)
-    deadline = time.monotonic() + EMPTY_QUEUE_SECONDS
+    deadline = time.monotonic() + JOB_PATIENCE_SECONDS
     while True:
         [job] = [job for job in there.github.state()["jobs"] if job["id"] == created["job_id"]]
         if job["conclusion"] or time.monotonic() > deadline:

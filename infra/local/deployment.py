@@ -38,6 +38,14 @@ class Deployment:
     cleaner: str
 
 
+def network(aws: Emulator) -> dict[str, str]:
+    """The parameters that have no default: the account's default VPC and its subnets."""
+    ec2 = aws.client("ec2")
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    return {"VpcId": vpc["VpcId"], "SubnetIds": ",".join(sorted(subnet["SubnetId"] for subnet in subnets))}
+
+
 def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str]) -> Deployment:
     """Uploads the functions, creates the stack and waits until it is complete."""
     template = _packaged(aws, binaries)

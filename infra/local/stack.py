@@ -106,16 +106,13 @@ def _scratch_folder(ending: ExitStack) -> Path:
 
 def _parameters(aws: Emulator, github_url: str, with_docker: bool) -> dict[str, str]:
     """The parameters that have no default, those that this machine requires, and those that add Docker's resources."""
-    ec2 = aws.client("ec2")
-    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    network = deployment.network(aws)
     return {
-        "VpcId": vpc["VpcId"],
-        "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets),
+        **network,
         "GitHubApiUrl": github_url,
         "RunnerLabels": ",".join(LABELS),
         "FunctionArchitecture": terraform.default_architecture(),
-        **({} if not with_docker else docker_parameters(subnets[0]["SubnetId"])),
+        **({} if not with_docker else docker_parameters(network["SubnetIds"].split(",")[0])),
     }
 
 

@@ -94,47 +94,44 @@ def start(
     ending: ExitStack, binary: Path, port: int, app: App, aws: Emulator, deployment: Deployment, log: Path
 ) -> StandIn:
     """Starts a stand-in that stops when `ending` closes."""
-    command = [
-        str(binary),
-        *("--listen", f"127.0.0.1:{port}"),
+    arguments = [
         *("--webhook-url", deployment.webhook_url),
         *("--webhook-secret-env", "JITGATE_WEBHOOK_SECRET"),
         *("--app-id", app.app_id),
         *("--app-public-key", str(app.public_key_file)),
-        *("--aws-endpoint", aws.url),
         *("--cluster", deployment.cluster),
-        *("--job-seconds", str(JOB_SECONDS)),
     ]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "RUST_LOG": os.environ.get("RUST_LOG", "info"),
-        "JITGATE_WEBHOOK_SECRET": app.webhook_secret,
-        "AWS_REGION": REGION,
-        **ROOT_KEY,
-    }
-    server = serve(ending, "the GitHub stand-in", command, log, environment)
-    server.wait_until(lambda: "listening on" in log.read_text(errors="replace"))
-    return StandIn(f"http://127.0.0.1:{port}", server.pid)
+    return _serve(ending, binary, port, aws, log, arguments, JITGATE_WEBHOOK_SECRET=app.webhook_secret)
 
 
 def start_empty(
     ending: ExitStack, binary: Path, aws: Emulator, organization: str, repository: str, port: int, log: Path
 ) -> StandIn:
     """Starts a stand-in without an App. Whoever makes one has deliveries sent to the emulator."""
-    command = [
-        str(binary),
-        *("--listen", f"127.0.0.1:{port}"),
+    arguments = [
         *("--user", "monalisa"),
         *("--organization", organization),
         *("--repository", repository),
         *("--webhook-via", aws.url),
+    ]
+    return _serve(ending, binary, port, aws, log, arguments)
+
+
+def _serve(
+    ending: ExitStack, binary: Path, port: int, aws: Emulator, log: Path, arguments: list[str], **secrets: str
+) -> StandIn:
+    command = [
+        str(binary),
+        *("--listen", f"127.0.0.1:{port}"),
         *("--aws-endpoint", aws.url),
         *("--job-seconds", str(JOB_SECONDS)),
+        *arguments,
     ]
     environment = {
         "PATH": os.environ["PATH"],
         "RUST_LOG": os.environ.get("RUST_LOG", "info"),
         "AWS_REGION": REGION,
+        **secrets,
         **ROOT_KEY,
     }
     server = serve(ending, "the GitHub stand-in", command, log, environment)

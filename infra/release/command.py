@@ -13,6 +13,8 @@ import tempfile
 import venv
 from pathlib import Path
 
+import pack
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ["bash", "elvish", "fish", "powershell", "zsh"]
 REQUIREMENTS = ROOT / "infra" / "local" / "requirements-wheel.txt"
@@ -27,7 +29,7 @@ def build(zips: Path, profile: str) -> Path:
 
 
 def _environment(zips: Path) -> dict[str, str]:
-    return {**os.environ, "JITGATE_ZIPS": str(zips.resolve())}
+    return {**pack.environment(ROOT), "JITGATE_ZIPS": str(zips.resolve())}
 
 
 def archive(binary: Path, target: str, folder: Path, zips: Path, profile: str) -> None:

@@ -24,12 +24,12 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)
 def build(root: Path, functions: list[str]) -> dict[str, Path]:
     """Builds functions in the checkout at `root`. Returns the path of each binary."""
     packages = [argument for name in functions for argument in ("--package", name)]
-    subprocess.run(["cargo", "build", "--locked", "--release", *packages], cwd=root, env=_environment(root), check=True)
+    subprocess.run(["cargo", "build", "--locked", "--release", *packages], cwd=root, env=environment(root), check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     return {name: target / "release" / name for name in functions}
 
 
-def _environment(root: Path) -> dict[str, str]:
+def environment(root: Path) -> dict[str, str]:
     """Keeps this machine's paths out of Rust's panic messages and of C's assertions."""
     cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     # The last prefix that matches wins, and the checkout may be inside cargo's folder, or cargo's folder inside it.

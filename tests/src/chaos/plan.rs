@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn some_of_the_usual_storms_have_a_limit_and_some_have_none() {
         let limits: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(25)).max_runners).collect();
-        assert!(limits.contains(&Some(18)) && limits.contains(&None), "{limits:?}");
+        assert!(limits.iter().any(Option::is_some) && limits.contains(&None), "{limits:?}");
     }
 
     #[test]

@@ -358,3 +358,14 @@ fn workflow(stack: &Stack) -> String {
     let labels = stack.parameters.get("RunnerLabels").map_or("fargate", String::as_str);
     format!("jobs:\n  build:\n    runs-on: [{labels}]\n    steps:\n      - run: uname -a")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_names_the_same_cost_as_the_readme() {
+        let readme = include_str!("../../../../README.md");
+        assert!(readme.contains(&format!("[${IDLE_COST} a month](docs/PERFORMANCE.md#an-idle-fleet)")));
+    }
+}
