@@ -85,8 +85,8 @@ fn certificates(path: &str) -> Result<Vec<Certificate>, String> {
 
 /// Plain HTTP would show tokens to the network, so it is for loopback only.
 fn api_url(value: &str) -> Result<String, String> {
-    const EXPECTED: &str = "an https URL such as https://api.github.com or https://HOST/api/v3, without user or query \
-                            (http only on loopback)";
+    const EXPECTED: &str = "an https URL such as https://api.github.com or https://HOST/api/v3, with the host in ASCII, \
+                            without user or query (http only on loopback)";
     let url = Url::parse(value).map_err(|_| EXPECTED.to_owned())?;
     let on_loopback = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -140,8 +140,13 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        for url in ["http://127.0.0.1:1", "http://[::1]:1/api/v3", "http://localhost:1/", "https://ghes.example/api/v3"]
-        {
+        for url in [
+            "http://127.0.0.1:1",
+            "http://[::1]:1/api/v3",
+            "http://localhost:1/",
+            "https://ghes.example/api/v3",
+            "https://xn--bcher-kva.example/api/v3",
+        ] {
             assert!(github(&[("GITHUB_API_URL", url)]).is_ok(), "{url}");
         }
         for url in [
@@ -150,6 +155,7 @@ mod tests {
             "http://localhost.example",
             "https://u:p@h.example",
             "ftp://127.0.0.1",
+            "https://bücher.example/api/v3",
         ] {
             assert!(github(&[("GITHUB_API_URL", url)]).is_err(), "{url}");
         }

@@ -2,11 +2,12 @@
 //! AWS and GitHub answer at once, or after a delay that uses no processor time.
 //!
 //! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
-//! The parts `bursts`, `shortages` and `faults` are measured only where they are named: they take most of an hour, twelve
-//! minutes and three.
+//! The parts `bursts`, `shortages`, `faults` and `limits` are measured only where they are named: they take most of an
+//! hour, twelve minutes, three and twelve.
 
 mod cold;
 mod deployment;
+mod limits;
 mod memory;
 mod package;
 mod shortages;
@@ -104,6 +105,9 @@ async fn main() {
     }
     if options.only.as_deref() == Some("faults") {
         add(shortages::four_faults(&programs, if options.quick { 1 } else { 3 }).await);
+    }
+    if options.only.as_deref() == Some("limits") {
+        add(limits::limits(&programs, if options.quick { 1 } else { 3 }).await);
     }
     if wanted("memory") {
         add(memory::peaks(&programs, options.runs(20).min(3)).await);

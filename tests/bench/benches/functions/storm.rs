@@ -31,7 +31,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 const POINTS: u64 = 900;
 
 /// The outcome of a storm.
-struct Storm {
+pub(crate) struct Storm {
     begun_at: OffsetDateTime,
     makespan: Duration,
     billed: Duration,
@@ -173,7 +173,7 @@ async fn burst(
 }
 
 /// A deployment in real time, with GitHub's secondary limit.
-async fn limited() -> World {
+pub(crate) async fn limited() -> World {
     let world = World::unchecked_on(Clock::system(), &[("GITHUB_POINTS_PER_MINUTE", &POINTS.to_string())]).await;
     world.github.limit(|limits| {
         limits.primary = u64::MAX;
@@ -182,8 +182,9 @@ async fn limited() -> World {
     world
 }
 
+/// The part of the installation's calls that GitHub's limits refused.
 #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
-fn refused(github: &GitHub) -> f64 {
+pub(crate) fn refused(github: &GitHub) -> f64 {
     let meter = &github.meters()["installation 77"];
     meter.refused as f64 / (meter.permitted + meter.refused) as f64
 }
@@ -192,9 +193,15 @@ async fn storm(programs: &Programs, world: World, jobs: usize, workers: usize) -
     let delay = |operations: &'static [&'static str], delay| {
         Box::new(move |operation: &str| operations.contains(&operation).then_some(Fault::Delay(delay)))
     };
-    queue(&world, jobs).await;
     world.api.faults.choose(delay(&["access-token", "generate-jitconfig"], GITHUB));
     world.aws.faults().choose(delay(&["RunTask"], ECS));
+    work_through(programs, world, jobs, workers).await
+}
+
+/// Launches that many jobs, with new processes.
+pub(crate) async fn work_through(programs: &Programs, world: World, jobs: usize, workers: usize) -> Storm {
+    // The webhook in this process calls neither GitHub nor ECS.
+    queue(&world, jobs).await;
     let workers = join_all((0..workers).map(|_| programs.start("worker", &world))).await;
     for worker in &workers {
         // Each process is started by its first batch.
