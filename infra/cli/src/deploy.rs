@@ -39,6 +39,11 @@ impl Prepared {
     pub fn changes(&self) -> &[Change] {
         &self.set.changes
     }
+
+    /// The name of the bucket with the code.
+    pub fn bucket(&self) -> &str {
+        &self.bucket.name
+    }
 }
 
 impl<'a> Fleet<'a> {
@@ -96,7 +101,7 @@ impl<'a> Fleet<'a> {
             let wanted = Wanted { template: Template::Text(CODE_TEMPLATE), parameters: &parameters, known: &known };
             match self.stacks.prepare(&name, &wanted).await? {
                 Some(set) => self.stacks.carry_out(&name, &set).await?,
-                None => return Err(Trouble::failed(format!("stack {name} would be empty"), "")),
+                None => return Err(Trouble::bug(&format!("stack {name} would be empty"))),
             }
         };
         Ok(Bucket::new(self.aws, stack.output(BUCKET_OUTPUT)?))
