@@ -114,7 +114,8 @@ impl Jobs<'_> {
             waiting.tell(format!("waiting for {busy} jobs to end, and for {idle} runners to go"));
             tokio::time::sleep(pause).await;
         };
-        waiting.done("no runner is registered any more, where GitHub shows them");
+        let where_seen = if hidden.suspended.is_empty() { "" } else { ", as far as GitHub shows them" };
+        waiting.done(format!("no runner is registered any more{where_seen}"));
         Ok(hidden)
     }
 

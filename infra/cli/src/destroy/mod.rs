@@ -261,7 +261,7 @@ impl Planned<'_> {
         let name = self.name;
         let mut list = Vec::new();
         if self.tasks > 0 {
-            list.push(format!("{} running tasks", self.tasks));
+            list.push(counted(self.tasks, "running task"));
         }
         if let Some(app) = self.app {
             list.push(format!("the installations of the GitHub App {app}"));
@@ -280,9 +280,13 @@ impl Planned<'_> {
     }
 }
 
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Whose tasks go on, why, and what to do about it.
 fn words_of(hidden: &Hidden) -> String {
-    let count = hidden.tasks.len();
+    let count = counted(hidden.tasks.len(), "task");
     let cause = if hidden.suspended.is_empty() {
         "the App is not installed where their jobs come from, so install it there".to_owned()
     } else {
@@ -290,9 +294,7 @@ fn words_of(hidden: &Hidden) -> String {
         format!("the App is suspended for {accounts}, so have its owner unsuspend it")
     };
     let tasks = hidden.tasks.join(", ");
-    format!(
-        "whether {count} tasks run jobs: {cause}, or wait until the tasks end, or stop them by --running stop ({tasks})"
-    )
+    format!("what {count} may still run: {cause}, or wait until they end, or stop them by --running stop ({tasks})")
 }
 
 #[cfg(test)]

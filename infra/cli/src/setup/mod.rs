@@ -81,8 +81,7 @@ impl Steps<'_> {
             has_ecs_role: aws::has_ecs_role(aws).await?,
             stack: standing,
             is_as_wanted: stack.as_ref().is_some_and(|stack| self.is_as_wanted(stack)),
-            has_bucket: self.options.code.code_bucket.is_some()
-                || self.fleet.stacks.find(&self.fleet.code_name()).await?.is_some(),
+            has_bucket: self.fleet.has_bucket(&self.options.code).await?,
             credential: secret.as_ref().map_or(CredentialFound::Nothing, credential_of),
             app_is_given: given.is_some(),
         });
