@@ -39,6 +39,11 @@ impl Prepared {
     pub fn changes(&self) -> &[Change] {
         &self.set.changes
     }
+
+    /// The name of the bucket with the code.
+    pub fn bucket(&self) -> &str {
+        &self.bucket.name
+    }
 }
 
 impl<'a> Fleet<'a> {
@@ -79,6 +84,15 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Whether there is a bucket for the code.
+    pub async fn has_bucket(&self, options: &CodeOptions) -> Result<bool, Trouble> {
+        if options.code_bucket.is_some() {
+            return Ok(true);
+        }
+        let stack = self.stacks.find(&self.code_name()).await?;
+        Ok(stack.is_some_and(|stack| matches!(stack.standing(), Standing::Steady | Standing::Busy)))
+    }
+
     /// The bucket for the code; made if there is none.
     pub async fn bucket(&self, options: &CodeOptions) -> Result<Bucket, Trouble> {
         if let Some(name) = &options.code_bucket {
@@ -89,14 +103,15 @@ impl<'a> Fleet<'a> {
         if let Some(stack) = found.take_if(|stack| stack.standing() == Standing::Doomed) {
             self.stacks.delete(&stack, &name).await?;
         }
-        let stack = if let Some(stack) = found {
+        // An empty shell, which an earlier run left when its change set was not carried out, takes another one.
+        let stack = if let Some(stack) = found.filter(|stack| stack.standing() != Standing::Absent) {
             stack
         } else {
             let (parameters, known) = (BTreeMap::new(), HashSet::new());
             let wanted = Wanted { template: Template::Text(CODE_TEMPLATE), parameters: &parameters, known: &known };
             match self.stacks.prepare(&name, &wanted).await? {
                 Some(set) => self.stacks.carry_out(&name, &set).await?,
-                None => return Err(Trouble::failed(format!("stack {name} would be empty"), "")),
+                None => return Err(Trouble::bug(&format!("stack {name} would be empty"))),
             }
         };
         Ok(Bucket::new(self.aws, stack.output(BUCKET_OUTPUT)?))

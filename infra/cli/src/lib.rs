@@ -77,7 +77,7 @@ async fn carry_out(line: &CommandLine, screen: &Screen) -> Result<Exit, Trouble>
 
 fn report(common: &Common, report: impl Serialize, exit: Exit) -> Result<Exit, Trouble> {
     if common.json {
-        let json = serde_json::to_value(report).map_err(|error| Trouble::failed(error.to_string(), ""))?;
+        let json = serde_json::to_value(report).map_err(|error| Trouble::bug(&error))?;
         print(&json);
     }
     Ok(exit)

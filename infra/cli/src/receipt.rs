@@ -9,11 +9,20 @@ use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::Aws;
+use crate::github::{Account, Place};
+use crate::setup::Step;
 use crate::trouble::Trouble;
 
 /// The receipt of a stack.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Receipt {
+    /// The stack's name.
+    pub stack: Option<String>,
+    /// The bucket with the functions' code.
+    pub bucket: Option<String>,
+    /// The steps of `setup` that were carried out, each once, in order of the first time.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// The App's id.
     pub app_id: Option<String>,
     /// Its name in addresses.
@@ -27,10 +36,30 @@ pub struct Receipt {
     pub github: Option<String>,
 }
 
+impl Receipt {
+    /// Notes an App.
+    pub fn set_app(&mut self, id: u64, slug: &str, owner: &Account, github: &Place) {
+        self.app_id = Some(id.to_string());
+        self.app_slug = Some(slug.to_owned());
+        self.owner = Some(owner.login.clone());
+        self.owner_is_organization = owner.kind == "Organization";
+        self.github = Some(github.page("").to_string());
+    }
+
+    /// Notes a step.
+    pub fn add_step(&mut self, step: Step) {
+        if !self.steps.contains(&step) {
+            self.steps.push(step);
+        }
+    }
+}
+
 /// Where the receipts are.
 pub struct Receipts {
     folder: PathBuf,
+    /// The name of each file, without its ending.
     name: String,
+    stack: String,
 }
 
 impl Receipts {
@@ -39,7 +68,7 @@ impl Receipts {
         let home = etcetera::choose_base_strategy()
             .map_err(|_| Trouble::failed("this user has no home folder", "set HOME"))?;
         let folder = home.state_dir().unwrap_or_else(|| home.data_dir()).join("jitgate");
-        Ok(Self { folder, name: format!("{}-{}-{stack}", aws.account, aws.region) })
+        Ok(Self { folder, name: format!("{}-{}-{stack}", aws.account, aws.region), stack: stack.to_owned() })
     }
 
     /// The receipt; an empty one if there is none, or none that can be read.
@@ -48,9 +77,11 @@ impl Receipts {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Writes it.
-    pub fn write(&self, receipt: &Receipt) -> Result<(), Trouble> {
-        let text = serde_json::to_vec_pretty(receipt).map_err(|error| Trouble::failed(error.to_string(), ""))?;
+    /// Changes it, and leaves the rest as it is.
+    pub fn note(&self, change: impl FnOnce(&mut Receipt)) -> Result<(), Trouble> {
+        let mut receipt = Receipt { stack: Some(self.stack.clone()), ..self.read() };
+        change(&mut receipt);
+        let text = serde_json::to_vec_pretty(&receipt).map_err(|error| Trouble::bug(&error))?;
         self.keep("json", &text).map(|_| ())
     }
 
@@ -98,12 +129,16 @@ mod tests {
     #[test]
     fn a_receipt_is_for_this_user_alone_and_a_broken_one_is_as_good_as_none() {
         let home = tempfile::tempdir().unwrap();
-        let receipts = Receipts { folder: home.path().join("jitgate"), name: "1-r-s".to_owned() };
+        let folder = home.path().join("jitgate");
+        let receipts = Receipts { folder, name: "1-r-s".to_owned(), stack: "s".to_owned() };
         assert_eq!(receipts.read(), Receipt::default());
-        let receipt = Receipt { app_id: Some("7".to_owned()), ..Receipt::default() };
-        receipts.write(&receipt).unwrap();
-        receipts.write(&receipt).unwrap();
-        assert_eq!(receipts.read(), receipt);
+        let owner = Account { login: "acme".to_owned(), kind: "Organization".to_owned() };
+        receipts.note(|receipt| receipt.bucket = Some("b".to_owned())).unwrap();
+        receipts.note(|receipt| receipt.add_step(Step::CodeBucket)).unwrap();
+        receipts.note(|receipt| receipt.set_app(7, "jitgate-1", &owner, &Place::default())).unwrap();
+        receipts.note(|receipt| receipt.add_step(Step::MakeApp)).unwrap();
+        receipts.note(|receipt| receipt.add_step(Step::CodeBucket)).unwrap();
+        insta::assert_snapshot!(fs::read_to_string(receipts.path("json")).unwrap());
         assert_eq!(fs::metadata(receipts.path("json")).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(receipts.path("json"), "{").unwrap();
         assert_eq!(receipts.read(), Receipt::default());

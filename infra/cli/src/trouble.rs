@@ -53,6 +53,11 @@ impl Trouble {
         Self { exit: Exit::Unknown, what: what.into(), remedy: remedy.into() }
     }
 
+    /// What cannot happen has happened.
+    pub fn bug(what: &impl fmt::Display) -> Self {
+        Self::failed(what.to_string(), "report this: it is an error in jitgate")
+    }
+
     /// The user said no, or pressed Ctrl-C.
     pub fn interrupted() -> Self {
         Self {
@@ -70,7 +75,6 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.what)?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(out, "\nTo do: {}", self.remedy) }
+        write!(out, "{}\nTo do: {}", self.what, self.remedy)
     }
 }

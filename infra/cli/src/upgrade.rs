@@ -83,7 +83,9 @@ mod tests {
             kind: "AWS::ECS::Cluster".to_owned(),
             replaces,
         };
-        assert_eq!(list(&[change(false)]), "modify Cluster (AWS::ECS::Cluster)");
-        assert_eq!(list(&[change(true)]), "modify Cluster (AWS::ECS::Cluster, made anew)");
+        insta::assert_snapshot!(list(&[change(false), change(true)]), @"
+        modify Cluster (AWS::ECS::Cluster)
+        modify Cluster (AWS::ECS::Cluster, made anew)
+        ");
     }
 }

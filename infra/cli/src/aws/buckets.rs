@@ -1,10 +1,11 @@
 //! Where CloudFormation and Lambda find the code.
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
-use super::{Aws, trouble_of};
+use super::{Aws, errors, trouble_of};
 use crate::trouble::Trouble;
 
 /// What an object is called: the SHA-256 of its content, so that the same content is stored once.
@@ -46,7 +47,7 @@ impl Bucket {
             .send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| trouble_of(&self.what("s3:ListBucket"), &error))?;
+            let page = page.map_err(|error| self.trouble("s3:ListBucket", &error))?;
             keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).map(Key));
         }
         Ok(keys)
@@ -62,7 +63,7 @@ impl Bucket {
             .body(ByteStream::from(content))
             .send()
             .await
-            .map_err(|error| trouble_of(&self.what("s3:PutObject"), &error))?;
+            .map_err(|error| self.trouble("s3:PutObject", &error))?;
         Ok(())
     }
 
@@ -72,7 +73,7 @@ impl Bucket {
         for some in keys.chunks(1000) {
             let objects = some.iter().filter_map(|key| ObjectIdentifier::builder().key(&key.0).build().ok()).collect();
             let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
-            let delete = delete.map_err(|error| Trouble::failed(error.to_string(), ""))?;
+            let delete = delete.map_err(|error| Trouble::bug(&error))?;
             let answer = self
                 .client
                 .delete_objects()
@@ -81,7 +82,7 @@ impl Bucket {
                 .delete(delete)
                 .send()
                 .await
-                .map_err(|error| trouble_of(&self.what("s3:DeleteObject"), &error))?;
+                .map_err(|error| self.trouble("s3:DeleteObject", &error))?;
             if let Some(first) = answer.errors().first() {
                 let words = first.message().unwrap_or_default();
                 return Err(Trouble::failed(
@@ -91,6 +92,16 @@ impl Bucket {
             }
         }
         Ok(())
+    }
+
+    /// S3 refuses a bucket of somebody else's with the same words as a call that is not permitted.
+    fn trouble<E: ProvideErrorMetadata>(&self, call: &str, error: &SdkError<E>) -> Trouble {
+        let trouble = trouble_of(&self.what(call), error);
+        if !errors::is_denied(error) {
+            return trouble;
+        }
+        let remedy = format!("{}; and see that the bucket is the account's own", trouble.remedy);
+        Trouble { remedy, ..trouble }
     }
 
     fn what(&self, call: &str) -> String {

@@ -25,7 +25,7 @@ pub use query::Query;
 pub use roles::{ensure_ecs_role, has_ecs_role};
 pub use secret::{FleetSecret, SecretStore};
 pub use stacks::{Change, ChangeSet, Stack, Stacks, Standing, Template, VERSION_TAG, Wanted, first_failure};
-pub use tasks::RunnerTask;
+pub use tasks::{RunnerTask, TaskOrigin};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 

@@ -15,6 +15,8 @@ impl Aws {
         // "Fargate On-Demand vCPU resource count". Source: AWS General Reference, "AWS Fargate endpoints and quotas".
         let request = json!({ "ServiceCode": "fargate", "QuotaCode": "L-3032A538" });
         let answer = self.json(&QUOTA, &request).await?;
-        answer["Quota"]["Value"].as_f64().ok_or_else(|| Trouble::unknown("servicequotas: the answer has no value", ""))
+        answer["Quota"]["Value"].as_f64().ok_or_else(|| {
+            Trouble::unknown("servicequotas: the answer has no value", "look in AWS's console, Service Quotas")
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! A signed call to a service whose official crate is not worth its build. On two cores that of Lambda takes a minute,
 //! for two calls.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -10,6 +10,10 @@ use reqwest::{Method, StatusCode};
 
 use super::{Aws, errors};
 use crate::trouble::{Exit, Trouble};
+
+/// Tries of a call that nobody answers, or that AWS answers with an error of its own or with a limit: as many as the
+/// official crates make. Each call here can be repeated.
+const TRIES: u32 = 3;
 
 /// A call.
 pub(super) struct Signed<'a> {
@@ -30,8 +34,24 @@ pub(super) struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    /// Makes the call and returns status and text, whatever they are. `what` names it in errors.
+    /// Makes the call, again if that may help, and returns status and text, whatever they are. `what` names it in errors.
     pub(super) async fn send(&self, aws: &Aws, what: &str) -> Result<(StatusCode, String), Trouble> {
+        let mut tries = 1;
+        loop {
+            let outcome = self.send_once(aws, what).await;
+            let is_passing = match &outcome {
+                Ok((status, text)) => status.is_server_error() || (!status.is_success() && errors::names_limit(text)),
+                Err(trouble) => trouble.exit == Exit::Unknown,
+            };
+            if !is_passing || tries == TRIES {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(400 * u64::from(tries))).await;
+            tries += 1;
+        }
+    }
+
+    async fn send_once(&self, aws: &Aws, what: &str) -> Result<(StatusCode, String), Trouble> {
         let headers = self.sign(aws).await.map_err(|words| {
             let trouble = errors::explain(what, "", &words, false);
             Trouble { exit: Exit::SignIn, remedy: "sign in to AWS again".to_owned(), ..trouble }

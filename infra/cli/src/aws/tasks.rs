@@ -4,6 +4,8 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use aws_sdk_ecs::types::{DesiredStatus, Task, TaskDefinitionStatus, TaskField};
 
+use jitgate::ecs::tag;
+
 use super::{Aws, trouble_of};
 use crate::trouble::Trouble;
 
@@ -16,9 +18,37 @@ pub struct RunnerTask {
     pub is_running: bool,
 }
 
+/// A task that lives, and whose job it was started for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskOrigin {
+    /// Its ARN.
+    pub arn: String,
+    /// `owner/name` of the job's repository, from a tag.
+    pub repository: Option<String>,
+}
+
 impl Aws {
     /// The cluster's tasks that run or start.
     pub async fn runner_tasks(&self, cluster: &str) -> Result<Vec<RunnerTask>, Trouble> {
+        let described = self.described_tasks(cluster).await?;
+        let task = |task: &Task| RunnerTask {
+            class: tag_of(task, tag::CLASS).unwrap_or("?").to_owned(),
+            is_running: task.last_status() == Some("RUNNING"),
+        };
+        Ok(described.iter().map(task).collect())
+    }
+
+    /// The same tasks, by the repositories of their jobs.
+    pub async fn task_origins(&self, cluster: &str) -> Result<Vec<TaskOrigin>, Trouble> {
+        let described = self.described_tasks(cluster).await?;
+        let origin = |task: &Task| TaskOrigin {
+            arn: task.task_arn().unwrap_or_default().to_owned(),
+            repository: tag_of(task, tag::REPOSITORY).map(str::to_owned),
+        };
+        Ok(described.iter().map(origin).collect())
+    }
+
+    async fn described_tasks(&self, cluster: &str) -> Result<Vec<Task>, Trouble> {
         let client = Client::new(&self.sdk);
         let mut found = Vec::new();
         // ECS describes a hundred tasks a call. Source: the API reference of DescribeTasks.
@@ -26,13 +56,7 @@ impl Aws {
             let describe = client.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
             let answer = describe.include(TaskField::Tags).send().await;
             let answer = answer.map_err(|error| trouble_of("tasks (ecs:DescribeTasks)", &error))?;
-            found.extend(answer.tasks().iter().map(|task| {
-                let class = task.tags().iter().find(|tag| tag.key() == Some(jitgate::ecs::tag::CLASS));
-                RunnerTask {
-                    class: class.and_then(|tag| tag.value()).unwrap_or("?").to_owned(),
-                    is_running: task.last_status() == Some("RUNNING"),
-                }
-            }));
+            found.extend(answer.tasks.unwrap_or_default());
         }
         Ok(found)
     }
@@ -133,4 +157,8 @@ impl Aws {
         }
         Ok(())
     }
+}
+
+fn tag_of<'t>(task: &'t Task, key: &str) -> Option<&'t str> {
+    task.tags().iter().find(|tag| tag.key() == Some(key))?.value()
 }

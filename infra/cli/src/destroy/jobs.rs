@@ -1,6 +1,6 @@
 //! Ends the runners: those without a job at once, the others when their jobs end or at once, as the user wants.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use jitgate::names::{NamePrefix, RunnerOrigin};
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::args::Running;
-use crate::aws::Aws;
+use crate::aws::{Aws, TaskOrigin};
 use crate::github::{Installation, Runner, SignedIn};
 use crate::screen::Screen;
 use crate::trouble::Trouble;
@@ -43,24 +43,46 @@ struct Registered {
     runner: Runner,
 }
 
+/// What GitHub shows of the fleet's runners.
+#[derive(Default)]
+struct Shown {
+    registered: Vec<Registered>,
+    /// The places that were looked at.
+    places: HashSet<String>,
+    /// The accounts whose installation is suspended: GitHub does not show their runners.
+    suspended: BTreeSet<String>,
+}
+
+/// The tasks that may run a job, for all that can be seen. Nobody stops them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Hidden {
+    pub(super) tasks: Vec<String>,
+    pub(super) suspended: BTreeSet<String>,
+}
+
 impl Jobs<'_> {
-    /// Ends all runners and deletes their registrations.
-    pub(super) async fn end(&self, running: Running) -> Result<(), Trouble> {
+    /// Ends all runners and deletes their registrations. Returns the tasks that were left because GitHub does not show
+    /// whether they run a job.
+    pub(super) async fn end(&self, running: Running) -> Result<Hidden, Trouble> {
         if running == Running::Stop {
-            self.stop_all().await?;
+            self.stop(self.aws.tasks(&self.cluster).await?).await?;
         }
         let Some(app) = self.app else {
-            return self.wait_for_tasks().await;
+            self.wait_for_tasks().await?;
+            return Ok(Hidden::default());
         };
         let (idle_for, pause) =
             if self.aws.is_emulated() { (IDLE_FOR_LOCALLY, LOOK_EVERY_LOCALLY) } else { (IDLE_FOR, LOOK_EVERY) };
         let mut waiting = self.screen.wait("waiting for jobs to end");
         let mut idle_since: HashMap<(String, u64), Instant> = HashMap::new();
         let began = Instant::now();
-        loop {
-            let registered = self.registered(app).await?;
-            let busy = registered.iter().filter(|each| each.runner.busy).count();
-            for each in &registered {
+        let hidden = loop {
+            // Before the registrations: each task was registered before it was started. So one that is listed here and
+            // has no registration afterwards runs no job and never will.
+            let tasks = self.aws.task_origins(&self.cluster).await?;
+            let shown = self.shown(app).await?;
+            let busy = shown.registered.iter().filter(|each| each.runner.busy).count();
+            for each in &shown.registered {
                 let key = (each.place.clone(), each.runner.id);
                 if each.runner.busy {
                     idle_since.remove(&key);
@@ -73,8 +95,14 @@ impl Jobs<'_> {
                     })?;
                 }
             }
-            if registered.is_empty() {
-                break;
+            if shown.registered.is_empty() {
+                let (over, hidden) = self.sorted(tasks, &shown.places, running);
+                if over.is_empty() {
+                    break Hidden { tasks: hidden, suspended: shown.suspended };
+                }
+                self.stop(over).await?;
+                tokio::time::sleep(pause).await;
+                continue;
             }
             if running == Running::Stop && began.elapsed() > STOPPED_PATIENCE {
                 return Err(Trouble::failed(
@@ -82,16 +110,25 @@ impl Jobs<'_> {
                     "run the command again in an hour; GitHub deletes them after a day by itself",
                 ));
             }
-            waiting.tell(format!("waiting for {busy} jobs to end, and for {} runners to go", registered.len() - busy));
+            let idle = shown.registered.len() - busy;
+            waiting.tell(format!("waiting for {busy} jobs to end, and for {idle} runners to go"));
             tokio::time::sleep(pause).await;
-        }
-        waiting.done("no runner is registered any more");
-        // A task whose registration is gone runs no job and never will.
-        self.stop_all().await
+        };
+        let where_seen = if hidden.suspended.is_empty() { "" } else { ", as far as GitHub shows them" };
+        waiting.done(format!("no runner is registered any more{where_seen}"));
+        Ok(hidden)
     }
 
-    async fn stop_all(&self) -> Result<(), Trouble> {
-        for task in self.aws.tasks(&self.cluster).await? {
+    /// The tasks that run no job, and those of which nobody knows: their registrations are where GitHub shows nothing.
+    fn sorted(&self, tasks: Vec<TaskOrigin>, seen: &HashSet<String>, running: Running) -> (Vec<String>, Vec<String>) {
+        let (over, hidden): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| running == Running::Stop || is_seen(task.repository.as_deref(), seen));
+        let arns = |tasks: Vec<TaskOrigin>| tasks.into_iter().map(|task| task.arn).collect();
+        (arns(over), arns(hidden))
+    }
+
+    async fn stop(&self, tasks: Vec<String>) -> Result<(), Trouble> {
+        for task in tasks {
             self.aws.stop(&self.cluster, &task).await?;
         }
         Ok(())
@@ -111,17 +148,20 @@ impl Jobs<'_> {
         }
     }
 
-    async fn registered(&self, app: &SignedIn) -> Result<Vec<Registered>, Trouble> {
-        let mut found = Vec::new();
+    async fn shown(&self, app: &SignedIn) -> Result<Shown, Trouble> {
+        let mut found = Shown::default();
         for installation in app.installations().await? {
             if installation.suspended_at.is_some() {
+                found.suspended.insert(installation.account.login);
                 continue;
             }
             let token = app.token(installation.id, &installation.permissions).await?;
             for place in self.places(app, &installation, &token).await? {
                 let runners = app.runners(&token, &place).await?.into_iter();
                 let ours = runners.filter(|runner| is_ours(&runner.name, &self.prefix));
-                found.extend(ours.map(|runner| Registered { place: place.clone(), token: token.clone(), runner }));
+                let registered = ours.map(|runner| Registered { place: place.clone(), token: token.clone(), runner });
+                found.registered.extend(registered);
+                found.places.insert(place.to_lowercase());
             }
         }
         Ok(found)
@@ -141,6 +181,14 @@ impl Jobs<'_> {
     }
 }
 
+/// Whether the registration of a job's task, in the repository or its owner, would have been among what was looked at.
+fn is_seen(repository: Option<&str>, places: &HashSet<String>) -> bool {
+    repository.map(str::to_lowercase).is_some_and(|repository| {
+        let owner = repository.split('/').next().unwrap_or_default();
+        places.contains(&format!("repos/{repository}")) || places.contains(&format!("orgs/{owner}"))
+    })
+}
+
 /// Whether this fleet can have made a runner of that name, by the rule of the functions.
 fn is_ours(name: &str, prefix: &NamePrefix) -> bool {
     RunnerOrigin::parse(prefix, name).is_some()
@@ -156,6 +204,20 @@ mod tests {
         assert!(is_ours("jit-default-123-1-1793530800", &prefix));
         for other in ["jiteu-123-1", "jit", "mine-jit-1", "jiteu-default-123-1-1793530800", "jit-mac-mini"] {
             assert!(!is_ours(other, &prefix), "{other}");
+        }
+    }
+    #[test]
+    fn a_task_is_seen_only_where_its_registrations_place_was_looked_at() {
+        let places = HashSet::from(["orgs/acme".to_owned(), "repos/mona/site".to_owned()]);
+        for (repository, seen) in [
+            (Some("acme/rockets"), true),
+            (Some("Acme/Rockets"), true),
+            (Some("mona/site"), true),
+            (Some("mona/other"), false),
+            (Some("globex/rockets"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_seen(repository, &places), seen, "{repository:?}");
         }
     }
 }

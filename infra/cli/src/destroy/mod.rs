@@ -18,7 +18,7 @@ use crate::screen::Screen;
 use crate::setup::{API_PARAMETER, signed_in};
 use crate::trouble::{Exit, Trouble};
 
-use jobs::Jobs;
+use jobs::{Hidden, Jobs};
 use proof::Proof;
 
 /// GitHub may take a while to refuse the key of an App that was deleted, and its owner a while to delete it.
@@ -80,7 +80,15 @@ impl Removal<'_> {
     async fn run(&self) -> Result<Report, Trouble> {
         let (screen, name) = (self.screen, self.fleet.name);
         let found = self.look().await?;
-        let planned = self.list(&found);
+        let app = found.app.as_ref().map(|(_, app)| app.slug.as_str());
+        let planned = Planned {
+            tasks: found.tasks.len(),
+            app,
+            keeps_app: self.options.keep_app,
+            stacks: [found.stack.is_some(), found.code.is_some()],
+            name,
+        };
+        let planned = planned.list();
         let text = if planned.is_empty() { "nothing".to_owned() } else { planned.join("\n") };
         screen
             .note(format!("What is removed in {} of account {}", self.fleet.aws.region, self.fleet.aws.account), text);
@@ -94,7 +102,11 @@ impl Removal<'_> {
         }
         let mut unknown = Vec::new();
         if let Some(stack) = found.stack.as_ref().filter(|stack| stack.standing() == Standing::Steady) {
-            self.empty(stack, &found, &mut unknown).await?;
+            let hidden = self.empty(stack, &found, &mut unknown).await?;
+            if !hidden.tasks.is_empty() {
+                unknown.push(words_of(&hidden));
+                return Ok(self.conclude(Vec::new(), Vec::new(), unknown));
+            }
         }
         if let Some((app, description)) = &found.app
             && !self.options.keep_app
@@ -150,28 +162,9 @@ impl Removal<'_> {
         Ok(Found { stack, code, app, tasks })
     }
 
-    fn list(&self, found: &Found) -> Vec<String> {
-        let mut list = Vec::new();
-        if !found.tasks.is_empty() {
-            list.push(format!("{} running tasks", found.tasks.len()));
-        }
-        if let Some((_, app)) = &found.app {
-            list.push(format!("the installations of the GitHub App {}", app.slug));
-            if !self.options.keep_app {
-                list.push(format!("the GitHub App {}, by you, on GitHub's page", app.slug));
-            }
-        }
-        if found.stack.is_some() {
-            list.push(format!("the stack {}, with its secret, queues and logs", self.fleet.name));
-        }
-        if found.code.is_some() {
-            list.push(format!("the stack {}, with the code's bucket", self.fleet.code_name()));
-        }
-        list
-    }
-
-    /// Lets no further job in, waits for those that run or stops them, and removes GitHub's side.
-    async fn empty(&self, stack: &Stack, found: &Found, unknown: &mut Vec<String>) -> Result<(), Trouble> {
+    /// Lets no further job in, waits for those that run or stops them, and removes GitHub's side. Tasks that may run a job
+    /// unseen are returned, and need all of it.
+    async fn empty(&self, stack: &Stack, found: &Found, unknown: &mut Vec<String>) -> Result<Hidden, Trouble> {
         let (aws, screen) = (self.fleet.aws, self.screen);
         if let Some(webhook) = self.fleet.stacks.resource(self.fleet.name, "WebhookFunction").await? {
             aws.close(&webhook).await?;
@@ -203,14 +196,14 @@ impl Removal<'_> {
         if let Err(trouble) = aws.run_cleaner(&stack.output("CleanerFunctionName")?).await {
             screen.warn(format!("the cleaner's last pass failed: {}", trouble.what));
         }
-        jobs.end(running).await?;
-        if let Some((app, _)) = &found.app {
+        let hidden = jobs.end(running).await?;
+        if let Some((app, _)) = found.app.as_ref().filter(|_| hidden.tasks.is_empty()) {
             for installation in app.installations().await? {
                 app.uninstall(installation.id).await?;
                 screen.done(format!("the App is uninstalled from {}", installation.account.login));
             }
         }
-        Ok(())
+        Ok(hidden)
     }
 
     /// GitHub has no call that deletes an App. Its owner does it on a page; GitHub then refuses its key.
@@ -252,9 +245,86 @@ impl Removal<'_> {
     }
 }
 
+/// What would be removed.
+#[derive(Clone, Copy)]
+struct Planned<'a> {
+    tasks: usize,
+    app: Option<&'a str>,
+    keeps_app: bool,
+    /// The fleet's, and the code's.
+    stacks: [bool; 2],
+    name: &'a str,
+}
+
+impl Planned<'_> {
+    fn list(&self) -> Vec<String> {
+        let name = self.name;
+        let mut list = Vec::new();
+        if self.tasks > 0 {
+            list.push(counted(self.tasks, "running task"));
+        }
+        if let Some(app) = self.app {
+            list.push(format!("the installations of the GitHub App {app}"));
+            if !self.keeps_app {
+                list.push(format!("the GitHub App {app}, by you, on GitHub's page"));
+            }
+        }
+        let [fleet, code] = self.stacks;
+        if fleet {
+            list.push(format!("the stack {name}, with its secret, queues and logs"));
+        }
+        if code {
+            list.push(format!("the stack {name}-code, with the code's bucket"));
+        }
+        list
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Whose tasks go on, why, and what to do about it.
+fn words_of(hidden: &Hidden) -> String {
+    let count = counted(hidden.tasks.len(), "task");
+    let cause = if hidden.suspended.is_empty() {
+        "the App is not installed where their jobs come from, so install it there".to_owned()
+    } else {
+        let accounts = hidden.suspended.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("the App is suspended for {accounts}, so have its owner unsuspend it")
+    };
+    let tasks = hidden.tasks.join(", ");
+    format!("what {count} may still run: {cause}, or wait until they end, or stop them by --running stop ({tasks})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plan_lists_whatever_is_there() {
+        let all = Planned { tasks: 2, app: Some("jitgate-1"), keeps_app: false, stacks: [true, true], name: "jitgate" };
+        insta::assert_snapshot!(all.list().join("\n"), @"
+        2 running tasks
+        the installations of the GitHub App jitgate-1
+        the GitHub App jitgate-1, by you, on GitHub's page
+        the stack jitgate, with its secret, queues and logs
+        the stack jitgate-code, with the code's bucket
+        ");
+        let kept = Planned { tasks: 0, keeps_app: true, stacks: [false, true], ..all };
+        insta::assert_snapshot!(kept.list().join("\n"), @"
+        the installations of the GitHub App jitgate-1
+        the stack jitgate-code, with the code's bucket
+        ");
+    }
+
+    #[test]
+    fn tasks_that_may_run_jobs_unseen_are_named_with_what_to_do() {
+        let tasks = vec!["arn:1".to_owned(), "arn:2".to_owned()];
+        let suspended = Hidden { tasks: tasks.clone(), suspended: ["acme".to_owned()].into() };
+        let elsewhere = Hidden { tasks, ..Hidden::default() };
+        insta::assert_snapshot!([suspended, elsewhere].map(|hidden| words_of(&hidden)).join("\n\n"));
+    }
 
     #[test]
     fn what_is_left_counts_more_than_what_is_unknown() {

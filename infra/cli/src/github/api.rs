@@ -355,3 +355,20 @@ async fn call_once<T: DeserializeOwned>(
         what: what(format!("answer {status} cannot be read at column {}", error.column())),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_githubs_says_what_to_do() {
+        let kinds = [None, Some(401), Some(403), Some(404), Some(422), Some(429), Some(502)];
+        let told = kinds.map(|status| {
+            let status = status.map(|status| StatusCode::from_u16(status).unwrap());
+            let words = status.map_or("no answer".to_owned(), |status| format!("answer {status}"));
+            let trouble = Trouble::from(GitHubTrouble { status, what: format!("GitHub, GET /app: {words}") });
+            format!("{trouble}\nexit code {}", trouble.exit as u8)
+        });
+        insta::assert_snapshot!(told.join("\n\n"));
+    }
+}

@@ -85,7 +85,7 @@ impl Callback {
 
     /// Where GitHub sends the browser back to.
     pub fn redirect(&self) -> Result<Url, Trouble> {
-        Url::parse(&format!("{}/callback", self.origin)).map_err(|error| Trouble::failed(error.to_string(), ""))
+        Url::parse(&format!("{}/callback", self.origin)).map_err(|error| Trouble::bug(&error))
     }
 
     /// What GitHub hands back with the code.

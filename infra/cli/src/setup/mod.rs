@@ -14,14 +14,15 @@ use url::Url;
 use crate::args::{Common, Setup};
 use crate::aws::{self, Aws, FleetSecret, SecretStore, Stack, Standing};
 use crate::deploy::Fleet;
-use crate::github::{Created, Installation, Maker, Owner, Place, SignedIn};
+use crate::github::{App, Created, Installation, Maker, Owner, Place, SignedIn};
 use crate::install;
-use crate::receipt::{Receipt, Receipts};
+use crate::receipt::Receipts;
 use crate::screen::Screen;
 use crate::trouble::Trouble;
 use crate::verify::Verification;
 
-use plan::{CredentialFound, Found, Step, plan};
+pub use plan::Step;
+use plan::{CredentialFound, Found, plan, words_of};
 pub use report::Report;
 
 /// What an idle fleet costs a month, in dollars, with the default alarms. Source: docs/PERFORMANCE.md, "An idle fleet".
@@ -80,8 +81,7 @@ impl Steps<'_> {
             has_ecs_role: aws::has_ecs_role(aws).await?,
             stack: standing,
             is_as_wanted: stack.as_ref().is_some_and(|stack| self.is_as_wanted(stack)),
-            has_bucket: self.options.code.code_bucket.is_some()
-                || self.fleet.stacks.find(&self.fleet.code_name()).await?.is_some(),
+            has_bucket: self.fleet.has_bucket(&self.options.code).await?,
             credential: secret.as_ref().map_or(CredentialFound::Nothing, credential_of),
             app_is_given: given.is_some(),
         });
@@ -101,8 +101,7 @@ impl Steps<'_> {
     /// Shows the plan and asks once. Where nothing is to be made, there is nothing to ask.
     fn agree(&self, steps: &[Step]) -> Result<(), Trouble> {
         let makes = |step: &&Step| step.changes() && **step != Step::Install;
-        let lines: Vec<_> = steps.iter().map(|step| format!("- {}", step.words())).collect();
-        self.screen.note("The plan", lines.join("\n"));
+        self.screen.note("The plan", words_of(steps));
         if !steps.iter().any(|step| makes(&step)) {
             return Ok(());
         }
@@ -134,7 +133,8 @@ impl Steps<'_> {
                     screen.done("ECS's service-linked role is there");
                 }
                 Step::CodeBucket => {
-                    self.fleet.bucket(&self.options.code).await?;
+                    let bucket = self.fleet.bucket(&self.options.code).await?;
+                    self.receipts.note(|receipt| receipt.bucket = Some(bucket.name))?;
                 }
                 Step::RemoveFailed => {
                     if let Some(stack) = stack.take() {
@@ -143,7 +143,10 @@ impl Steps<'_> {
                 }
                 Step::CreateStack | Step::UpdateStack => {
                     stack = match self.fleet.prepare(&self.options.code, &parameters).await? {
-                        Some(prepared) => Some(self.fleet.carry_out(&prepared, &self.options.code).await?),
+                        Some(prepared) => {
+                            self.receipts.note(|receipt| receipt.bucket = Some(prepared.bucket().to_owned()))?;
+                            Some(self.fleet.carry_out(&prepared, &self.options.code).await?)
+                        }
                         None => self.fleet.stacks.find(name).await?,
                     };
                 }
@@ -180,18 +183,14 @@ impl Steps<'_> {
                     let app = signed_in(place, &secret)?;
                     let description = app.app().await?;
                     installations = install::wait_for(screen, &app, &description, &self.options.github).await?;
-                    self.receipts.write(&Receipt {
-                        app_id: Some(description.id.to_string()),
-                        app_slug: Some(description.slug),
-                        owner_is_organization: description.owner.kind == "Organization",
-                        owner: Some(description.owner.login),
-                        github: Some(place.page("").to_string()),
-                    })?;
+                    let App { id, slug, owner, .. } = &description;
+                    self.receipts.note(|receipt| receipt.set_app(*id, slug, owner, place))?;
                 }
                 Step::Verify => {
                     checks = self.verify(there(stack.as_ref(), name)?, place, &installations).await?;
                 }
             }
+            self.receipts.note(|receipt| receipt.add_step(*step))?;
         }
         let stack = there(stack.as_ref(), name)?;
         screen.note("A first workflow", workflow(stack));
@@ -309,13 +308,7 @@ pub async fn keep(receipts: &Receipts, store: &SecretStore, place: &Place, creat
         store.write(&secret.with_app(&created.id.to_string(), &created.pem, created.webhook_secret.as_ref())).await
     };
     let Err(trouble) = stored.await else {
-        return receipts.write(&Receipt {
-            app_id: Some(created.id.to_string()),
-            app_slug: Some(created.slug.clone()),
-            owner: Some(created.owner.login.clone()),
-            owner_is_organization: created.owner.kind == "Organization",
-            github: Some(place.page("").to_string()),
-        });
+        return receipts.note(|receipt| receipt.set_app(created.id, &created.slug, &created.owner, place));
     };
     let path = receipts.keep("app.json", created.to_json().to_string().as_bytes())?;
     let remedy = format!(

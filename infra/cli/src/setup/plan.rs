@@ -32,7 +32,7 @@ pub(super) enum CredentialFound {
 }
 
 /// A step. Each can be repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Create ECS's service-linked role.
@@ -78,6 +78,11 @@ impl Step {
     pub fn changes(self) -> bool {
         !matches!(self, Self::Verify)
     }
+}
+
+/// The plan as the user sees it.
+pub(super) fn words_of(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("- {}", step.words())).collect::<Vec<_>>().join("\n")
 }
 
 /// The steps that are left, in order.
@@ -139,6 +144,16 @@ mod tests {
         use Step::*;
         let steps = plan(&nothing());
         assert_eq!(steps, [EcsRole, CodeBucket, CreateStack, RehearseSecret, MakeApp, Install, Verify]);
+    }
+
+    #[test]
+    fn a_plan_names_each_step_in_words() {
+        let (repaired, given) = (
+            Found { stack: Standing::Doomed, app_is_given: true, ..nothing() },
+            Found { is_as_wanted: false, app_is_given: true, ..everything() },
+        );
+        let plans = [nothing(), repaired, given, everything()].map(|found| words_of(&plan(&found)));
+        insta::assert_snapshot!(plans.join("\n\n"));
     }
 
     #[test]

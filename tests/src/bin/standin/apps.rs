@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jitgate::job::InstallationId;
 use jitgate_tests::github::{GitHub, answers};
 use jitgate_tests::wire::{self, Answer, Calls, Fault, Faults, Request};
 use serde::Deserialize;
@@ -56,6 +57,14 @@ struct SignIn {
     user: Option<String>,
 }
 
+/// An owner suspends an installation, or takes that back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Suspension {
+    installation: InstallationId,
+    suspended: bool,
+}
+
 /// What an App asks for from now on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +92,14 @@ pub(crate) fn control(
             match &wanted.user {
                 Some(user) => github.sign_in(user),
                 None => github.sign_out(),
+            }
+            done(true)
+        }),
+        ("POST", ("suspensions", "")) => read(request).map(|wanted: Suspension| {
+            if wanted.suspended {
+                github.suspend(wanted.installation);
+            } else {
+                github.unsuspend(wanted.installation);
             }
             done(true)
         }),
