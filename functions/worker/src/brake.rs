@@ -14,6 +14,8 @@
 //! fails: it goes on at the growing intervals of `jitgate::relaunch`.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jitgate::ecs::{EcsError, TaskView};
 use jitgate::job::Purpose;
@@ -38,9 +40,45 @@ const UP: Duration = Duration::minutes(1);
 /// [`PROBE_INTERVAL`], [`UP`] and two starts, all jobs run within ten minutes of the end.
 const LOOK_AGAIN: Duration = Duration::minutes(1);
 
+/// How long a process acts on what it saw of all tasks. A look takes several calls, retries that wait come by one by one, and
+/// [`LOOK_AGAIN`] is several times longer.
+const LOOK_LASTS: Duration = Duration::seconds(10);
+
+/// How long ECS may fail to list a probe. Its lists lag by seconds.
+const LISTED_AFTER: Duration = Duration::minutes(1);
+
 const NO_JOBS: &str = "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
 
-/// Holds back the retries of a batch whose class fails. ECS is asked once, and only if the batch has a retry.
+/// What this process saw a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    tasks: Mutex<Option<(OffsetDateTime, Arc<Vec<TaskView>>)>>,
+    /// When a probe of a class went.
+    probes: Mutex<HashMap<String, OffsetDateTime>>,
+}
+
+impl Memory {
+    /// All tasks of the deployment, those that stopped within an hour included.
+    pub(crate) async fn tasks(&self, context: &Context, now: OffsetDateTime) -> Result<Arc<Vec<TaskView>>, EcsError> {
+        if let Some((at, tasks)) = &*lock(&self.tasks)
+            && now - *at < LOOK_LASTS
+        {
+            return Ok(Arc::clone(tasks));
+        }
+        let prefix = &context.config.name_prefix;
+        let mut tasks = context.tasks.live(prefix).await?;
+        tasks.extend(context.tasks.stopped(prefix).await?);
+        let tasks = Arc::new(tasks);
+        *lock(&self.tasks) = Some((now, Arc::clone(&tasks)));
+        Ok(tasks)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds back the retries of a batch whose class fails. ECS is asked only if the batch has a retry.
 pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {
     let now = context.clock.now();
     let retries: Vec<_> = batch
@@ -59,15 +97,9 @@ pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {
     if retries.is_empty() {
         return;
     }
-    let prefix = &context.config.name_prefix;
-    let seen = async {
-        let mut seen = context.tasks.live(prefix).await?;
-        seen.extend(context.tasks.stopped(prefix).await?);
-        Ok::<_, EcsError>(seen)
-    };
-    match seen.await {
-        Ok(seen) => {
-            for (retry, reason) in held_back(retries, &seen, now) {
+    match context.brake.tasks(context, now).await {
+        Ok(tasks) => {
+            for (retry, reason) in held_back(retries, &tasks, &mut lock(&context.brake.probes), now) {
                 let until = now + LOOK_AGAIN * (0.75 + 0.5 * context.clock.chance());
                 batch[retry.index].held_back = Some(LaunchError::Braked { until, reason });
             }
@@ -90,7 +122,14 @@ struct Retry {
 
 /// The retries that must wait, and why. Of each class that fails, the one that has waited longest goes if a probe is due.
 /// A retry whose launch has a task already, by another message, starts none: it goes, and is done.
-fn held_back(mut retries: Vec<Retry>, tasks: &[TaskView], now: OffsetDateTime) -> Vec<(Retry, String)> {
+/// `probes` is when a probe of each class went, as far as ECS may not list it yet.
+fn held_back(
+    mut retries: Vec<Retry>,
+    tasks: &[TaskView],
+    probes: &mut HashMap<String, OffsetDateTime>,
+    now: OffsetDateTime,
+) -> Vec<(Retry, String)> {
+    probes.retain(|_, at| now - *at < LISTED_AFTER);
     retries.retain(|retry| !tasks.iter().any(|task| task.started_by == retry.token));
     retries.sort_by(|one, other| (&one.class, one.since).cmp(&(&other.class, other.since)));
     let mut held = Vec::new();
@@ -100,6 +139,10 @@ fn held_back(mut retries: Vec<Retry>, tasks: &[TaskView], now: OffsetDateTime) -
             State::Well => continue,
             State::Unassigned => (NO_JOBS.to_owned(), false),
             State::Failing { reason, may_probe } => {
+                let may_probe = may_probe && !probes.contains_key(&retries[0].class);
+                if may_probe {
+                    probes.insert(retries[0].class.clone(), now);
+                }
                 (format!("the last runners of the class failed: {reason}"), may_probe)
             }
         };

@@ -9,6 +9,7 @@ use jitgate::fleet::Fleet;
 use jitgate::job::Message;
 use jitgate::names::LaunchToken;
 
+use crate::brake;
 use crate::capacity::Shortages;
 use crate::remembered::{Started, Waiting};
 
@@ -18,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
     pub(crate) waiting: Waiting,
+    pub(crate) brake: brake::Memory,
 }
 
 impl Deref for Context {
@@ -35,6 +37,7 @@ impl Context {
             shortages: Shortages::default(),
             started: Started::default(),
             waiting: Waiting::default(),
+            brake: brake::Memory::default(),
         }
     }
 

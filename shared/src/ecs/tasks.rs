@@ -1,5 +1,8 @@
 //! The cluster's tasks: finding, marking and stopping them.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use aws_config::SdkConfig;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
@@ -39,12 +42,15 @@ pub enum EcsError {
 pub struct Tasks {
     pub(super) client: Client,
     pub(super) cluster: String,
+    /// Tasks that had stopped when they were described. Nothing changes about them any more, and each comes with its overrides,
+    /// so a process asks for each once.
+    stopped: Arc<Mutex<HashMap<TaskArn, TaskView>>>,
 }
 
 impl Tasks {
     /// The tasks of a cluster, by name or ARN.
     pub fn new(config: &SdkConfig, cluster: String) -> Self {
-        Self { client: Client::new(config), cluster }
+        Self { client: Client::new(config), cluster, stopped: Arc::default() }
     }
 
     /// The tasks with these ARNs that ECS already or still shows.
@@ -90,24 +96,45 @@ impl Tasks {
 
     /// All live tasks of this deployment.
     pub async fn live(&self, prefix: &NamePrefix) -> Result<Vec<TaskView>, EcsError> {
-        self.all(prefix, DesiredStatus::Running).await
+        let mut tasks = self.describe(&self.list(DesiredStatus::Running).await?).await?;
+        tasks.retain(|task| is_ours(prefix, task));
+        Ok(tasks)
     }
 
     /// The stopped tasks of this deployment. ECS shows them for about an hour.
     pub async fn stopped(&self, prefix: &NamePrefix) -> Result<Vec<TaskView>, EcsError> {
-        self.all(prefix, DesiredStatus::Stopped).await
+        let arns = self.list(DesiredStatus::Stopped).await?;
+        let unknown: Vec<_> = {
+            let mut known = self.known();
+            // ECS has forgotten the others.
+            let listed: HashSet<_> = arns.iter().collect();
+            known.retain(|arn, _| listed.contains(arn));
+            arns.iter().filter(|arn| !known.contains_key(arn)).cloned().collect()
+        };
+        let described = self.describe(&unknown).await?;
+        let mut known = self.known();
+        let stopping = described.iter().filter(|task| task.stopped_at.is_none()).cloned();
+        let mut tasks: Vec<_> = stopping.collect();
+        known.extend(
+            described.into_iter().filter(|task| task.stopped_at.is_some()).map(|task| (task.arn.clone(), task)),
+        );
+        tasks.extend(arns.iter().filter_map(|arn| known.get(arn)).cloned());
+        tasks.retain(|task| is_ours(prefix, task));
+        Ok(tasks)
     }
 
-    async fn all(&self, prefix: &NamePrefix, status: DesiredStatus) -> Result<Vec<TaskView>, EcsError> {
+    fn known(&self) -> MutexGuard<'_, HashMap<TaskArn, TaskView>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn list(&self, status: DesiredStatus) -> Result<Vec<TaskArn>, EcsError> {
         let mut arns = Vec::new();
         let mut pages = self.client.list_tasks().cluster(&self.cluster).desired_status(status).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("ListTasks", &error))?;
             arns.extend(page.task_arns.unwrap_or_default().into_iter().map(TaskArn));
         }
-        let mut tasks = self.describe(&arns).await?;
-        tasks.retain(|task| LaunchToken::parse(prefix, &task.started_by).is_some());
-        Ok(tasks)
+        Ok(arns)
     }
 
     /// Notes a moment on a task, or removes the note with `None`. A task that has stopped meanwhile takes none, which is fine.
@@ -136,6 +163,10 @@ impl Tasks {
             Err(error) => Err(failed("StopTask", &error)),
         }
     }
+}
+
+fn is_ours(prefix: &NamePrefix, task: &TaskView) -> bool {
+    LaunchToken::parse(prefix, &task.started_by).is_some()
 }
 
 fn noted<T, E: ProvideErrorMetadata>(call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), EcsError> {

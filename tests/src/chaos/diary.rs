@@ -59,9 +59,7 @@ impl Diary {
             let last = request.uri().path().rsplit('/').next().and_then(|last| last.parse().ok());
             jobs.extend(last.and_then(|id| self.jobs_of_runners.get(&id)));
             if body.contains(":task/") {
-                jobs.extend(
-                    self.jobs_of_tasks.iter().filter(|(task, _)| body.contains(task.as_str())).map(|(_, job)| job),
-                );
+                jobs.extend(body.split('"').filter_map(|text| self.jobs_of_tasks.get(text)));
             }
         }
         jobs

@@ -151,3 +151,30 @@ async fn two_hundred_tasks_that_fail_at_once_make_no_event_fail() {
     world.aws.ecs.fail_starts(None);
     until_done(&mut world, &jobs, MINUTE * 20).await;
 }
+
+/// How many tasks ECS was asked to describe so far, each time counted.
+fn described(world: &World) -> usize {
+    let calls = world.aws.calls().all();
+    let looks = calls.iter().filter(|call| call.operation == "DescribeTasks");
+    looks.map(|look| look.body.matches(":task/").count()).sum()
+}
+
+#[tokio::test]
+async fn retries_that_come_by_one_after_the_other_share_a_look_and_ask_about_each_stopped_task_once() {
+    let mut world = World::new().await;
+    world.start_tasks_after(START);
+    world.aws.ecs.fail_starts(Some("CannotPullContainerError: toomanyrequests: 429"));
+    queue(&world, 35).await;
+    world.work().await;
+    world.pass(MINUTE);
+    world.heal().await.expect("an event that is handled");
+    let by_events = described(&world);
+    world.pass(STEP);
+    let listed = world.aws.calls().count("ListTasks");
+    world.work().await;
+    assert_eq!((world.aws.calls().count("ListTasks") - listed, described(&world) - by_events), (2, 35));
+    assert_eq!(world.live_tasks(), 1, "the probe");
+    world.pass(MINUTE * 2);
+    world.work().await;
+    assert_eq!(described(&world) - by_events, 36, "the probe's end is new");
+}

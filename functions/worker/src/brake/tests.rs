@@ -69,13 +69,17 @@ fn probe(mut task: TaskView, ago: i64) -> TaskView {
 
 /// Which of four retries of the class wait.
 fn waiting(tasks: &[TaskView]) -> Vec<usize> {
+    waiting_at(NOW, tasks, &mut HashMap::new())
+}
+
+fn waiting_at(now: OffsetDateTime, tasks: &[TaskView], probes: &mut HashMap<String, OffsetDateTime>) -> Vec<usize> {
     let retry = |index: usize| {
         // The second one has waited longest.
         let since = NOW - minutes(if index == 1 { 60 } else { 30 });
         Retry { index, class: "default".to_owned(), since, token: format!("jit-{index}-2") }
     };
     let mut held: Vec<_> =
-        held_back((0..4).map(retry).collect(), tasks, NOW).into_iter().map(|held| held.0.index).collect();
+        held_back((0..4).map(retry).collect(), tasks, probes, now).into_iter().map(|held| held.0.index).collect();
     held.sort_unstable();
     held
 }
@@ -100,6 +104,15 @@ fn a_probe_goes_every_five_minutes() {
     let with = |ago| waiting(&[&failing[..], &[probe(running_for(10), ago)]].concat());
     assert_eq!(with(4), [0, 1, 2, 3]);
     assert_eq!(with(5), [0, 2, 3]);
+}
+
+#[test]
+fn no_other_probe_goes_while_ecs_may_not_list_the_last_one() {
+    let (failing, mut probes) = ([failed(3), failed(2), failed(1)], HashMap::new());
+    let mut at = |seconds| waiting_at(NOW + Duration::seconds(seconds), &failing, &mut probes);
+    assert_eq!(at(0), [0, 2, 3]);
+    assert_eq!(at(59), [0, 1, 2, 3]);
+    assert_eq!(at(60), [0, 2, 3], "it was not started");
 }
 
 #[test]
