@@ -256,7 +256,7 @@ def _tasks(there: Scene) -> list[str]:
     return arns
 
 
-def _until(found: Callable[[], list[str]]) -> list[str]:
+def _until(found: Callable[[], list[Any]]) -> list[Any]:
     """Waits until something is found, for `JOB_PATIENCE_SECONDS` at most."""
     deadline = time.monotonic() + JOB_PATIENCE_SECONDS
     while not (some := found()) and time.monotonic() < deadline:
@@ -271,6 +271,8 @@ def _destroys(there: Scene, checks: Checks) -> None:
     )
     snapshots.check(checks, "destroy-plan", plan)
     checks.that("and removes nothing", "ClusterName" in _outputs(there), plan.text)
+    job = there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY)["job_id"]
+    _until(lambda: [each for each in there.github.state()["jobs"] if each["id"] == job and each["runner_name"]])
     run = there.command.start("destroy", "--yes", "--no-browser", "--running", "wait")
     page = run.until(r"Open in a browser (\S+/advanced)|^error")
     if page is not None and page[1] is not None:
@@ -281,6 +283,8 @@ def _destroys(there: Scene, checks: Checks) -> None:
     done = run.wait()
     checks.that("it ends well", done.code == 0, f"{done.code}\n{done.text}")
     snapshots.check(checks, "destroy", done)
+    [ended] = [each for each in there.github.state()["jobs"] if each["id"] == job]
+    checks.that("a job that ran meanwhile came to its end", ended["conclusion"] == "success", ended)
     checks.that("it finds nothing left", done.json.get("left") == [], done.json)
     stacks = there.aws.client("cloudformation").list_stacks()["StackSummaries"]
     left = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]

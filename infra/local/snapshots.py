@@ -20,9 +20,10 @@ VERSION = re.search(r'(?m)^version = "(.+)"$', (ROOT / "Cargo.toml").read_text()
 
 RANDOM = [
     (r"[?&]code=[0-9a-f]*\n?[0-9a-f]*&state=[0-9a-f]*", "?CODE"),
-    (r"[◒◐◓◑]", "◒"),
+    (r"(?m)^[◒◐◓◑].*\n", ""),  # a spinner, which draws over what is typed
     (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
     (r"https?://[a-z0-9]+\.lambda-url\.", "https://URL_ID.lambda-url."),
+    (r"\d+ running tasks?", "N running tasks"),
     (r"subnet-[0-9a-f]+", "subnet-ID"),
     (r"jitgate-code-[a-z0-9-]+", "BUCKET"),
     (r"jitgate-[0-9a-f]{6}\b", "jitgate-RANDOM"),
