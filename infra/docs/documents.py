@@ -92,6 +92,7 @@ NAMED = {
     "jitgate explain",
     "jitgate why",
     "jitgate dead-letters",
+    "cargo binstall",
     "cargo lambda deploy",
     "docker build",
     "sam deploy",
@@ -100,6 +101,7 @@ NAMED = {
 """Names of commands that the text mentions without telling the reader to type them."""
 
 ACCOUNT = {
+    "cargo binstall --manifest-path Cargo.toml jitgate",
     "aws ecs describe-tasks --cluster CLUSTER --tasks TASK --query 'tasks[].[lastStatus,stopCode,stoppedReason]'",
     "make pins",
     "docker buildx build --output type=image,compression=zstd,force-compression=true,push=true",

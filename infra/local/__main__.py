@@ -21,7 +21,7 @@ from checkout import CHECKOV, ROOT, VENV
 from processes import INTERRUPTIONS
 from terminal import Problem, heading, paint, say
 
-sys.path.append(str(ROOT / "infra" / "docs"))
+sys.path += [str(ROOT / "infra" / "docs"), str(ROOT / "infra" / "release")]
 
 COMMANDS = {
     "demo": "deploy everything to an AWS emulator, run jobs and show each step",
@@ -121,13 +121,14 @@ def _demo(binaries: dict[str, Path]) -> int:
 
     started = time.monotonic()
     checks = Checks()
-    _by_template(binaries, checks)
+    _on_a_stack(binaries, checks)
     return _verdict(checks, started)
 
 
 def _deployed(binaries: dict[str, Path]) -> int:
     """Runs the demo on a stack that is deployed and removed as the docs say, then on one deployed by Terraform."""
     import command_checks
+    import command_faults
     import command_talk
     import command_trials
     import demo
@@ -140,9 +141,10 @@ def _deployed(binaries: dict[str, Path]) -> int:
 
     started = time.monotonic()
     checks = Checks()
-    found = _by_template(binaries, checks, as_newcomer=True)
+    found = _on_a_stack(binaries, checks, as_newcomer=True)
     command_checks.check(binaries, checks)
     command_trials.check(binaries, checks)
+    command_faults.check(binaries, checks)
     command_talk.check(binaries, checks)
     heading("`make up` and `make down`")
     play_checks.check(checks)
@@ -159,7 +161,7 @@ def _deployed(binaries: dict[str, Path]) -> int:
     return _verdict(checks, started)
 
 
-def _by_template(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool = False) -> "Inventory":
+def _on_a_stack(binaries: dict[str, Path], checks: "Checks", as_newcomer: bool = False) -> "Inventory":
     import demo
     import monitoring_checks
     import newcomer

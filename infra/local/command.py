@@ -149,6 +149,21 @@ def template(folder: Path) -> Path:
     return path
 
 
+def code(binaries: dict[str, Path], folder: Path) -> list[str]:
+    """The arguments that name the functions' code and the template."""
+    return ["--zips", str(zips(binaries, folder / "zips")), "--template", str(template(folder))]
+
+
+def setup(github_url: str, organization: str, code: list[str], parameters: dict[str, str] | None = None) -> list[str]:
+    """The arguments of `setup`, with the template's parameters."""
+    # The emulator's VPC has no internet gateway, so its subnets look private.
+    wanted = {"AssignPublicIp": "true", **(parameters or {})}
+    return [
+        *("setup", "--yes", "--no-browser", "--org", organization, "--github-url", github_url, *code),
+        *(part for name, value in wanted.items() for part in ("--set", f"{name}={value}")),
+    ]
+
+
 def for_user(binary: Path, aws: Emulator, home: Path) -> Command:
     """The command for a user with this home folder."""
     home.mkdir(parents=True, exist_ok=True)

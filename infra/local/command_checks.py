@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any
 import command
 import deployment
 import emulator
+import github_pages
 import inventory
 import quirks
+import snapshots
 import standin
 from checkout import LOGS, STATE, TESTS
 from checks import Checks
@@ -27,10 +29,10 @@ from command import Command, Result, Run
 from emulator import Emulator
 from inventory import Inventory
 from processes import chosen_port, free_port
+from stack import ORGANIZATION
 from standin import StandIn
 from terminal import heading, say
 
-ORGANIZATION = "octo-org"
 REPOSITORY = f"{ORGANIZATION}/octo-repo"
 STACK = "jitgate"
 
@@ -57,13 +59,7 @@ class Scene:
 
     def setup(self, *more: str) -> list[str]:
         """The arguments of `setup` for this scene."""
-        return [
-            *("setup", "--yes", "--no-browser", "--org", ORGANIZATION, "--github-url", self.github.url),
-            # The emulator's VPC has no internet gateway, so its subnets look private.
-            *("--set", "AssignPublicIp=true"),
-            *self.code,
-            *more,
-        ]
+        return [*command.setup(self.github.url, ORGANIZATION, self.code), *more]
 
 
 @contextmanager
@@ -76,11 +72,8 @@ def scene(binaries: dict[str, Path], name: str) -> Iterator[Scene]:
         aws = emulator.start(ending, chosen_port("EMULATOR_PORT"), scratch, LOGS / name / "emulator.log")
         port, log = chosen_port("GITHUB_PORT"), LOGS / name / "standin.log"
         github = standin.start_empty(ending, binaries["standin"], aws, ORGANIZATION, REPOSITORY, port, log)
-        code = [
-            *("--zips", str(command.zips(binaries, scratch / "zips"))),
-            *("--template", str(command.template(scratch))),
-        ]
-        yield Scene(aws, github, command.for_user(binaries["jitgate"], aws, scratch / "home"), code)
+        user = command.for_user(binaries["jitgate"], aws, scratch / "home")
+        yield Scene(aws, github, user, command.code(binaries, scratch))
 
 
 def check(binaries: dict[str, Path], checks: Checks) -> None:
@@ -97,6 +90,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         checks.that("it ends well", done.code == 0, f"{done.code}\n{done.text}")
         if done.code != 0:
             return
+        snapshots.check(checks, "setup", done)
         say(f"  it took {time.monotonic() - began:.0f} s")
         checks.that(
             "all is verified", all(each["outcome"] == "good" for each in done.json["checks"]), done.json["checks"]
@@ -111,6 +105,8 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         checks.that("there is nothing left to do", again.json.get("steps") == ["install", "verify"], again.text)
         after = inventory.take(there.aws)
         checks.that("nothing is changed", before == after, inventory.differences(before, after))
+        snapshots.check(checks, "setup-again", again)
+        _keeps_a_receipt(there, checks)
 
         heading("`jitgate upgrade`")
         _upgrades(there, checks)
@@ -119,24 +115,25 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         wheel_checks.check(there, there.zips, checks)
 
         heading("`jitgate destroy`")
+        _leaves_what_it_cannot_see(there, checks)
         _destroys(there, checks)
 
 
 def set_up(there: Scene, *more: str) -> Result:
     """Runs `setup` and clicks where it says."""
     run = there.command.start(*there.setup(*more))
-    click_through(there, run)
+    click_through(run)
     return run.wait()
 
 
-def click_through(there: Scene, run: Run) -> None:
+def click_through(run: Run) -> None:
     """Creates and installs the App as `setup` asks, unless that is done."""
-    page = run.until(r"Open in a browser (\S+)|^error|is ready")
-    if page is not None and page[1] is not None and page[1].endswith("/"):
-        browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
-        page = run.until(r"Open in a browser (\S+/installations/new)|^error|is ready")
-    if page is not None and page[1] is not None:
-        browse(page[1], "click", "Install")
+    github_pages.follow(run, click_create, lambda page: browse(page, "click", "Install"))
+
+
+def click_create(page: str) -> None:
+    """Creates the App."""
+    browse(page, "click", "Create GitHub App", "see", "Go back to the terminal")
 
 
 def browse(url: str, *steps: str) -> dict[str, Any]:
@@ -178,9 +175,8 @@ def _by_template(there: Scene, binaries: dict[str, Path]) -> Inventory:
 
 def _same_resources(there: Scene, by_template: Inventory, checks: Checks) -> None:
     found = inventory.take(there.aws)
-    # The secret is filled in by now, and the account has ECS's role.
-    expected = ("secret: lengths", "role Service-linked role for ecs")
-    differences = [line for line in inventory.differences(found, by_template) if not line.startswith(expected)]
+    # The secret is filled in by now.
+    differences = [line for line in inventory.differences(found, by_template) if not line.startswith("secret: lengths")]
     checks.that("it deploys what the template deploys by itself", not differences, "\n".join(differences))
 
 
@@ -199,11 +195,15 @@ def _upgrades(there: Scene, checks: Checks) -> None:
     plan = there.command.run("upgrade", *there.code, "--set", "MaxRunners=7", "--plan")
     changed = {change["resource"] for change in plan.json.get("changes", [])}
     checks.that("--plan names the function that a parameter changes", "WorkerFunction" in changed, plan.text)
+    snapshots.check(checks, "upgrade-plan", plan)
     checks.that("and changes nothing", _parameter(there, "MaxRunners") != "7", _parameter(there, "MaxRunners"))
     done = there.command.run("upgrade", "--yes", *there.code, "--set", "MaxRunners=7")
     checks.that(
         "without it, the parameter has its new value", _parameter(there, "MaxRunners") == "7" and done.code == 0, done
     )
+    snapshots.check(checks, "upgrade", done)
+    nothing = there.command.run("upgrade", "--yes", *there.code)
+    snapshots.check(checks, "upgrade-of-nothing", nothing)
     checks.that("other parameters keep theirs", _parameter(there, "GitHubApiUrl") == there.github.url, done.text)
 
 
@@ -212,12 +212,67 @@ def _parameter(there: Scene, name: str) -> str:
     return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}.get(name, "")
 
 
+def _keeps_a_receipt(there: Scene, checks: Checks) -> None:
+    """It tells what there is, without a secret, to this user alone."""
+    [file] = (there.command.home / ".local" / "state" / "jitgate").glob("*.json")
+    receipt = json.loads(file.read_text())
+    [app] = there.github.apps()
+    [bucket] = [bucket["Name"] for bucket in there.aws.client("s3").list_buckets()["Buckets"]]
+    kept = {name: receipt[name] for name in ("stack", "bucket", "app_id", "app_slug", "owner")}
+    wanted = {
+        "stack": STACK,
+        "bucket": bucket,
+        "app_id": str(app["id"]),
+        "app_slug": app["slug"],
+        "owner": ORGANIZATION,
+    }
+    checks.that("the receipt has stack, bucket and App", kept == wanted, receipt)
+    checks.that(
+        "and the steps that were done", {"create-stack", "make-app", "verify"} <= set(receipt["steps"]), receipt
+    )
+    checks.that("it is for this user alone", file.stat().st_mode & 0o777 == 0o600, oct(file.stat().st_mode))
+
+
+def _leaves_what_it_cannot_see(there: Scene, checks: Checks) -> None:
+    """An owner has suspended the App while a runner is there: GitHub does not show whether it is busy."""
+    there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY, fate="slow")
+    tasks = _until(lambda: _tasks(there))
+    [app] = there.github.apps()
+    [installation] = app["installations"]
+    there.github.suspend(installation["id"], suspended=True)
+    done = there.command.run("destroy", "--yes", "--no-browser", "--running", "wait")
+    checks.that(
+        "a task whose registration GitHub does not show is left, and named with the reason",
+        done.code == 3 and tasks[0] in done.text and "suspended" in done.text and _tasks(there) == tasks,
+        f"{done.code}\n{done.text}",
+    )
+    checks.that("and so is all that it needs", "ClusterName" in _outputs(there), done.json)
+    snapshots.check(checks, "destroy-unseen", done)
+    there.github.suspend(installation["id"], suspended=False)
+
+
+def _tasks(there: Scene) -> list[str]:
+    arns: list[str] = there.aws.client("ecs").list_tasks(cluster=_outputs(there)["ClusterName"])["taskArns"]
+    return arns
+
+
+def _until(found: Callable[[], list[Any]]) -> list[Any]:
+    """Waits until something is found, for `JOB_PATIENCE_SECONDS` at most."""
+    deadline = time.monotonic() + JOB_PATIENCE_SECONDS
+    while not (some := found()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return some
+
+
 def _destroys(there: Scene, checks: Checks) -> None:
     plan = there.command.run("destroy", "--plan")
     checks.that(
         "--plan lists stack, bucket and App", len(plan.json.get("removed", [])) >= 3 and plan.code == 0, plan.text
     )
+    snapshots.check(checks, "destroy-plan", plan)
     checks.that("and removes nothing", "ClusterName" in _outputs(there), plan.text)
+    job = there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY)["job_id"]
+    _until(lambda: [each for each in there.github.state()["jobs"] if each["id"] == job and each["runner_name"]])
     run = there.command.start("destroy", "--yes", "--no-browser", "--running", "wait")
     page = run.until(r"Open in a browser (\S+/advanced)|^error")
     if page is not None and page[1] is not None:
@@ -227,6 +282,9 @@ def _destroys(there: Scene, checks: Checks) -> None:
         browse(page[1], "click", "Delete GitHub App", *confirmation, "click", button)
     done = run.wait()
     checks.that("it ends well", done.code == 0, f"{done.code}\n{done.text}")
+    snapshots.check(checks, "destroy", done)
+    [ended] = [each for each in there.github.state()["jobs"] if each["id"] == job]
+    checks.that("a job that ran meanwhile came to its end", ended["conclusion"] == "success", ended)
     checks.that("it finds nothing left", done.json.get("left") == [], done.json)
     stacks = there.aws.client("cloudformation").list_stacks()["StackSummaries"]
     left = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]

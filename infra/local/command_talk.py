@@ -9,18 +9,19 @@ import subprocess
 import termios
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
+import deployment
+import quirks
+import snapshots
 from checks import Checks
 from command_checks import ORGANIZATION, Scene, scene
+from github_pages import create_elsewhere, install_elsewhere
 from terminal import heading
 
 ENTER = "\r"
+LINES = 150
+NARROW = 60
 PATIENCE_SECONDS = 120
 SECRETS = re.compile(r"BEGIN [A-Z ]*PRIVATE KEY|[?&]code=")
 
@@ -82,7 +83,8 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Answers all questions of `setup` and `destroy` by hand, on a narrow terminal."""
     with scene(binaries, "talk") as there:
         heading("`jitgate setup` at a terminal, with GitHub on another machine")
-        talk = begin(there, 60, "setup", "--no-browser", "--github-url", there.github.url, *there.code)
+        setup = ("setup", "--no-browser", "--github-url", there.github.url, *there.code)
+        talk = begin(there, NARROW, *setup, lines=LINES)
         talk.see("For whom do the runners work")
         talk.type(ENTER)
         talk.see("The organisation's name")
@@ -99,7 +101,9 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         page = talk.see(r"http\S+/apps/(\S+)/installations/new")
         install_elsewhere(page[0])
         talk.see("Your fleet is ready")
+        quirks.adapt(there.aws, deployment.find(there.aws).cluster)
         checks.that("every question can be answered by key strokes", talk.end() == 0, talk.shown[-2000:])
+        snapshots.check_screen(checks, "setup-at-a-narrow-terminal", talk.raw, (LINES, NARROW))
         checks.that(
             "a pasted address makes the App", [app["slug"] for app in there.github.apps()] == [page[1]], page[1]
         )
@@ -111,11 +115,12 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         talk.see("type the stack's name")
         talk.type(f"wrong{ENTER}")
         checks.that("another word than the stack's name removes nothing", talk.end() == 130, talk.shown[-2000:])
-        talk = begin(there, 100, "destroy", "--keep-app", "--no-browser")
+        talk = begin(there, NARROW, "destroy", "--keep-app", "--no-browser", lines=LINES)
         talk.see("type the stack's name")
         talk.type(f"jitgate{ENTER}")
         talk.see("Nothing is left")
         checks.that("the stack's name does", talk.end() == 0, talk.shown[-2000:])
+        snapshots.check_screen(checks, "destroy-at-a-narrow-terminal", talk.raw, (LINES, NARROW))
         checks.that("--keep-app leaves the App", len(there.github.apps()) == 1, there.github.apps())
 
 
@@ -125,59 +130,3 @@ def begin(there: Scene, columns: int, *arguments: str, lines: int = 40) -> Talk:
     return Talk(
         command, (lines, columns), there.command.home, {**there.command.environment(), "TERM": "xterm-256color"}
     )
-
-
-class _Form(HTMLParser):
-    """The last form of a page: its action, and its hidden fields."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action = ""
-        self.fields: dict[str, str] = {}
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        if tag == "form":
-            self.action, self.fields = named.get("action") or "", {}
-        if tag == "input" and named.get("name"):
-            self.fields[str(named["name"])] = named.get("value") or ""
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: on another machine, the page would fail to load."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def install_elsewhere(page: str) -> None:
-    """Installs the App on all repositories."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(page, timeout=20) as answer:
-        form = _Form(answer.read().decode())
-    fields = {**form.fields, "install_target": "all"}
-    address = urllib.parse.urljoin(page, form.action)
-    opener.open(address, urllib.parse.urlencode(fields).encode(), timeout=20).close()
-
-
-def open_in_browser(start: str) -> None:
-    """Creates the App as a browser on this machine would."""
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(create_elsewhere(start), timeout=20):
-        pass
-
-
-def create_elsewhere(start: str) -> str:
-    """Creates the App as a browser on another machine would, and returns the address that fails to load there."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
-    with opener.open(start, timeout=20) as page:
-        form = _Form(page.read().decode())
-    with opener.open(form.action, urllib.parse.urlencode(form.fields).encode(), timeout=20) as page:
-        confirmation = _Form(page.read().decode())
-        address = urllib.parse.urljoin(form.action, confirmation.action)
-    try:
-        opener.open(address, urllib.parse.urlencode(confirmation.fields).encode(), timeout=20).close()
-    except urllib.error.HTTPError as redirect:
-        with redirect:
-            return str(redirect.headers["location"])
-    raise RuntimeError(f"{address} did not lead back")

@@ -1,4 +1,4 @@
-"""What may go wrong while the command `jitgate` works: it is killed, calls fail, and policies deny them.
+"""What may go wrong with the command `jitgate`: it is killed, its App's key cannot be stored, it is called wrongly.
 
 Each time, running it again has to end with one App, one stack and one secret.
 """
@@ -7,8 +7,10 @@ import json
 import subprocess
 from pathlib import Path
 
+import snapshots
 from checks import Checks
-from command_checks import ORGANIZATION, Scene, browse, click_through, has_browser, scene, set_up
+from command_checks import ORGANIZATION, Scene, browse, click_create, click_through, has_browser, scene, set_up
+from command_faults import POLICY, USER, all_but, newcomer, one_of_each, open_buckets
 from terminal import heading
 
 KILLED_AT = [
@@ -29,30 +31,6 @@ KILLED_AT = [
 ]
 """Lines of `setup`, in order. The command is killed at each, and begun anew."""
 
-FAILING_ONCE = [
-    ("get-app", "drop"),
-    ("get-app", {"refuse": 502}),
-    ("list-installations", {"refuse": 503}),
-    ("get-hook-config", "drop"),
-    ("list-deliveries", {"refuse": 500}),
-    ("redeliver", {"refuse": 502}),
-    ("access-token", "lose-answer"),
-]
-"""Calls to GitHub, and what happens to the first of each."""
-
-DENIED = [
-    "cloudformation:DescribeStacks",
-    "iam:ListRoles",
-    "secretsmanager:GetSecretValue",
-    "s3:ListBucket",
-    "cloudformation:CreateChangeSet",
-]
-"""Calls that a policy denies. `setup` needs each of them in every run that updates a stack."""
-
-
-USER, POLICY = "newcomer", "all-but-one"
-"""A user who may do everything but what is denied."""
-
 
 def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Runs all trials."""
@@ -61,17 +39,14 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
     with scene(binaries, "trials") as there:
         heading("`jitgate setup`, killed at each step")
         _killed(there, checks)
-        heading("`jitgate setup`, when calls to GitHub fail once")
-        for operation, fault in FAILING_ONCE:
-            there.github.fail(operation, fault)
-            done = there.command.run(*there.setup())
-            checks.that(f"{operation}: {fault}", done.code == 0, f"{done.code}\n{done.text}")
         heading("`jitgate setup`, with an App that exists")
         _given(there, checks)
-        heading("`jitgate setup`, when a policy denies a call")
-        _denied(there, checks)
+        heading("`jitgate setup`, when the App's key cannot be stored")
+        _stranded(there, checks)
         heading("What the user may get wrong")
         _wrong(there, checks)
+        heading("`jitgate app`")
+        _replaces_the_app(there, checks)
 
 
 def _killed(there: Scene, checks: Checks) -> None:
@@ -83,7 +58,7 @@ def _killed(there: Scene, checks: Checks) -> None:
             rf"{line}|Open in a browser (http\S+/)$|Open in a browser (\S+/installations/new)|^error|is ready"
         )
         if found is not None and found[1] is not None and step >= made_at:
-            browse(found[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+            click_create(found[1])
             found = run.until(rf"{line}|^error|is ready")
         elif found is not None and found[2] is not None:
             browse(found[2], "click", "Install")
@@ -92,17 +67,7 @@ def _killed(there: Scene, checks: Checks) -> None:
         checks.that(f"killed at {line!r}", found is not None and "error" not in found[0], "\n".join(run.lines))
     done = set_up(there)
     checks.that("begun anew, it ends well", done.code == 0, f"{done.code}\n{done.text}")
-    apps = there.github.apps()
-    checks.that("there is one App, installed once", [len(app["installations"]) for app in apps] == [1], apps)
-    stacks = [
-        stack["StackName"]
-        for stack in there.aws.client("cloudformation").list_stacks()["StackSummaries"]
-        if stack["StackStatus"] != "DELETE_COMPLETE"
-    ]
-    checks.that("there is one stack of each kind", sorted(stacks) == ["jitgate", "jitgate-code"], stacks)
-    [secret] = there.aws.client("secretsmanager").list_secrets()["SecretList"]
-    value = json.loads(there.aws.client("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"])
-    checks.that("the one secret holds that App", str(value["app_id"]) == str(apps[0]["id"]), value["app_id"])
+    one_of_each(there, checks)
 
 
 def _given(there: Scene, checks: Checks) -> None:
@@ -121,18 +86,21 @@ def _given(there: Scene, checks: Checks) -> None:
     checks.that("no other App was made", len(there.github.apps()) == 1, there.github.apps())
 
 
-def _stranded(there: Scene, signed_in: dict[str, str], checks: Checks) -> None:
+def _stranded(there: Scene, checks: Checks) -> None:
     """The secret can be written at the rehearsal, and cannot any more when GitHub has made the App."""
     [old] = there.github.apps()
+    signed_in = newcomer(there)
+    open_buckets(there)
     iam, store = there.aws.client("iam"), there.aws.client("secretsmanager")
     [secret] = store.list_secrets()["SecretList"]
     emptied = {"app_id": "", "private_key": "", "webhook_secret": "made by the stack"}
     store.put_secret_value(SecretId=secret["ARN"], SecretString=json.dumps(emptied))
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=all_but())
     run = there.command.start(*there.setup(), **signed_in)
     page = run.until(r"Open in a browser (http\S+/)$|^error")
     assert page is not None and page[1] is not None, "\n".join(run.lines)
-    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but("secretsmanager:PutSecretValue"))
-    browse(page[1], "click", "Create GitHub App", "see", "Go back to the terminal")
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=all_but("secretsmanager:PutSecretValue"))
+    click_create(page[1])
     done = run.wait()
     [file] = (there.command.home / ".local" / "state" / "jitgate").glob("*.app.json")
     checks.that(
@@ -140,9 +108,9 @@ def _stranded(there: Scene, signed_in: dict[str, str], checks: Checks) -> None:
         done.code == 1 and str(file) in done.text and file.stat().st_mode & 0o777 == 0o600,
         f"{done.code}\n{done.text}",
     )
-    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but())
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=all_but())
     run = there.command.start(*there.setup(), **signed_in)
-    click_through(there, run)
+    click_through(run)
     done = run.wait()
     checks.that("the next run stores it and deletes the file", done.code == 0 and not file.exists(), done.text)
     [new] = [app for app in there.github.apps() if app["id"] != old["id"]]
@@ -150,46 +118,13 @@ def _stranded(there: Scene, signed_in: dict[str, str], checks: Checks) -> None:
     checks.that("the secret holds that App", str(value["app_id"]) == str(new["id"]), value["app_id"])
 
 
-def _all_but(*calls: str) -> str:
-    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    deny = {"Effect": "Deny", "Action": list(calls), "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [allow, deny] if calls else [allow]})
-
-
-def _denied(there: Scene, checks: Checks) -> None:
-    iam = there.aws.client("iam")
-    iam.create_user(UserName=USER)
-    key = iam.create_access_key(UserName=USER)["AccessKey"]
-    signed_in = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-    # The bucket refuses whoever comes without TLS, as everybody comes to the emulator; only root is let in.
-    s3 = there.aws.client("s3")
-    for bucket in s3.list_buckets()["Buckets"]:
-        s3.delete_bucket_policy(Bucket=bucket["Name"])
-    for call in DENIED:
-        iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but(call))
-        done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
-        checks.that(
-            f"{call}: the error names it and says what to do",
-            done.code == 1 and call in done.text and "To do: let whoever" in done.text,
-            f"{done.code}\n{done.text}",
-        )
-    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=_all_but())
-    done = there.command.run(*there.setup("--set", "MaxRunners=9"), **signed_in)
-    checks.that("once all is allowed, it ends well", done.code == 0, f"{done.code}\n{done.text}")
-    _stranded(there, signed_in, checks)
-
-
 def _wrong(there: Scene, checks: Checks) -> None:
     shown = subprocess.run([there.command.binary, "--help"], capture_output=True, text=True, check=True).stdout
     checks.that("`jitgate --help` lists the commands", "destroy" in shown and "Exit codes" in shown, shown)
+    told = []
     for wrong, code, says, environment in [
-        (["setup", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no terminal", {}),
-        (
-            ["setup", "--yes", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"],
-            2,
-            "no parameter MaxRunner",
-            {},
-        ),
+        (["setup", "--org", ORGANIZATION, *there.code, "--set", "MaxRunners=1"], 2, "no terminal", {}),
+        (["setup", "--org", ORGANIZATION, *there.code, "--set", "MaxRunner=1"], 2, "no parameter MaxRunner", {}),
         (["upgrade", "--yes", "--stack", "other", *there.code], 1, "there is no stack other", {}),
         (["upgrade", "--yes", "--set", "MaxRunners=1", "--zips", "/nowhere"], 1, "/nowhere/webhook-x86_64.zip", {}),
         (
@@ -208,4 +143,21 @@ def _wrong(there: Scene, checks: Checks) -> None:
             done.code == code and says in done.text,
             f"{done.code}\n{done.text}",
         )
+        told.append(f"$ jitgate {' '.join(wrong)}\n{snapshots.words_of(done)}")
+    snapshots.check_text(checks, "errors", "\n\n".join(told))
     checks.that("no run left a further App", len(there.github.apps()) == 2, there.github.apps())
+
+
+def _replaces_the_app(there: Scene, checks: Checks) -> None:
+    """The key of the App is lost, say, and there has to be another."""
+    before = {app["id"] for app in there.github.apps()}
+    run = there.command.start("app", "--yes", "--no-browser", "--org", ORGANIZATION, "--replace")
+    click_through(run)
+    done = run.wait()
+    checks.that("another App is made, installed and verified", done.code == 0, f"{done.code}\n{done.text}")
+    snapshots.check(checks, "app", done)
+    made = [app for app in there.github.apps() if app["id"] not in before]
+    store = there.aws.client("secretsmanager")
+    [secret] = store.list_secrets()["SecretList"]
+    value = json.loads(store.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    checks.that("the secret holds it", [str(app["id"]) for app in made] == [str(value["app_id"])], value["app_id"])

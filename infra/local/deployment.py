@@ -62,7 +62,12 @@ def deploy(aws: Emulator, binaries: dict[str, Path], parameters: dict[str, str])
         )
     except (ClientError, WaiterError) as error:
         raise Problem(f"The stack could not be created: {error}\n{_failures(cloudformation)}") from error
-    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    return find(aws)
+
+
+def find(aws: Emulator) -> Deployment:
+    """The stack that is there."""
+    [stack] = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     return deployment_of(aws, stack)
 
 

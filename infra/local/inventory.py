@@ -93,6 +93,8 @@ def _roles(aws: Emulator, words: dict[str, str]) -> Inventory:
     iam = aws.client("iam")
     found = {}
     for role in iam.list_roles()["Roles"]:
+        if role["Path"].startswith("/aws-service-role/"):
+            continue  # the account's, whoever deploys
         name = role["RoleName"]
         trust = role["AssumeRolePolicyDocument"]
         # SAM's transform creates the schedule's role without a description.

@@ -21,12 +21,13 @@ import yaml
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
+import deployment
 import documents
 import inventory
 import quirks
 from checkout import ROOT, TEMPLATE, VENV
 from checks import Checks
-from deployment import STACK, Deployment, deployment_of
+from deployment import STACK, Deployment
 from emulator import REGION, ROOT_KEY, Emulator
 from terminal import Problem, paint, say
 
@@ -109,7 +110,7 @@ def deploy(
     """Follows docs/OPERATIONS.md, "With SAM", and answers its questions."""
     newcomer = Newcomer(aws, _checkout(binaries, scratch))
     newcomer.follow("docs/OPERATIONS.md", "With SAM", _answers(parameters))
-    return _deployment(aws), newcomer
+    return deployment.find(aws), newcomer
 
 
 def fill_secret(newcomer: Newcomer, private_key: str) -> None:
@@ -166,15 +167,10 @@ def remove(newcomer: Newcomer, checks: Checks) -> None:
     checks.that("every block marked `sh` was run as written", not left, left)
 
 
-def _deployment(aws: Emulator) -> Deployment:
-    [stack] = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    return deployment_of(aws, stack)
-
-
 def _words(aws: Emulator) -> dict[str, str]:
     """The values of the words in capitals, once there is a stack."""
     try:
-        deployed = _deployment(aws)
+        deployed = deployment.find(aws)
     except ClientError:
         return {}
     functions = [each["FunctionName"] for each in aws.client("lambda").list_functions()["Functions"]]

@@ -25,7 +25,7 @@ def up(binaries: dict[str, Path]) -> None:
         note = {
             "processes": {"standin": running.github.pid, "ministack": running.aws.pid},
             "webhook_url": running.deployed.webhook_url,
-            "webhook_secret": running.app.webhook_secret,
+            "webhook_secret": running.webhook_secret,
         }
         STACK_FILE.write_text(json.dumps(note, indent=2))
         running.leave_running()

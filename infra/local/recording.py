@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 import command_talk
+import github_pages
 import toolchain
 from checkout import ROOT
 from command_checks import ORGANIZATION, scene
@@ -35,10 +36,10 @@ def main() -> None:
         talk.type("y")
         start = talk.see(r"http://127\.0\.0\.1:\d+/")[0]
         talk.see("waiting for GitHub to make the App")
-        command_talk.open_in_browser(start)
+        github_pages.open_in_browser(start)
         page = talk.see(r"http\S+/apps/(\S+)/installations/new")
         time.sleep(1)
-        command_talk.install_elsewhere(page[0])
+        github_pages.install_elsewhere(page[0])
         talk.see("Your fleet is ready")
         if talk.end() != 0:
             raise RuntimeError(talk.shown)

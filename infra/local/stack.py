@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+import command
 import deployment
 import emulator
+import github_pages
 import inventory
 import newcomer
 import quirks
@@ -26,8 +29,11 @@ from inventory import Inventory
 from newcomer import Newcomer
 from processes import chosen_port
 from standin import App, StandIn
-from terminal import say
+from terminal import Problem, paint, say
 from terraform import Applied, Terraform
+
+ORGANIZATION = "octo-org"
+"""The organisation of GitHub's example payloads."""
 
 LABELS = ["fargate", "linux", "x64"]
 """The deployed class's labels."""
@@ -40,7 +46,7 @@ class Stack:
     aws: Emulator
     deployed: Deployment
     github: StandIn
-    app: App
+    webhook_secret: str
     made_secret: str
     found: Inventory
     applied: Applied | None
@@ -67,33 +73,83 @@ def stack(
     as_newcomer: bool = False,
     with_docker: bool = False,
 ) -> Iterator[Stack]:
-    """Runs the stack during the `with` block. It is deployed with the template, directly or as the README says, or with
-    Terraform. The name keeps apart the logs of stacks that run at the same time."""
-    emulator_port, github_port = chosen_port("EMULATOR_PORT"), chosen_port("GITHUB_PORT")
+    """Runs the stack during the `with` block. It is deployed with `jitgate setup`, with Terraform, or as
+    docs/OPERATIONS.md says. The name keeps apart the logs of stacks that run at the same time."""
+    emulator_port = chosen_port("EMULATOR_PORT")
     with ExitStack() as ending:
         scratch = _scratch_folder(ending)
         aws = emulator.start(ending, emulator_port, scratch, LOGS / name / "emulator.log")
         say(f"  the AWS emulator listens on {aws.url}")
-        parameters = _parameters(aws, f"http://127.0.0.1:{github_port}", with_docker)
-        applied, new = None, None
-        if as_newcomer:
-            deployed, new = newcomer.deploy(aws, binaries, parameters, scratch)
-        elif by is None:
-            deployed = deployment.deploy(aws, binaries, parameters)
+        place = Place(ending, binaries, name, aws, scratch)
+        if by is None and not as_newcomer:
+            yield _by_command(place, with_docker)
         else:
-            deployed, applied = terraform.apply(by, aws, binaries, parameters, scratch)
-        found, made_secret = inventory.take(aws), _webhook_secret(aws, deployed)
-        quirks.adapt(aws, deployed.cluster)
-        what = "infra/terraform" if by else "template.yaml"
-        say(f"  {what} is deployed; its Function URL is {deployed.webhook_url}")
-        app = _fill_secret(aws, deployed, scratch, new)
-        say("  the secret is filled in with a GitHub App's id and key, and a webhook secret")
-        binary, log = binaries["standin"], LOGS / name / "standin.log"
-        github = standin.start(ending, binary, github_port, app, aws, deployed, log)
-        say(f"  the GitHub stand-in listens on {github.url}")
-        if new is not None:
-            newcomer.prove(new)
-        yield Stack(aws, deployed, github, app, made_secret, found, applied, new, ending)
+            yield _by_hand(place, by, with_docker)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack starts: an empty account."""
+
+    ending: ExitStack
+    binaries: dict[str, Path]
+    name: str
+    aws: Emulator
+    scratch: Path
+
+    @property
+    def standin_log(self) -> Path:
+        """The log of the GitHub stand-in."""
+        return LOGS / self.name / "standin.log"
+
+
+def _by_command(place: Place, with_docker: bool) -> Stack:
+    """Deploys with `jitgate setup`. GitHub has no App before, and its pages are answered as by a browser."""
+    aws, port = place.aws, chosen_port("GITHUB_PORT")
+    github = standin.start_empty(
+        place.ending, place.binaries["standin"], aws, ORGANIZATION, None, port, place.standin_log
+    )
+    say(f"  the GitHub stand-in listens on {github.url}")
+    parameters = _parameters(aws, with_docker)
+    arguments = command.setup(github.url, ORGANIZATION, command.code(place.binaries, place.scratch), parameters)
+    say(f"  {paint('$ jitgate ' + shlex.join(arguments), 'dim')}")
+    user = command.for_user(place.binaries["jitgate"], aws, place.scratch / "home")
+    run = user.start(*arguments)
+    github_pages.follow(run)
+    done = run.wait()
+    say("\n".join(f"    {paint(line, 'dim')}" for line in done.text.splitlines()))
+    if done.code != 0:
+        raise Problem(f"`jitgate setup` ended with code {done.code}.")
+    deployed = deployment.find(aws)
+    found, secret = inventory.take(aws), _webhook_secret(aws, deployed)
+    quirks.adapt(aws, deployed.cluster)
+    return Stack(aws, deployed, github, secret, secret, found, None, None, place.ending)
+
+
+def _by_hand(place: Place, by: Terraform | None, with_docker: bool) -> Stack:
+    """Deploys as the documents say, and fills in the secret of an App that is there."""
+    aws, github_port = place.aws, chosen_port("GITHUB_PORT")
+    parameters = {
+        **deployment.network(aws),
+        **_parameters(aws, with_docker),
+        "GitHubApiUrl": f"http://127.0.0.1:{github_port}",
+    }
+    applied, new = None, None
+    if by is None:
+        deployed, new = newcomer.deploy(aws, place.binaries, parameters, place.scratch)
+    else:
+        deployed, applied = terraform.apply(by, aws, place.binaries, parameters, place.scratch)
+    found, made_secret = inventory.take(aws), _webhook_secret(aws, deployed)
+    quirks.adapt(aws, deployed.cluster)
+    what = "infra/terraform" if by else "template.yaml"
+    say(f"  {what} is deployed; its Function URL is {deployed.webhook_url}")
+    app = _fill_secret(aws, deployed, place.scratch, new)
+    say("  the secret is filled in with a GitHub App's id and key, and a webhook secret")
+    github = standin.start(place.ending, place.binaries["standin"], github_port, app, aws, deployed, place.standin_log)
+    say(f"  the GitHub stand-in listens on {github.url}")
+    if new is not None:
+        newcomer.prove(new)
+    return Stack(aws, deployed, github, app.webhook_secret, made_secret, found, applied, new, place.ending)
 
 
 def _scratch_folder(ending: ExitStack) -> Path:
@@ -104,15 +160,12 @@ def _scratch_folder(ending: ExitStack) -> Path:
     return folder
 
 
-def _parameters(aws: Emulator, github_url: str, with_docker: bool) -> dict[str, str]:
-    """The parameters that have no default, those that this machine requires, and those that add Docker's resources."""
-    network = deployment.network(aws)
+def _parameters(aws: Emulator, with_docker: bool) -> dict[str, str]:
+    """The parameters that this machine requires, and those that add Docker's resources."""
     return {
-        **network,
-        "GitHubApiUrl": github_url,
         "RunnerLabels": ",".join(LABELS),
         "FunctionArchitecture": terraform.default_architecture(),
-        **({} if not with_docker else docker_parameters(network["SubnetIds"].split(",")[0])),
+        **({} if not with_docker else docker_parameters(deployment.network(aws)["SubnetIds"].split(",")[0])),
     }
 
 

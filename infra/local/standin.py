@@ -20,6 +20,9 @@ from processes import serve
 JOB_SECONDS = 2
 """How long a job runs: long enough to show that it is in progress."""
 
+PAGES = {"see-page", "send-form"}
+"""The stand-in's names for what a browser asks for, which is no call of the API."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -71,6 +74,23 @@ class StandIn:
         """Lets the next call of an operation fail. `tests/src/bin/standin/apps.rs` lists the kinds."""
         self._post("faults", {"operation": operation, "fault": fault})
 
+    def operations(self) -> list[str]:
+        """The operations of the API that were called so far."""
+        called = dict.fromkeys(call["operation"] for call in self._get("calls")["calls"])
+        return [operation for operation in called if operation not in PAGES]
+
+    def convert(self, code: str) -> int:
+        """Exchanges a manifest's code for an App, and returns the answer's status."""
+        return http("POST", f"{self.url}/app-manifests/{code}/conversions", b"").status
+
+    def delete_app(self, slug: str) -> None:
+        """Deletes an App as its owner does."""
+        http("DELETE", f"{self.url}/_standin/apps/{slug}")
+
+    def suspend(self, installation: int, suspended: bool) -> None:
+        """Suspends an installation, or takes that back."""
+        self._post("suspensions", {"installation": installation, "suspended": suspended})
+
     def timeline(self) -> list[dict[str, Any]]:
         """All events so far, in order."""
         return self._get("timeline")["events"]
@@ -105,13 +125,13 @@ def start(
 
 
 def start_empty(
-    ending: ExitStack, binary: Path, aws: Emulator, organization: str, repository: str, port: int, log: Path
+    ending: ExitStack, binary: Path, aws: Emulator, organization: str, repository: str | None, port: int, log: Path
 ) -> StandIn:
     """Starts a stand-in without an App. Whoever makes one has deliveries sent to the emulator."""
     arguments = [
         *("--user", "monalisa"),
         *("--organization", organization),
-        *("--repository", repository),
+        *(("--repository", repository) if repository is not None else ()),
         *("--webhook-via", aws.url),
     ]
     return _serve(ending, binary, port, aws, log, arguments)

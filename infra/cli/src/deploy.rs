@@ -124,13 +124,8 @@ impl<'a> Fleet<'a> {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<Prepared>, Trouble> {
         let source = Source::find(options)?;
+        source.check(parameters.keys())?;
         let known = source.parameters();
-        if let Some(stranger) = parameters.keys().find(|name| !known.contains(*name)) {
-            return Err(Trouble::usage(
-                format!("the template has no parameter {stranger}"),
-                "docs/CONFIGURATION.md lists all parameters",
-            ));
-        }
         let before = self.stacks.find(self.name).await?;
         let processor = parameters.get("FunctionArchitecture");
         let processor = processor.or_else(|| before.as_ref()?.parameters.get("FunctionArchitecture"));

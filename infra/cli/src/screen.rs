@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use cliclack::ProgressBar;
 
+use crate::answer::width;
 use crate::args::Common;
 use crate::trouble::Trouble;
 
@@ -54,7 +55,7 @@ impl Screen {
     /// Ends it.
     pub fn end(&self, text: impl Display) {
         if self.is_terminal {
-            let _ = cliclack::outro(text);
+            let _ = cliclack::outro(fitted(text, ORNAMENT));
         } else {
             line(text);
         }
@@ -84,7 +85,7 @@ impl Screen {
     /// Something that is done, or was found as it should be.
     pub fn done(&self, text: impl Display) {
         if self.is_terminal {
-            let _ = cliclack::log::success(text);
+            let _ = cliclack::log::success(fitted(text, ""));
         } else {
             line(format!("ok: {text}"));
         }
@@ -93,7 +94,7 @@ impl Screen {
     /// Something that deserves attention, though it goes on.
     pub fn warn(&self, text: impl Display) {
         if self.is_terminal {
-            let _ = cliclack::log::warning(text);
+            let _ = cliclack::log::warning(fitted(text, ""));
         } else {
             line(format!("warning: {text}"));
         }
@@ -102,7 +103,7 @@ impl Screen {
     /// Something that the user may want to know.
     pub fn say(&self, text: impl Display) {
         if self.is_terminal {
-            let _ = cliclack::log::info(text);
+            let _ = cliclack::log::info(fitted(text, ""));
         } else {
             line(text);
         }
@@ -111,7 +112,7 @@ impl Screen {
     /// Shows why a command ends early.
     pub fn trouble(&self, trouble: &Trouble) {
         if self.is_terminal {
-            let _ = cliclack::log::error(trouble);
+            let _ = cliclack::log::error(fitted(trouble, ""));
         } else {
             line(format!("error: {trouble}"));
         }
@@ -152,7 +153,7 @@ impl Screen {
         }
         let mut select = cliclack::select(question);
         for (value, label) in choices {
-            select = select.item(value.clone(), label, "");
+            select = select.item(value.clone(), shortened(label, width()), "");
         }
         select.interact().map_err(|error| unanswered(&error))
     }
@@ -171,7 +172,7 @@ impl Screen {
         self.needs_terminal(question, flag)?;
         let mut select = cliclack::multiselect(question).initial_values(all);
         for (value, label) in choices {
-            select = select.item(value.clone(), label, "");
+            select = select.item(value.clone(), shortened(label, width()), "");
         }
         select.interact().map_err(|error| unanswered(&error))
     }
@@ -238,6 +239,39 @@ impl Drop for Waiting {
     }
 }
 
+/// What stands before the continued lines of a text that is not in a column of its own.
+const ORNAMENT: &str = "   ";
+
+/// The columns of a line's ornament, and one that stays free: a terminal begins a new line after the last.
+const ORNAMENT_WIDTH: usize = 4;
+
+/// The columns of a choice's ornament, and one that stays free.
+const CHOICE_WIDTH: usize = 6;
+
+/// Breaks a text between words where the terminal would break it anywhere.
+fn fitted(text: impl Display, indent: &str) -> String {
+    wrapped(&text.to_string(), indent, width())
+}
+
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let options = textwrap::Options::new(width.saturating_sub(ORNAMENT_WIDTH).max(1))
+        .subsequent_indent(indent)
+        // Names and addresses can be copied only in one piece.
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    text.lines().map(|line| textwrap::fill(line, &options)).collect::<Vec<_>>().join("\n")
+}
+
+/// A choice has one line: a longer one could not be drawn anew when the cursor moves.
+fn shortened(label: &str, width: usize) -> String {
+    let room = width.saturating_sub(CHOICE_WIDTH);
+    if label.chars().count() <= room {
+        return label.to_owned();
+    }
+    label.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
 fn line(text: impl Display) {
     // A reader that went away is no reason to stop half-way.
     let _ = writeln!(io::stderr(), "{text}");
@@ -248,5 +282,27 @@ fn unanswered(error: &io::Error) -> Trouble {
         Trouble::interrupted()
     } else {
         Trouble::failed(format!("the terminal cannot be used: {error}"), "answer by flags; see --help")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_breaks_between_words_and_an_address_never() {
+        let text = "the App delivers to http://127.0.0.1:4566/a-long-way-to-go, not here\nTo do: correct it";
+        insta::assert_snapshot!(wrapped(text, "", 40), @"
+        the App delivers to
+        http://127.0.0.1:4566/a-long-way-to-go,
+        not here
+        To do: correct it
+        ");
+    }
+
+    #[test]
+    fn a_choice_fits_a_line() {
+        assert_eq!(shortened("subnet-1: us-east-1a", 40), "subnet-1: us-east-1a");
+        assert_eq!(shortened("subnet-1: us-east-1a", 20), "subnet-1: us-…");
     }
 }

@@ -36,6 +36,18 @@ impl Source {
         names.filter(|name| name.chars().all(|each| each.is_ascii_alphanumeric())).map(ToOwned::to_owned).collect()
     }
 
+    /// Refuses a parameter that it does not have.
+    pub fn check<'p>(&self, names: impl IntoIterator<Item = &'p String>) -> Result<(), Trouble> {
+        let known = self.parameters();
+        match names.into_iter().find(|name| !known.contains(*name)) {
+            None => Ok(()),
+            Some(stranger) => Err(Trouble::usage(
+                format!("the template has no parameter {stranger}"),
+                "docs/CONFIGURATION.md lists all parameters",
+            )),
+        }
+    }
+
     /// The template with each function's code in a bucket.
     pub fn packaged(&self, bucket: &str, keys: &BTreeMap<String, Key>) -> Result<String, Trouble> {
         let mut packaged = self.0.clone();

@@ -69,7 +69,11 @@ impl Trouble {
 
     /// A file or folder of this machine.
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::failed(format!("{}: {error}", path.display()), "make the path readable and writable for you")
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => "check the path",
+            _ => "make the path readable and writable for you",
+        };
+        Self::failed(format!("{}: {error}", path.display()), remedy)
     }
 }
 

@@ -66,7 +66,11 @@ impl Aws {
         };
         let answer = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await.map_err(|error| {
             let mut trouble = trouble_of("who you are (sts:GetCallerIdentity)", &error);
-            if error.raw_response().is_some() || !errors::is_unreachable(&error) {
+            if trouble.what.contains("no credentials found") {
+                // The official words go on with a line for each place that was looked at.
+                let what = "no AWS credentials: neither variables nor profiles nor this machine's role have any";
+                trouble = Trouble { exit: Exit::SignIn, what: what.to_owned(), remedy: sign_in() };
+            } else if error.raw_response().is_some() || !errors::is_unreachable(&error) {
                 trouble = Trouble { exit: Exit::SignIn, remedy: sign_in(), ..trouble };
             }
             trouble

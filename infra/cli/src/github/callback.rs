@@ -112,7 +112,7 @@ impl Callback {
 
     /// The code in the address of a page that failed to load, which the user pasted.
     pub fn pasted(&self, address: &str) -> Result<Grant, String> {
-        let url = Url::parse(address.trim()).map_err(|_| "not an address".to_owned())?;
+        let url = Url::parse(address.trim()).map_err(|_| "This is not an address.".to_owned())?;
         self.shared.grant(url.query().unwrap_or_default()).map_err(ToOwned::to_owned)
     }
 }

@@ -18,6 +18,7 @@ use crate::github::{App, Created, Installation, Maker, Owner, Place, SignedIn};
 use crate::install;
 use crate::receipt::Receipts;
 use crate::screen::Screen;
+use crate::template::Source;
 use crate::trouble::Trouble;
 use crate::verify::Verification;
 
@@ -281,6 +282,7 @@ impl Steps<'_> {
     /// The parameters to set. A new stack needs a network; whatever the user sets goes before what is found.
     async fn parameters(&self, place: &Place, steps: &[Step]) -> Result<BTreeMap<String, String>, Trouble> {
         let mut parameters: BTreeMap<String, String> = self.options.parameters.iter().cloned().collect();
+        Source::find(&self.options.code)?.check(parameters.keys())?;
         if !steps.contains(&Step::CreateStack) {
             return Ok(parameters);
         }

@@ -58,7 +58,7 @@ fn named(there: &[Subnet], ids: &[String]) -> Result<Vec<Subnet>, Trouble> {
 fn words(subnet: &Subnet) -> String {
     let kind = if subnet.is_public { "public" } else { "private" };
     let name = subnet.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
-    format!("{}{name}: {}, {kind}, {} addresses free", subnet.id, subnet.zone, subnet.free)
+    format!("{}: {}, {kind}, {} free{name}", subnet.id, subnet.zone, subnet.free)
 }
 
 #[cfg(test)]
