@@ -40,6 +40,12 @@ RUN_BY = {
     "cargo test -p jitgate-tests --test webhook": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "cargo test -p worker": ("infra/local/toolchain.py", '"test", "--locked", "--workspace"'),
     "jitgate --help": ("infra/local/command_trials.py", '"--help"'),
+    "jitgate cost": ("infra/local/cost_checks.py", '"cost", "--since"'),
+    "jitgate replay --record 3d": ("infra/local/cost_checks.py", '"replay", "--record", "3d"'),
+    "jitgate replay deliveries.jsonl --classes new.json": (
+        "infra/local/cost_checks.py",
+        '"replay", str(recording), "--classes"',
+    ),
     "jitgate app": ("infra/local/command_trials.py", '"app"'),
     "jitgate destroy": ("infra/local/command_checks.py", '"destroy"'),
     "jitgate setup": ("infra/local/command_checks.py", '"setup"'),
@@ -91,6 +97,8 @@ TOO_LONG = {
 NAMED = {
     "jitgate explain",
     "jitgate why",
+    "jitgate replay",
+    "jitgate replay --record",
     "jitgate dead-letters",
     "cargo binstall",
     "cargo lambda deploy",

@@ -80,6 +80,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
     """Sets a fleet up, compares it with the one that the template makes, runs a job, and removes everything."""
     if not has_browser():
         return
+    import cost_checks
     import wheel_checks
     import why_checks
 
@@ -111,6 +112,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         heading("`jitgate upgrade`")
         _upgrades(there, checks)
 
+        cost_checks.check(there, checks)
         why_checks.check(there, checks)
         wheel_checks.check(there, there.zips, checks)
 

@@ -61,6 +61,15 @@ pub enum Unwelcome {
 }
 
 impl Provenance {
+    /// Whether anybody may see a repository, by the two fields that its object has. One that has neither counts as public: it may
+    /// be. An `internal` repository is private, too.
+    pub fn is_public(visibility: Option<&str>, private: Option<bool>) -> bool {
+        match (visibility, private) {
+            (Some(visibility), _) => visibility == "public",
+            (None, private) => !private.unwrap_or(false),
+        }
+    }
+
     /// Whether the class takes such jobs. An unknown fork counts as none: see [`depends_on_run`](Self::depends_on_run).
     pub fn check(self, class: &RunnerClass) -> Result<(), Unwelcome> {
         if self.is_public && !class.public_repositories {

@@ -12,5 +12,5 @@ mod tasks;
 pub use gate::{COMPLETED_HOOK_VARIABLE, GATE_VARIABLE, HOOK_VARIABLE};
 pub use run::{JIT_CONFIG_VARIABLE, Launch, Started, VERSION_VARIABLE};
 pub use run_error::{LONGEST_OVERRIDES, RunError};
-pub use task::{JOB_VARIABLE, TaskArn, TaskView, VERSION_REFUSED, tag};
+pub use task::{JOB_VARIABLE, TaskArn, TaskView, VERSION_REFUSED, ended_by_itself, tag};
 pub use tasks::{EcsError, Tasks};

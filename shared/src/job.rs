@@ -14,6 +14,10 @@ pub const MESSAGE_VERSION: u8 = 1;
 /// The longest `html_url` that a message carries, in bytes. A longer one is left out: only log lines use it.
 pub const LONGEST_HTML_URL: usize = 192;
 
+/// The longest name of a workflow that a message carries, in characters. Of a longer one it carries the beginning: only log
+/// lines use it.
+const LONGEST_WORKFLOW: usize = 64;
+
 /// The number of a launch for a job; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -87,6 +91,9 @@ pub struct Job {
     /// The job's page.
     #[serde(default, skip_serializing_if = "is_default")]
     pub html_url: Option<String>,
+    /// The [beginning](workflow_name) of its workflow's name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub workflow: Option<String>,
     /// `X-GitHub-Delivery` of the delivery that announced the job.
     pub delivery_id: String,
     /// When jitgate first heard of the job. GitHub's limit of 24 hours counts from about here.
@@ -185,6 +192,11 @@ impl Progress {
     }
 }
 
+/// As much of a workflow's name as a message carries.
+pub fn workflow_name(name: &str) -> String {
+    name.chars().take(LONGEST_WORKFLOW).collect()
+}
+
 /// The longest [`Progress::trouble`], in characters: reasons can quote requests, and a task's overrides hold 8,192.
 const LONGEST_TROUBLE: usize = 120;
 
@@ -195,9 +207,9 @@ pub fn brief(reason: &str) -> String {
 
 /// A job on its way through the queue, with everything that later steps need.
 ///
-/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Nothing in it is cut: an overlong
-/// `html_url` is left out, and the webhook refuses a job whose labels are longer than
-/// [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS) together.
+/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Of a long name of a workflow it has the
+/// beginning. Nothing else in it is cut: an overlong `html_url` is left out, and the webhook refuses a job whose labels are
+/// longer than [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS) together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     #[serde(rename = "v")]
@@ -314,6 +326,7 @@ pub(crate) mod tests {
             class: "default".to_owned(),
             created_at: at - time::Duration::milliseconds(1500),
             html_url: Some("https://github.com/octo-org/octo-repo/actions/runs/815/job/4711".to_owned()),
+            workflow: Some("CI".to_owned()),
             delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
             queued_at: at,
         };
@@ -343,6 +356,7 @@ pub(crate) mod tests {
         assert_eq!(Message::parse(&full.to_body()).unwrap(), full);
         let mut least = Message::new(Purpose::Launch, full.job, Attempt::FIRST, NOW);
         (least.job.organization, least.job.installation_id, least.job.html_url) = (None, None, None);
+        least.job.workflow = None;
         let body = least.to_body();
         assert_eq!(Message::parse(&body).unwrap(), least);
         for left_out in [
@@ -359,6 +373,7 @@ pub(crate) mod tests {
             "trouble",
             "placement",
             "copy",
+            "workflow",
             "seen_idle_at",
             "null",
         ] {
@@ -380,7 +395,8 @@ pub(crate) mod tests {
         let Message { progress, .. } = message();
         let as_then = Progress { refusals: 0, placement: 0, failed_starts: 0, unused: 0, ..progress };
         let as_then = Progress { trouble: None, is_copy: false, ..as_then };
-        let as_then = message().with(as_then);
+        let mut as_then = message().with(as_then);
+        as_then.job.workflow = None;
         assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
             "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",

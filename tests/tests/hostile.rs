@@ -172,7 +172,7 @@ fn messages() -> Vec<Vec<u8>> {
     let message = r#"{"v":1,"purpose":"release","job_id":4711,"run_id":815,"run_attempt":3,"owner":"octo-org",
         "owner_id":1,"repository":"octo-repo","organization":"octo-org","public":true,"fork":false,
         "installation_id":2,"labels":["fargate","\u00fc"],"class":"default","created_at":"2026-11-01T10:59:58.5Z",
-        "html_url":"https://github.com/o/r","delivery_id":"d","attempt":2,"queued_at":1793530800,
+        "html_url":"https://github.com/o/r","workflow":"CI","delivery_id":"d","attempt":2,"queued_at":1793530800,
         "born_at":1793530800,"deferrals":4,"backoff":2,"not_before":1793530800,"unsettled":true,"doubts":1,
         "seen_idle_at":1793530800}"#;
     let mut seeds = seeds();

@@ -239,10 +239,11 @@ async fn optional_fields_may_be_missing() {
     let world = World::new().await;
     let event = queued().without("/organization").without("/installation").without("/workflow_job/html_url");
     let event = event.without("/workflow_job/run_attempt").without("/workflow_job/created_at");
+    let event = event.without("/workflow_job/workflow_name");
     assert_eq!(world.deliver(&event).await.status_code, 202);
     let message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
     assert_eq!(message.job.installation_id, None);
-    assert_eq!(message.job.html_url, None);
+    assert_eq!((message.job.html_url, message.job.workflow), (None, None));
     assert_eq!((message.job.run_attempt, message.job.created_at), (1, START));
 }
 
@@ -254,11 +255,13 @@ async fn the_message_stays_small_however_long_the_names() {
         .of_organization(&"o".repeat(39))
         .labels([long_label('a'), long_label('b')])
         .with("/workflow_job/html_url", json!(format!("https://github.com/{}", "x".repeat(173))))
+        .with("/workflow_job/workflow_name", json!("w".repeat(5000)))
         .with("/workflow_job/name", json!("n".repeat(5000)));
     assert_eq!(world.deliver(&event).await.status_code, 202);
     let body = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
-    assert!(Message::parse(&body).unwrap().job.html_url.is_some());
-    assert!(body.len() <= 1040, "{} bytes", body.len());
+    let job = Message::parse(&body).unwrap().job;
+    assert!(job.html_url.is_some() && job.workflow == Some("w".repeat(64)), "{job:?}");
+    assert!(body.len() <= 1120, "{} bytes", body.len());
     let event = event.with("/workflow_job/html_url", json!(format!("https://github.com/{}", "x".repeat(174))));
     assert_eq!(world.deliver(&event).await.status_code, 202);
     assert_eq!(Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[1].body).unwrap().job.html_url, None);

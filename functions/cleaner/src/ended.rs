@@ -2,8 +2,8 @@
 //!
 //! Everything stands in ECS's event, so this costs no call. Source: ECS's "Amazon ECS task state change events".
 
-use jitgate::ecs::JOB_VARIABLE;
-use jitgate::job::Message;
+use jitgate::ecs::{JOB_VARIABLE, ended_by_itself};
+use jitgate::job::{Job, Message};
 use jitgate::metrics::{Metrics, Unit};
 use jitgate::names::LaunchToken;
 use serde_json::Value;
@@ -11,7 +11,6 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::context::Pass;
-use crate::plan::ended_by_itself;
 
 /// What ECS's event says of a task that has stopped. Intervals are absent for what did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +19,15 @@ pub struct Ended {
     started_by: String,
     /// From the job's message, which stands in the overrides. The rest of them must not reach the log: it contains the JIT
     /// config.
-    class: Option<String>,
+    job: Option<Job>,
     /// CPU units.
     cpu: Option<String>,
     /// In MiB.
     memory: Option<String>,
+    /// In GiB, on Fargate.
+    disk: Option<u64>,
+    /// As ECS names it: `x86_64` or `arm64`.
+    architecture: Option<String>,
     capacity: Option<String>,
     stop_code: Option<String>,
     /// The runner's container's.
@@ -36,6 +39,8 @@ pub struct Ended {
     start_rest: Option<Duration>,
     /// From the container's start until the task was told to stop, or stopped by itself.
     ran: Option<Duration>,
+    /// What Fargate bills: from the image's pull on until the task has stopped.
+    billed: Option<Duration>,
 }
 
 impl Ended {
@@ -51,9 +56,11 @@ impl Ended {
         Self {
             arn: text("taskArn").unwrap_or_default(),
             started_by: text("startedBy").unwrap_or_default(),
-            class: message.map(|message| message.job.class),
+            job: message.map(|message| message.job),
             cpu: text("cpu"),
             memory: text("memory"),
+            disk: task["ephemeralStorage"]["sizeInGiB"].as_u64(),
+            architecture: architecture_of(task),
             capacity: text("capacityProviderName").or_else(|| text("launchType")),
             stop_code: text("stopCode"),
             exit_code: exit_code.and_then(|code| code.try_into().ok()),
@@ -61,6 +68,7 @@ impl Ended {
             image_pull: between("pullStartedAt", "pullStoppedAt"),
             start_rest: between("pullStoppedAt", "startedAt"),
             ran: between("startedAt", "stoppingAt").or_else(|| between("startedAt", "stoppedAt")),
+            billed: between("pullStartedAt", "stoppedAt"),
         }
     }
 
@@ -74,13 +82,20 @@ impl Ended {
         let prefix = &pass.config.name_prefix;
         let Some((job, attempt)) = LaunchToken::parse(prefix, &self.started_by) else { return };
         let seconds = |interval: Option<Duration>| interval.map(Duration::as_seconds_f64);
+        let of = self.job.as_ref();
         tracing::info!(
             job.id = job.0,
             job.attempt = attempt.0,
-            class = self.class,
+            class = of.map(|of| of.class.as_str()),
+            // A warm runner of an organisation belongs to no repository.
+            repository = of.filter(|of| !of.repository.is_empty()).map(Job::full_name),
+            public = of.map(|of| of.is_public),
+            workflow = of.and_then(|of| of.workflow.as_deref()),
             task.arn = self.arn,
             cpu = self.cpu,
             memory = self.memory,
+            disk = self.disk,
+            architecture = self.architecture,
             capacity = self.capacity,
             stop_code = self.stop_code,
             exit_code = self.exit_code,
@@ -88,6 +103,7 @@ impl Ended {
             image_pull_seconds = seconds(self.image_pull),
             start_rest_seconds = seconds(self.start_rest),
             ran_seconds = seconds(self.ran),
+            billed_seconds = seconds(self.billed),
             "task ended"
         );
         let mut metrics = Metrics::new(prefix, "cleaner");
@@ -110,6 +126,12 @@ fn carrier_of(task: &Value) -> Option<(&Value, &Value)> {
     })
 }
 
+/// Source: the attributes of a task on Fargate in ECS's "Amazon ECS task state change events".
+fn architecture_of(task: &Value) -> Option<String> {
+    let own = items(&task["attributes"]).find(|attribute| attribute["name"] == "ecs.cpu-architecture")?;
+    own["value"].as_str().map(str::to_owned)
+}
+
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
@@ -124,7 +146,8 @@ mod tests {
     fn task() -> Value {
         json!({
             "taskArn": "arn:aws:ecs:us-west-2:111122223333:task/runners/b99d40b3",
-            "startedBy": "jit-4711-1", "cpu": "1024", "memory": "2048",
+            "startedBy": "jit-4711-1", "cpu": "1024", "memory": "2048", "ephemeralStorage": { "sizeInGiB": 50 },
+            "attributes": [{ "name": "ecs.cpu-architecture", "value": "arm64" }],
             "launchType": "FARGATE", "capacityProviderName": "FARGATE_SPOT", "stopCode": "EssentialContainerExited",
             "containers": [
                 { "exitCode": 137, "lastStatus": "STOPPED", "name": "proxy" },
@@ -147,6 +170,8 @@ mod tests {
         assert_eq!(ended.image_pull, Some(Duration::milliseconds(30_500)));
         assert_eq!(ended.start_rest, Some(Duration::milliseconds(1500)));
         assert_eq!(ended.ran, Some(Duration::minutes(10)));
+        assert_eq!(ended.billed, Some(Duration::milliseconds(648_897)), "from the pull until it has stopped");
+        assert_eq!((ended.disk, ended.architecture.as_deref()), (Some(50), Some("arm64")));
         assert_eq!(ended.capacity.as_deref(), Some("FARGATE_SPOT"));
     }
 
@@ -171,6 +196,7 @@ mod tests {
         let ended = Ended::of(&task);
         assert_eq!(ended.start_wait, Some(Duration::seconds(11)));
         assert_eq!((ended.image_pull, ended.start_rest, ended.ran), (None, None, None));
-        assert_eq!((ended.capacity.as_deref(), ended.exit_code, &ended.class), (Some("FARGATE"), None, &None));
+        assert_eq!((ended.capacity.as_deref(), ended.exit_code, &ended.job), (Some("FARGATE"), None, &None));
+        assert_eq!(Ended::of(&json!({})).billed, None);
     }
 }

@@ -3,11 +3,11 @@
 
 use std::slice;
 
-use jitgate::ecs::{TaskArn, TaskView};
+use jitgate::ecs::{TaskArn, TaskView, ended_by_itself};
 use jitgate::relaunch::is_copy;
 
 use crate::context::Pass;
-use crate::plan::{Cause, Left, ended_by_itself, question_of};
+use crate::plan::{Cause, Left, question_of};
 use crate::repair::repair;
 use crate::tally::{CleanError, Tally};
 

@@ -37,7 +37,6 @@ pub(crate) use interval::rotate;
 pub use interval::{GONE_FOR, PASS_INTERVAL};
 pub use jobs::{WORTH_LISTING, questions, without_queued};
 pub use pools::RENEWED_AFTER;
-pub(crate) use question::ended_by_itself;
 pub use question::{Cause, Left, MOST_LAUNCHES, Question, Repair, plan_repair, question_of};
 pub use registrations::{GRACE, SECOND_LOOK_AFTER, needs_second_look};
 pub use repositories::{

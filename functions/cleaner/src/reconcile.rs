@@ -196,6 +196,7 @@ fn message_of(pass: Pass<'_>, Repository { account, name, .. }: &Repository, run
         labels: job.labels,
         created_at,
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
+        workflow: job.workflow_name.as_deref().map(job::workflow_name),
         delivery_id: NO_DELIVERY.to_owned(),
         queued_at: created_at,
     };

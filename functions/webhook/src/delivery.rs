@@ -4,7 +4,9 @@ use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::{Asked, Misfit};
 use jitgate::config::WebhookConfig;
 use jitgate::github::{is_login, is_repository};
-use jitgate::job::{Attempt, InstallationId, Job, JobId, LONGEST_HTML_URL, Message, OwnerId, Purpose, RunId};
+use jitgate::job::{
+    Attempt, InstallationId, Job, JobId, LONGEST_HTML_URL, Message, OwnerId, Purpose, RunId, workflow_name,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -71,6 +73,8 @@ struct WorkflowJobJson<'a> {
     #[serde(default, with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
+    /// Null if the workflow has no name that can be read, and absent from old enterprise servers.
+    workflow_name: Option<String>,
     /// Parsed only once the job has ended: before, a malformed value must not lose the job.
     #[serde(borrow)]
     conclusion: Option<&'a RawValue>,
@@ -88,12 +92,8 @@ struct RepositoryJson {
 }
 
 impl RepositoryJson {
-    /// A repository that says neither counts as public: it may be.
     fn is_public(&self) -> bool {
-        match (self.visibility.as_deref(), self.private) {
-            (Some(visibility), _) => visibility == "public",
-            (None, private) => !private.unwrap_or(false),
-        }
+        Provenance::is_public(self.visibility.as_deref(), self.private)
     }
 }
 
@@ -255,6 +255,7 @@ pub fn read(
         class,
         created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
+        workflow: job.workflow_name.as_deref().map(workflow_name),
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         queued_at: now,
     };

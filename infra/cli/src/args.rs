@@ -62,8 +62,13 @@ pub enum Command {
     DeadLetters(crate::dead_letters::DeadLetters),
     /// One job's way, and what holds it up
     Why(crate::why::Why),
+    /// What the runners cost, and what GitHub's own runners would have
+    Cost(crate::cost::Cost),
     /// Which class, size and price a job with these labels gets, or why it gets no runner
     Explain(crate::explain::Explain),
+    /// Recorded deliveries against other classes: which jobs would change if you deployed them? Exit code 1 if a job that was
+    /// taken no longer is
+    Replay(crate::replay::Replay),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -5,6 +5,7 @@ pub mod app;
 pub mod args;
 pub mod aws;
 pub mod code;
+pub mod cost;
 pub mod dead_letters;
 pub mod deploy;
 pub mod destroy;
@@ -14,7 +15,9 @@ pub mod fleet;
 pub mod github;
 pub mod http;
 pub mod install;
+pub mod period;
 pub mod receipt;
+pub mod replay;
 pub mod screen;
 pub mod setup;
 pub mod status;
@@ -67,7 +70,9 @@ async fn carry_out(line: &CommandLine, screen: &Screen) -> Result<Exit, Trouble>
         Command::Status(options) => Ok(status::run(common, options).await?.print(common)),
         Command::DeadLetters(options) => Ok(dead_letters::run(common, options, screen).await?.print(common)),
         Command::Why(options) => Ok(why::run(common, options).await?.print(common)),
+        Command::Cost(options) => Ok(cost::run(common, options, screen).await?.print(common)),
         Command::Explain(options) => Ok(explain::run(common, options).await?.print(common)),
+        Command::Replay(options) => Ok(replay::run(common, options, screen).await?.print(common)),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut CommandLine::command(), "jitgate", &mut io::stdout());
             Ok(Exit::Good)

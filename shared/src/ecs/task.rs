@@ -44,6 +44,12 @@ pub mod tag {
     pub const PROBE_SINCE: &str = "jitgate:probe-since";
 }
 
+/// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
+/// code never ran: an essential sidecar ended before it.
+pub fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool {
+    stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
+}
+
 /// A task's ARN.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskArn(pub String);

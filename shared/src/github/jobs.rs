@@ -128,6 +128,9 @@ pub struct Job {
     /// Its page.
     #[serde(default)]
     pub html_url: Option<String>,
+    /// Its workflow's name.
+    #[serde(default)]
+    pub workflow_name: Option<String>,
     /// The name of the runner that has or had it.
     #[serde(default)]
     pub runner_name: Option<String>,

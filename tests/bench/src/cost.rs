@@ -362,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn the_bills_that_jitgate_cost_goes_by_are_the_models() {
+        for (jobs, dollars) in jitgate::prices::BILLS {
+            let model = Bill::of(jobs, Monitoring::Basic).control_plane();
+            assert_eq!(format!("{dollars:.2}"), format!("{model:.2}"), "{jobs} jobs: correct `BILLS`");
+        }
+        assert_eq!(jitgate::prices::BILLS.map(|(jobs, _)| jobs)[1..], SIZES);
+    }
+
+    #[test]
     fn the_documents_say_what_an_idle_fleet_costs() {
         let [basic, full] = [Monitoring::Basic, Monitoring::Full].map(|level| Bill::of(0.0, level).control_plane());
         let secret = Bill::of(0.0, Monitoring::Off).secret;

@@ -31,11 +31,15 @@ async fn an_ordinary_end_is_told_without_a_call() {
     assert_eq!((world.aws.calls().operations(), world.api.calls.operations()), (Vec::new(), Vec::new()));
     let end = told(&lines);
     assert_eq!((&end["job.id"], &end["class"]), (&Value::from(job.0), &Value::from("default")));
+    assert_eq!((&end["repository"], &end["workflow"]), (&"octo-org/octo-repo".into(), &"CodeQL".into()));
+    assert_eq!((&end["disk"], &end["architecture"]), (&20.into(), &"x86_64".into()));
     assert_eq!((&end["cpu"], &end["memory"], &end["capacity"]), (&"1024".into(), &"2048".into(), &"FARGATE".into()));
     assert_eq!((&end["stop_code"], &end["exit_code"]), (&"EssentialContainerExited".into(), &0.into()));
     let seconds = ["start_wait_seconds", "image_pull_seconds", "start_rest_seconds"].map(|name| end[name].as_f64());
     assert_eq!(seconds, [Some(24.0), Some(30.0), Some(6.0)]);
-    assert!(end["ran_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    let [ran, billed] = ["ran_seconds", "billed_seconds"].map(|name| end[name].as_f64().expect("seconds"));
+    // The pull, the rest of the start, the run and the stop.
+    assert!(ran > 0.0 && billed >= 30.0 + 6.0 + ran, "{ran}, {billed}");
     assert!(!lines.contains("JITCONFIG") && !lines.contains("environment"), "{lines}");
 }
 

@@ -12,12 +12,13 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use jitgate::ecs::ended_by_itself;
 use jitgate::job::{Attempt, JobId, Message, Purpose, RunnerId};
 use time::Duration;
 
 use super::interval::{PASS_INTERVAL, falls_on};
 use super::links::Task;
-use super::question::{Cause, Left, Question, ended_by_itself, question_of};
+use super::question::{Cause, Left, Question, question_of};
 use super::world::World;
 
 /// After a stop that came before the job. ECS's event comes at once. It deletes the registration, so while that is left, each

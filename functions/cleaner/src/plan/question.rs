@@ -126,9 +126,3 @@ pub fn plan_repair(question: &Question, state: Option<JobState>, run_has_ended: 
         Some(JobState::InProgress | JobState::Completed | JobState::Waiting) | None => Repair::None,
     }
 }
-
-/// Whether the runner ended as it does after a job. The job may have been another one than its own. A runner without an exit
-/// code never ran: an essential sidecar ended before it.
-pub(crate) fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool {
-    stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
-}

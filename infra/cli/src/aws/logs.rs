@@ -14,8 +14,9 @@ const fn operation(operation: &'static str) -> Json {
 }
 
 const FILTER: Json = operation("FilterLogEvents");
-const START: Json = operation("StartQuery");
-const RESULTS: Json = operation("GetQueryResults");
+pub(super) const START: Json = operation("StartQuery");
+pub(super) const RESULTS: Json = operation("GetQueryResults");
+pub(super) const DESCRIBE: Json = operation("DescribeLogGroups");
 
 /// How often the answer of a query is looked for, and how many times. A query of one hour's lines takes about a second.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -66,7 +67,7 @@ impl Aws {
     }
 }
 
-fn moment(milliseconds: i64) -> OffsetDateTime {
+pub(super) fn moment(milliseconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -65,7 +65,7 @@ fn show(text: &mut String, classes: &RunnerClasses, fit: &Fit<'_>, asked: &Asked
 }
 
 /// The same as JSON.
-pub(super) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) {
+pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) {
     let outcome = classes.fit(asked);
     let mut json = json!({ "labels": asked.labels });
     match &outcome {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jitgate::github::AppSigner;
+use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -213,6 +214,21 @@ impl SignedIn {
         self.call(Method::GET, "app/hook/deliveries?per_page=100", None).await
     }
 
+    /// A page of deliveries, newest first, and where the next page begins, if there is one.
+    pub async fn deliveries_from(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<Delivery>, Option<String>), GitHubTrouble> {
+        let from = cursor.map_or_else(String::new, |cursor| {
+            let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+            format!("&cursor={cursor}")
+        });
+        let path = format!("app/hook/deliveries?per_page={ITEMS_A_PAGE}{from}");
+        let token = self.signature()?;
+        let (headers, page) = exchange(&self.place, Method::GET, &path, Some(&token), None).await?;
+        Ok((page, headers.get(LINK).and_then(|link| next_cursor(link.to_str().ok()?))))
+    }
+
     /// Has a delivery repeated.
     pub async fn redeliver(&self, delivery: u64) -> Result<(), GitHubTrouble> {
         let path = format!("app/hook/deliveries/{delivery}/attempts");
@@ -284,17 +300,29 @@ impl SignedIn {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, GitHubTrouble> {
-        let token = self
-            .signer
-            .sign(OffsetDateTime::now_utc())
-            .map_err(|problem| GitHubTrouble { status: Some(StatusCode::UNAUTHORIZED), what: problem.to_owned() })?;
-        call(&self.place, method, path, Some(&token.into()), body).await
+        call(&self.place, method, path, Some(&self.signature()?), body).await
+    }
+
+    fn signature(&self) -> Result<SecretString, GitHubTrouble> {
+        let signed = self.signer.sign(OffsetDateTime::now_utc());
+        let refused =
+            |problem: &str| GitHubTrouble { status: Some(StatusCode::UNAUTHORIZED), what: problem.to_owned() };
+        signed.map(Into::into).map_err(refused)
     }
 }
 
 /// Tries of a call that is not answered, or with 5xx. Each call here can be repeated: a second conversion of a code is
 /// refused, and a second deletion finds nothing.
 const TRIES: u32 = 3;
+
+/// The cursor in a `Link` header's address of the next page. Only that is taken from it: the address is GitHub's own view of
+/// itself. Source: GitHub's "Using pagination in the REST API".
+fn next_cursor(link: &str) -> Option<String> {
+    let next = link.split(',').find(|each| each.contains("rel=\"next\""))?;
+    let address = next.split_once('<')?.1.split_once('>')?.0;
+    let url = url::Url::parse(address).ok()?;
+    url.query_pairs().find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
+}
 
 /// Makes a call.
 pub(super) async fn call<T: DeserializeOwned>(
@@ -304,6 +332,17 @@ pub(super) async fn call<T: DeserializeOwned>(
     token: Option<&SecretString>,
     body: Option<&Value>,
 ) -> Result<T, GitHubTrouble> {
+    exchange(place, method, path, token, body).await.map(|(_, answer)| answer)
+}
+
+/// Makes a call, and returns the answer's headers, too.
+async fn exchange<T: DeserializeOwned>(
+    place: &Place,
+    method: Method,
+    path: &str,
+    token: Option<&SecretString>,
+    body: Option<&Value>,
+) -> Result<(HeaderMap, T), GitHubTrouble> {
     let mut tries = 1;
     loop {
         let outcome = call_once(place, &method, path, token, body).await;
@@ -325,7 +364,7 @@ async fn call_once<T: DeserializeOwned>(
     path: &str,
     token: Option<&SecretString>,
     body: Option<&Value>,
-) -> Result<T, GitHubTrouble> {
+) -> Result<(HeaderMap, T), GitHubTrouble> {
     // A code is a part of a path, and is as good as the App's key.
     let shown = if path.starts_with("app-manifests/") { "app-manifests/CODE/conversions" } else { path };
     let what = |words: String| format!("GitHub, {method} /{shown}: {words}");
@@ -342,7 +381,7 @@ async fn call_once<T: DeserializeOwned>(
         request = request.json(body);
     }
     let answer = request.send().await.map_err(|error| silent(&error))?;
-    let status = answer.status();
+    let (status, headers) = (answer.status(), answer.headers().clone());
     let text = answer.bytes().await.map_err(|error| silent(&error))?;
     if !status.is_success() {
         let message = serde_json::from_slice::<Value>(&text).ok();
@@ -350,10 +389,27 @@ async fn call_once<T: DeserializeOwned>(
         return Err(GitHubTrouble { status: Some(status), what: what(format!("answer {status}: {message}")) });
     }
     let text: &[u8] = if text.is_empty() { b"null" } else { &text };
-    serde_json::from_slice(text).map_err(|error| GitHubTrouble {
+    let answer = serde_json::from_slice(text).map_err(|error| GitHubTrouble {
         status: Some(status),
         what: what(format!("answer {status} cannot be read at column {}", error.column())),
-    })
+    })?;
+    Ok((headers, answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_cursor;
+
+    #[test]
+    fn the_next_page_is_found_by_its_cursor_alone() {
+        let next = r#"<https://api.github.com/app/hook/deliveries?per_page=100&cursor=v1_12%2B3>; rel="next""#;
+        assert_eq!(next_cursor(next).as_deref(), Some("v1_12+3"));
+        let first = r#"<https://api.github.com/app/hook/deliveries?per_page=100>; rel="first""#;
+        assert_eq!(next_cursor(&format!("{first}, {next}")).as_deref(), Some("v1_12+3"));
+        for none in ["", first, r#"rel="next""#, r#"<no address>; rel="next""#] {
+            assert_eq!(next_cursor(none), None, "{none}");
+        }
+    }
 }
 
 #[cfg(test)]

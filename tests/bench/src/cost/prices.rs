@@ -1,5 +1,7 @@
 //! Prices, as published, and what is free of charge.
 
+use jitgate::prices;
+
 use super::Quantity;
 
 /// Beside each price stands the vendor's own page, which decides.
@@ -33,18 +35,25 @@ pub(super) const ALARM: Quantity =
 pub(super) const DASHBOARD: Quantity = Quantity::new("CloudWatch, a dashboard", 3.00, "$ a month", CLOUDWATCH_PAGE);
 pub(super) const SCHEDULE: Quantity =
     Quantity::new("EventBridge Scheduler", 1.00, "$ a million calls", EVENTBRIDGE_PAGE);
-pub(super) const VCPU: Quantity = Quantity::new("Fargate, Linux on x86-64", 0.040_48, "$ a vCPU-hour", FARGATE_PAGE);
-pub(super) const MEMORY: Quantity = Quantity::new("Fargate, its memory", 0.004_445, "$ a GB-hour", FARGATE_PAGE);
-pub(super) const ARM_VCPU: Quantity = Quantity::new("Fargate, Linux on ARM64", 0.032_38, "$ a vCPU-hour", FARGATE_PAGE);
-pub(super) const ARM_MEMORY: Quantity = Quantity::new("Fargate, its memory", 0.003_56, "$ a GB-hour", FARGATE_PAGE);
-pub(super) const ADDRESS: Quantity = Quantity::new("A public IPv4 address", 0.005, "$ an hour", VPC_PAGE);
+pub(super) const VCPU: Quantity =
+    Quantity::new("Fargate, Linux on x86-64", prices::VCPU, "$ a vCPU-hour", FARGATE_PAGE);
+pub(super) const MEMORY: Quantity = Quantity::new("Fargate, its memory", prices::MEMORY, "$ a GB-hour", FARGATE_PAGE);
+pub(super) const ARM_VCPU: Quantity =
+    Quantity::new("Fargate, Linux on ARM64", prices::ARM_VCPU, "$ a vCPU-hour", FARGATE_PAGE);
+pub(super) const ARM_MEMORY: Quantity =
+    Quantity::new("Fargate, its memory", prices::ARM_MEMORY, "$ a GB-hour", FARGATE_PAGE);
+pub(super) const ADDRESS: Quantity = Quantity::new("A public IPv4 address", prices::ADDRESS, "$ an hour", VPC_PAGE);
 pub(super) const NAT: Quantity =
     Quantity::new("A NAT gateway and its address, in one zone", 36.50, "$ a month", VPC_PAGE);
 pub(super) const NAT_TRAFFIC: Quantity = Quantity::new("A NAT gateway's traffic", 0.045, "$ a GB", VPC_PAGE);
-pub(super) const GITHUB_MINUTE: Quantity =
-    Quantity::new("GitHub-hosted, Linux on x86-64: 2 vCPU, 8 GB", 0.006, "$ a minute", GITHUB_PAGE);
+pub(super) const GITHUB_MINUTE: Quantity = Quantity::new(
+    "GitHub-hosted, Linux on x86-64: 2 vCPU, 8 GB",
+    prices::STANDARD_X86_64.minute,
+    "$ a minute",
+    GITHUB_PAGE,
+);
 pub(super) const GITHUB_ARM_MINUTE: Quantity =
-    Quantity::new("GitHub-hosted, Linux on ARM64: 2 vCPU", 0.005, "$ a minute", GITHUB_PAGE);
+    Quantity::new("GitHub-hosted, Linux on ARM64: 2 vCPU", prices::STANDARD_ARM64.minute, "$ a minute", GITHUB_PAGE);
 pub(super) const GITHUB_CHARGE: Quantity = Quantity::new(
     "GitHub, self-hosted runners: announced in December 2025, postponed in the same month",
     0.002,

@@ -333,6 +333,9 @@ impl Task {
         };
         let of_fargate = |value: Value| self.provider.is_fargate().then_some(value);
         set("ephemeralStorage", of_fargate(json!({ "sizeInGiB": self.resources.disk })));
+        // Source: the sample event of a task on Fargate in ECS's "Amazon ECS task state change events".
+        let attributes = json!([{ "name": "ecs.cpu-architecture", "value": "x86_64" }]);
+        set("attributes", of_fargate(attributes));
         set("platformFamily", of_fargate("Linux".into()));
         set("platformVersion", of_fargate("1.4.0".into()));
         set("startedBy", self.started_by.as_deref().map(Value::from));
