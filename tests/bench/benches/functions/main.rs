@@ -3,7 +3,7 @@
 //!
 //! `make bench`, or `cargo bench -p jitgate-bench --bench functions -- [--write] [--quick] [--functions FOLDER] [PART]`.
 //! The parts `bursts`, `shortages`, `faults` and `limits` are measured only where they are named: they take most of an
-//! hour, twelve minutes, three and twelve.
+//! hour, twelve minutes, three and twenty.
 
 mod cold;
 mod deployment;
