@@ -87,6 +87,13 @@ impl GitHub {
         }
     }
 
+    /// Ends a suspension.
+    pub fn unsuspend(&self, installation: InstallationId) {
+        if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
+            installation.suspended_at = None;
+        }
+    }
+
     /// Uninstalls the App there; a later [`install_app`](Self::install_app) gets a new id.
     pub fn uninstall(&self, installation: InstallationId) {
         self.state().0.installations.remove(&installation.0);
