@@ -27,6 +27,8 @@ pub struct Ended {
     memory: Option<String>,
     capacity: Option<String>,
     stop_code: Option<String>,
+    /// ECS's words for the stop, which it shows for an hour only.
+    stopped_reason: Option<String>,
     /// The runner's container's.
     exit_code: Option<i32>,
     /// From ECS's acceptance until the image's pull began: capacity, network.
@@ -56,6 +58,7 @@ impl Ended {
             memory: text("memory"),
             capacity: text("capacityProviderName").or_else(|| text("launchType")),
             stop_code: text("stopCode"),
+            stopped_reason: text("stoppedReason"),
             exit_code: exit_code.and_then(|code| code.try_into().ok()),
             start_wait: between("createdAt", "pullStartedAt"),
             image_pull: between("pullStartedAt", "pullStoppedAt"),
@@ -83,6 +86,7 @@ impl Ended {
             memory = self.memory,
             capacity = self.capacity,
             stop_code = self.stop_code,
+            stopped_reason = self.stopped_reason,
             exit_code = self.exit_code,
             start_wait_seconds = seconds(self.start_wait),
             image_pull_seconds = seconds(self.image_pull),
@@ -137,6 +141,7 @@ mod tests {
             "createdAt": "2026-11-01T12:00:00.103Z", "pullStartedAt": "2026-11-01T12:00:11.103Z",
             "pullStoppedAt": "2026-11-01T12:00:41.603Z", "startedAt": "2026-11-01T12:00:43.103Z",
             "stoppingAt": "2026-11-01T12:10:43.103Z", "stoppedAt": "2026-11-01T12:11:00Z",
+            "stoppedReason": "Essential container in task exited",
         })
     }
 
@@ -148,6 +153,7 @@ mod tests {
         assert_eq!(ended.start_rest, Some(Duration::milliseconds(1500)));
         assert_eq!(ended.ran, Some(Duration::minutes(10)));
         assert_eq!(ended.capacity.as_deref(), Some("FARGATE_SPOT"));
+        assert_eq!(ended.stopped_reason.as_deref(), Some("Essential container in task exited"));
     }
 
     #[test]
