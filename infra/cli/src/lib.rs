@@ -15,8 +15,11 @@ pub mod github;
 pub mod http;
 pub mod install;
 pub mod receipt;
+pub mod registry;
 pub mod screen;
 pub mod setup;
+#[cfg(test)]
+mod standin;
 pub mod status;
 pub mod template;
 pub mod trouble;

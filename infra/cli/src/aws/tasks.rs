@@ -14,6 +14,27 @@ pub struct RunnerTask {
     pub class: String,
     /// Whether its containers run; otherwise it starts.
     pub is_running: bool,
+    /// The name of its registration, from a tag; none while the launch is under way.
+    pub runner: Option<String>,
+    /// `owner/name` of the repository of the job that it was launched for, from a tag.
+    pub repository: Option<String>,
+    /// Who started it: the launch token.
+    pub started_by: String,
+}
+
+/// A task definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// Whether tasks can be started from it.
+    pub is_active: bool,
+    /// The role with which ECS starts its tasks.
+    pub execution_role: Option<String>,
+    /// The role of its containers.
+    pub task_role: Option<String>,
+    /// CPU units of its tasks, unless a launch says otherwise.
+    pub cpu: Option<u32>,
+    /// Its containers: name and image, and whether ECS signs in to the registry for it.
+    pub containers: Vec<(String, String, bool)>,
 }
 
 impl Aws {
@@ -27,10 +48,16 @@ impl Aws {
             let answer = describe.include(TaskField::Tags).send().await;
             let answer = answer.map_err(|error| trouble_of("tasks (ecs:DescribeTasks)", &error))?;
             found.extend(answer.tasks().iter().map(|task| {
-                let class = task.tags().iter().find(|tag| tag.key() == Some(jitgate::ecs::tag::CLASS));
+                let tag = |key: &str| {
+                    let tag = task.tags().iter().find(|tag| tag.key() == Some(key));
+                    tag.and_then(|tag| tag.value()).map(str::to_owned)
+                };
                 RunnerTask {
-                    class: class.and_then(|tag| tag.value()).unwrap_or("?").to_owned(),
+                    class: tag(jitgate::ecs::tag::CLASS).unwrap_or_else(|| "?".to_owned()),
                     is_running: task.last_status() == Some("RUNNING"),
+                    runner: tag(jitgate::ecs::tag::RUNNER_NAME),
+                    repository: tag(jitgate::ecs::tag::REPOSITORY),
+                    started_by: task.started_by().unwrap_or_default().to_owned(),
                 }
             }));
         }
@@ -98,17 +125,30 @@ impl Aws {
         Ok(found)
     }
 
-    /// Whether there is an active task definition of this name or ARN.
-    pub async fn has_task_definition(&self, name: &str) -> Result<bool, Trouble> {
+    /// The task definition of this name or ARN; `None` if there is none.
+    pub async fn definition(&self, name: &str) -> Result<Option<Definition>, Trouble> {
         let describe = Client::new(&self.sdk).describe_task_definition().task_definition(name).send().await;
-        match describe {
-            Ok(answer) => {
-                Ok(answer.task_definition().and_then(|found| found.status()) == Some(&TaskDefinitionStatus::Active))
-            }
+        let found = match describe {
+            Ok(answer) => answer.task_definition,
             // ECS's only words for one that is not there.
-            Err(error) if error.code() == Some("ClientException") => Ok(false),
-            Err(error) => Err(trouble_of("a task definition (ecs:DescribeTaskDefinition)", &error)),
-        }
+            Err(error) if error.code() == Some("ClientException") => None,
+            Err(error) => return Err(trouble_of("a task definition (ecs:DescribeTaskDefinition)", &error)),
+        };
+        Ok(found.map(|found| Definition {
+            is_active: found.status() == Some(&TaskDefinitionStatus::Active),
+            cpu: found.cpu().and_then(|cpu| cpu.parse().ok()),
+            containers: found
+                .container_definitions()
+                .iter()
+                .map(|container| {
+                    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+                    let signs_in = container.repository_credentials().is_some();
+                    (text(container.name()), text(container.image()), signs_in)
+                })
+                .collect(),
+            execution_role: found.execution_role_arn,
+            task_role: found.task_role_arn,
+        }))
     }
 
     /// Deletes task definitions for good.
