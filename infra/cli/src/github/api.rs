@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jitgate::clock::Clock;
 use jitgate::github::AppSigner;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -47,6 +48,7 @@ impl From<GitHubTrouble> for Trouble {
 pub struct SignedIn {
     place: Place,
     signer: AppSigner,
+    clock: Clock,
 }
 
 /// The App as GitHub shows it.
@@ -157,7 +159,13 @@ impl SignedIn {
         let signer = AppSigner::new(app_id, key).map_err(|problem| {
             Trouble::failed(problem, "take the .pem file that GitHub generated for the App, as it is")
         })?;
-        Ok(Self { place, signer })
+        Ok(Self { place, signer, clock: Clock::system() })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Which GitHub it signs in to.
@@ -286,7 +294,7 @@ impl SignedIn {
     ) -> Result<T, GitHubTrouble> {
         let token = self
             .signer
-            .sign(OffsetDateTime::now_utc())
+            .sign(self.clock.now())
             .map_err(|problem| GitHubTrouble { status: Some(StatusCode::UNAUTHORIZED), what: problem.to_owned() })?;
         call(&self.place, method, path, Some(&token.into()), body).await
     }
