@@ -30,6 +30,8 @@ pub struct Ended {
     architecture: Option<String>,
     capacity: Option<String>,
     stop_code: Option<String>,
+    /// ECS's words for the stop, which it shows for an hour only.
+    stopped_reason: Option<String>,
     /// The runner's container's.
     exit_code: Option<i32>,
     /// From ECS's acceptance until the image's pull began: capacity, network.
@@ -63,6 +65,7 @@ impl Ended {
             architecture: architecture_of(task),
             capacity: text("capacityProviderName").or_else(|| text("launchType")),
             stop_code: text("stopCode"),
+            stopped_reason: text("stoppedReason"),
             exit_code: exit_code.and_then(|code| code.try_into().ok()),
             start_wait: between("createdAt", "pullStartedAt"),
             image_pull: between("pullStartedAt", "pullStoppedAt"),
@@ -98,6 +101,7 @@ impl Ended {
             architecture = self.architecture,
             capacity = self.capacity,
             stop_code = self.stop_code,
+            stopped_reason = self.stopped_reason,
             exit_code = self.exit_code,
             start_wait_seconds = seconds(self.start_wait),
             image_pull_seconds = seconds(self.image_pull),
@@ -160,6 +164,7 @@ mod tests {
             "createdAt": "2026-11-01T12:00:00.103Z", "pullStartedAt": "2026-11-01T12:00:11.103Z",
             "pullStoppedAt": "2026-11-01T12:00:41.603Z", "startedAt": "2026-11-01T12:00:43.103Z",
             "stoppingAt": "2026-11-01T12:10:43.103Z", "stoppedAt": "2026-11-01T12:11:00Z",
+            "stoppedReason": "Essential container in task exited",
         })
     }
 
@@ -173,6 +178,7 @@ mod tests {
         assert_eq!(ended.billed, Some(Duration::milliseconds(648_897)), "from the pull until it has stopped");
         assert_eq!((ended.disk, ended.architecture.as_deref()), (Some(50), Some("arm64")));
         assert_eq!(ended.capacity.as_deref(), Some("FARGATE_SPOT"));
+        assert_eq!(ended.stopped_reason.as_deref(), Some("Essential container in task exited"));
     }
 
     #[test]

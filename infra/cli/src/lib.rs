@@ -17,9 +17,12 @@ pub mod http;
 pub mod install;
 pub mod period;
 pub mod receipt;
+pub mod registry;
 pub mod replay;
 pub mod screen;
 pub mod setup;
+#[cfg(test)]
+mod standin;
 pub mod status;
 pub mod template;
 pub mod trouble;

@@ -1,5 +1,6 @@
-//! The part of AWS that the functions use: ECS, SQS and Secrets Manager on one loopback port. As in AWS's JSON
-//! protocols, the header `x-amz-target` names the service.
+//! The part of AWS that the functions use: ECS, SQS and Secrets Manager on one loopback port; and what the command reads
+//! besides: logs, and the worker's event source. As in AWS's JSON protocols, the header `x-amz-target` names the service;
+//! Lambda has paths.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +22,14 @@ use crate::wire::{self, Answer, Calls, Endpoint, Faults, Request, Service};
 
 pub mod answers;
 pub mod ecs;
+pub mod event_sources;
+pub mod logs;
 pub mod secrets;
 pub mod sqs;
 
 pub use ecs::Ecs;
+pub use event_sources::EventSources;
+pub use logs::Logs;
 pub use secrets::Secrets;
 pub use sqs::Sqs;
 
@@ -52,7 +57,12 @@ pub struct Aws {
     pub sqs: Arc<Sqs>,
     /// Secrets.
     pub secrets: Arc<Secrets>,
-    /// Faults and calls of all three, by operation: `RunTask`, `SendMessage`, `GetSecretValue`.
+    /// Log lines, which only the command reads.
+    pub logs: Arc<Logs>,
+    /// Whether the queue's messages reach the worker, for the command alone: the stand-in of the mapping itself is
+    /// [`sqs::mapping`].
+    pub event_sources: Arc<EventSources>,
+    /// Faults and calls of all, by operation: `RunTask`, `SendMessage`, `GetSecretValue`.
     pub endpoint: Endpoint,
     clock: Clock,
 }
@@ -68,14 +78,29 @@ impl Aws {
         let ecs = Arc::new(Ecs::new(clock.clone()));
         let sqs = Arc::new(Sqs::new(clock.clone()));
         let secrets = Arc::new(Secrets::new(clock.clone()));
-        let gate = Gate::new(&ecs, &sqs, &secrets);
+        let (logs, event_sources) = (Arc::default(), Arc::default());
+        let gate = Gate {
+            ecs: Arc::clone(&ecs),
+            sqs: Arc::clone(&sqs),
+            secrets: Arc::clone(&secrets),
+            logs: Arc::clone(&logs),
+            event_sources: Arc::clone(&event_sources),
+            answered: AtomicU64::new(0),
+        };
         let endpoint = wire::serve_on(Arc::new(gate), address).await?;
-        Ok(Self { ecs, sqs, secrets, endpoint, clock })
+        Ok(Self { ecs, sqs, secrets, logs, event_sources, endpoint, clock })
     }
 
     /// The same stand-ins, to serve on another port: a process with a port of its own can be told from others.
     pub fn service(&self) -> Arc<dyn Service> {
-        Arc::new(Gate::new(&self.ecs, &self.sqs, &self.secrets))
+        Arc::new(Gate {
+            ecs: Arc::clone(&self.ecs),
+            sqs: Arc::clone(&self.sqs),
+            secrets: Arc::clone(&self.secrets),
+            logs: Arc::clone(&self.logs),
+            event_sources: Arc::clone(&self.event_sources),
+            answered: AtomicU64::new(0),
+        })
     }
 
     /// The value for `AWS_ENDPOINT_URL`.
@@ -172,13 +197,9 @@ struct Gate {
     ecs: Arc<Ecs>,
     sqs: Arc<Sqs>,
     secrets: Arc<Secrets>,
+    logs: Arc<Logs>,
+    event_sources: Arc<EventSources>,
     answered: AtomicU64,
-}
-
-impl Gate {
-    fn new(ecs: &Arc<Ecs>, sqs: &Arc<Sqs>, secrets: &Arc<Secrets>) -> Self {
-        Self { ecs: Arc::clone(ecs), sqs: Arc::clone(sqs), secrets: Arc::clone(secrets), answered: AtomicU64::new(0) }
-    }
 }
 
 /// Service and operation of `x-amz-target`: `AmazonSQS.SendMessage`.
@@ -194,7 +215,10 @@ fn trace(request: &Request) -> Option<&str> {
 
 impl Service for Gate {
     fn operation(&self, request: &Request) -> String {
-        target(request).1.to_owned()
+        match target(request).1 {
+            "" => event_sources::OPERATION.to_owned(),
+            operation => operation.to_owned(),
+        }
     }
 
     fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Answer> {
@@ -203,6 +227,8 @@ impl Service for Gate {
             ecs::TARGET => self.ecs.answer(operation, request.body()),
             sqs::TARGET => self.sqs.answer(operation, request.body(), trace(request)),
             secrets::TARGET => self.secrets.answer(operation, request.body()),
+            logs::TARGET => self.logs.answer(operation, request.body()),
+            _ if event_sources::is_asked(request) => self.event_sources.answer(),
             _ => answers::unknown_operation(),
         };
         let headers = answer.headers_mut();

@@ -1,6 +1,7 @@
 //! Rate limits: the hourly limit, and the secondary limit that stops bursts.
 
 use http::Method;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::answers::{self, set};
@@ -11,6 +12,11 @@ use crate::wire::Answer;
 
 /// Requests an hour without a sign-in. Source: GitHub's "Rate limits for the REST API".
 const WITHOUT_SIGN_IN: u64 = 60;
+
+/// Searches a minute, of which jitgate makes none. Source: GitHub's "REST API endpoints for search".
+const SEARCHES: u64 = 30;
+
+const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl State {
     fn primary_limit(&self, key: &str) -> u64 {
@@ -56,6 +62,21 @@ impl State {
         if let Some(meter) = self.meters.get_mut(key) {
             (meter.permitted, meter.refused, meter.points, meter.writes) = before;
         }
+    }
+
+    /// What is left of the limits. Asking costs nothing. Source: GitHub's "REST API endpoints for rate limits".
+    pub(super) fn rate_limit(&mut self, key: &str, now: OffsetDateTime) -> Answer {
+        let limit = self.primary_limit(key);
+        let meter = self.meters.entry(key.to_owned()).or_default();
+        let hour_ends = meter.turn(now, &self.limits);
+        let of = |limit: u64, used: u64, reset: OffsetDateTime| -> Value {
+            json!({
+                "limit": limit, "used": used, "remaining": limit.saturating_sub(used), "reset": reset.unix_timestamp()
+            })
+        };
+        let core = of(limit, meter.used_this_hour, hour_ends);
+        let search = of(SEARCHES, 0, now + MINUTE);
+        answers::ok(&json!({ "resources": { "core": core, "search": search }, "rate": core }))
     }
 
     /// Writes what is left of the hourly limit into the answer's headers.

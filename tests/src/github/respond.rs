@@ -17,7 +17,9 @@ impl State {
             _ => self.authenticate(request, now)?,
         };
         let key = identity.key();
-        let mut answer = match self.charge(&key, request.method(), now) {
+        let is_free = matches!(Route::of(request), Some(Route::RateLimit));
+        let refusal = if is_free { None } else { self.charge(&key, request.method(), now) };
+        let mut answer = match refusal {
             Some(refusal) => refusal,
             None => self.work(&identity, request, now).unwrap_or_else(|refusal| *refusal),
         };
@@ -32,6 +34,7 @@ impl State {
         }
         match &route {
             Route::App => self.get_app(identity),
+            Route::RateLimit => Ok(self.rate_limit(&identity.key(), now)),
             Route::Conversion(code) => self.convert_manifest(code, now),
             Route::HookConfig => self.get_hook_config(identity),
             Route::SetHookConfig => self.set_hook_config(identity, request),
@@ -74,6 +77,7 @@ impl Route {
     fn needs(&self) -> Option<(&Scope, Permission, Level)> {
         match self {
             Self::App
+            | Self::RateLimit
             | Self::Conversion(_)
             | Self::HookConfig
             | Self::SetHookConfig

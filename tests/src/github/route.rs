@@ -61,6 +61,8 @@ pub mod operation {
     pub const GET_DELIVERY: &str = "get-delivery";
     /// `POST …/deliveries/{id}/attempts`
     pub const REDELIVER: &str = "redeliver";
+    /// `GET /rate_limit`
+    pub const RATE_LIMIT: &str = "rate-limit";
     /// Anything else; answered 404.
     pub const UNKNOWN: &str = "unknown";
 }
@@ -69,6 +71,7 @@ pub mod operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     App,
+    RateLimit,
     /// A manifest's code becomes an App's credentials.
     Conversion(String),
     HookConfig,
@@ -116,6 +119,7 @@ impl Route {
         match segments.as_slice() {
             ["installation", "repositories"] if method == Method::GET => Some(Self::InstallationRepositories),
             ["user", "orgs"] if method == Method::GET => Some(Self::UserOrganizations),
+            ["rate_limit"] if method == Method::GET => Some(Self::RateLimit),
             ["app", rest @ ..] => Self::of_app(method, rest),
             ["app-manifests", code, "conversions"] if method == Method::POST => {
                 Some(Self::Conversion((*code).to_owned()))
@@ -203,6 +207,7 @@ impl Route {
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::App => operation::GET_APP,
+            Self::RateLimit => operation::RATE_LIMIT,
             Self::Conversion(_) => operation::CONVERT_MANIFEST,
             Self::HookConfig => operation::GET_HOOK_CONFIG,
             Self::SetHookConfig => operation::SET_HOOK_CONFIG,

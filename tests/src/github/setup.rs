@@ -87,7 +87,7 @@ impl GitHub {
         }
     }
 
-    /// Takes a suspension back.
+    /// Ends a suspension.
     pub fn unsuspend(&self, installation: InstallationId) {
         if let Some(installation) = self.state().0.installations.get_mut(&installation.0) {
             installation.suspended_at = None;

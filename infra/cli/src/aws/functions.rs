@@ -62,7 +62,7 @@ impl Aws {
         if status.is_success() { Ok(()) } else { Err(refused(what, status, &text)) }
     }
 
-    async fn read_lambda(&self, path: &str, what: &str) -> Result<Option<Value>, Trouble> {
+    pub(super) async fn read_lambda(&self, path: &str, what: &str) -> Result<Option<Value>, Trouble> {
         let (status, text) = self.lambda("GET", path, "", what).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -73,7 +73,13 @@ impl Aws {
         Ok(serde_json::from_str(&text).ok())
     }
 
-    async fn lambda(&self, method: &str, path: &str, body: &str, what: &str) -> Result<(StatusCode, String), Trouble> {
+    pub(super) async fn lambda(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        what: &str,
+    ) -> Result<(StatusCode, String), Trouble> {
         let address = format!("{}/{path}", self.endpoint(&format!("lambda.{}", self.region)));
         let call = Signed {
             service: "lambda",
@@ -89,7 +95,7 @@ impl Aws {
 }
 
 /// Lambda names the error in a header and again, without its code, in the body.
-fn refused(what: &str, status: StatusCode, text: &str) -> Trouble {
+pub(super) fn refused(what: &str, status: StatusCode, text: &str) -> Trouble {
     let answer: Value = serde_json::from_str(text).unwrap_or_default();
     let message = answer.get("message").or_else(|| answer.get("Message")).and_then(Value::as_str).unwrap_or_default();
     let code = if status == StatusCode::FORBIDDEN { "AccessDenied" } else { "" };

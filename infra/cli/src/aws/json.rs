@@ -62,6 +62,8 @@ impl Aws {
         let code = answer["__type"].as_str().unwrap_or_default();
         let code = code.rsplit('#').next().unwrap_or_default();
         let message = answer["message"].as_str().or(answer["Message"].as_str()).unwrap_or_default();
-        Err(errors::explain(&what, code, &format!("{code}: {message}"), status.is_server_error()))
+        // An emulator may not know the service, and answer in another form.
+        let words = if code.is_empty() { format!("answer {status}") } else { format!("{code}: {message}") };
+        Err(errors::explain(&what, code, &words, status.is_server_error()))
     }
 }

@@ -3,16 +3,22 @@
 mod alarms;
 mod buckets;
 mod dead_letters;
+mod doors;
 mod errors;
+mod failures;
 mod functions;
+mod images;
 mod json;
 mod left;
 mod log_windows;
 mod logs;
+mod metrics;
 mod network;
 mod query;
 mod quotas;
 mod roles;
+mod routes;
+mod schedules;
 mod secret;
 mod signed;
 mod stacks;
@@ -20,14 +26,19 @@ mod tasks;
 
 pub use buckets::{Bucket, Key};
 pub use dead_letters::DeadLetter;
+pub use doors::{Door, Doorway};
 pub use errors::trouble_of;
 pub use log_windows::{AllLines, LogGroup};
+pub use images::Registry;
 pub use network::{Subnet, offer};
 pub use query::Query;
+pub use quotas::Quota;
 pub use roles::{ensure_ecs_role, has_ecs_role};
+pub use routes::{WayOut, WaysOut};
+pub use schedules::Caller;
 pub use secret::{FleetSecret, SecretStore};
 pub use stacks::{Change, ChangeSet, Stack, Stacks, Standing, Template, VERSION_TAG, Wanted, first_failure};
-pub use tasks::{RunnerTask, TaskOrigin};
+pub use tasks::{Definition, RunnerTask};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 

@@ -64,11 +64,11 @@ async fn default_vpc(aws: &Aws) -> Result<String, Trouble> {
     })
 }
 
-fn unreadable(what: &str) -> Trouble {
+pub(super) fn unreadable(what: &str) -> Trouble {
     Trouble::unknown(format!("{what}: the answer cannot be read"), "name the network by --vpc and --subnets")
 }
 
-fn items<'a>(document: &'a Document<'a>, set: &str) -> Vec<Node<'a, 'a>> {
+pub(super) fn items<'a>(document: &'a Document<'a>, set: &str) -> Vec<Node<'a, 'a>> {
     let of_set = document.descendants().find(|node| node.tag_name().name() == set);
     of_set.into_iter().flat_map(|set| set.children()).filter(|node| node.tag_name().name() == "item").collect()
 }

@@ -12,43 +12,38 @@ use crate::trouble::Trouble;
 /// A runner's task that lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunnerTask {
+    /// Its ARN.
+    pub arn: String,
     /// Its class, from a tag.
     pub class: String,
     /// Whether its containers run; otherwise it starts.
     pub is_running: bool,
+    /// The name of its registration, from a tag; none while the launch is under way.
+    pub runner: Option<String>,
+    /// `owner/name` of the repository of the job that it was launched for, from a tag.
+    pub repository: Option<String>,
+    /// Who started it: the launch token.
+    pub started_by: String,
 }
 
-/// A task that lives, and whose job it was started for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskOrigin {
-    /// Its ARN.
-    pub arn: String,
-    /// `owner/name` of the job's repository, from a tag.
-    pub repository: Option<String>,
+/// A task definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// Whether tasks can be started from it.
+    pub is_active: bool,
+    /// The role with which ECS starts its tasks.
+    pub execution_role: Option<String>,
+    /// The role of its containers.
+    pub task_role: Option<String>,
+    /// CPU units of its tasks, unless a launch says otherwise.
+    pub cpu: Option<u32>,
+    /// Its containers: name and image, and whether ECS signs in to the registry for it.
+    pub containers: Vec<(String, String, bool)>,
 }
 
 impl Aws {
     /// The cluster's tasks that run or start.
     pub async fn runner_tasks(&self, cluster: &str) -> Result<Vec<RunnerTask>, Trouble> {
-        let described = self.described_tasks(cluster).await?;
-        let task = |task: &Task| RunnerTask {
-            class: tag_of(task, tag::CLASS).unwrap_or("?").to_owned(),
-            is_running: task.last_status() == Some("RUNNING"),
-        };
-        Ok(described.iter().map(task).collect())
-    }
-
-    /// The same tasks, by the repositories of their jobs.
-    pub async fn task_origins(&self, cluster: &str) -> Result<Vec<TaskOrigin>, Trouble> {
-        let described = self.described_tasks(cluster).await?;
-        let origin = |task: &Task| TaskOrigin {
-            arn: task.task_arn().unwrap_or_default().to_owned(),
-            repository: tag_of(task, tag::REPOSITORY).map(str::to_owned),
-        };
-        Ok(described.iter().map(origin).collect())
-    }
-
-    async fn described_tasks(&self, cluster: &str) -> Result<Vec<Task>, Trouble> {
         let client = Client::new(&self.sdk);
         let mut found = Vec::new();
         // ECS describes a hundred tasks a call. Source: the API reference of DescribeTasks.
@@ -56,7 +51,14 @@ impl Aws {
             let describe = client.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
             let answer = describe.include(TaskField::Tags).send().await;
             let answer = answer.map_err(|error| trouble_of("tasks (ecs:DescribeTasks)", &error))?;
-            found.extend(answer.tasks.unwrap_or_default());
+            found.extend(answer.tasks().iter().map(|task| RunnerTask {
+                arn: task.task_arn().unwrap_or_default().to_owned(),
+                class: tag_of(task, tag::CLASS).unwrap_or_else(|| "?".to_owned()),
+                is_running: task.last_status() == Some("RUNNING"),
+                runner: tag_of(task, tag::RUNNER_NAME),
+                repository: tag_of(task, tag::REPOSITORY),
+                started_by: task.started_by().unwrap_or_default().to_owned(),
+            }));
         }
         Ok(found)
     }
@@ -122,17 +124,30 @@ impl Aws {
         Ok(found)
     }
 
-    /// Whether there is an active task definition of this name or ARN.
-    pub async fn has_task_definition(&self, name: &str) -> Result<bool, Trouble> {
+    /// The task definition of this name or ARN; `None` if there is none.
+    pub async fn definition(&self, name: &str) -> Result<Option<Definition>, Trouble> {
         let describe = Client::new(&self.sdk).describe_task_definition().task_definition(name).send().await;
-        match describe {
-            Ok(answer) => {
-                Ok(answer.task_definition().and_then(|found| found.status()) == Some(&TaskDefinitionStatus::Active))
-            }
+        let found = match describe {
+            Ok(answer) => answer.task_definition,
             // ECS's only words for one that is not there.
-            Err(error) if error.code() == Some("ClientException") => Ok(false),
-            Err(error) => Err(trouble_of("a task definition (ecs:DescribeTaskDefinition)", &error)),
-        }
+            Err(error) if error.code() == Some("ClientException") => None,
+            Err(error) => return Err(trouble_of("a task definition (ecs:DescribeTaskDefinition)", &error)),
+        };
+        Ok(found.map(|found| Definition {
+            is_active: found.status() == Some(&TaskDefinitionStatus::Active),
+            cpu: found.cpu().and_then(|cpu| cpu.parse().ok()),
+            containers: found
+                .container_definitions()
+                .iter()
+                .map(|container| {
+                    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+                    let signs_in = container.repository_credentials().is_some();
+                    (text(container.name()), text(container.image()), signs_in)
+                })
+                .collect(),
+            execution_role: found.execution_role_arn,
+            task_role: found.task_role_arn,
+        }))
     }
 
     /// Deletes task definitions for good.
@@ -159,6 +174,6 @@ impl Aws {
     }
 }
 
-fn tag_of<'t>(task: &'t Task, key: &str) -> Option<&'t str> {
-    task.tags().iter().find(|tag| tag.key() == Some(key))?.value()
+fn tag_of(task: &Task, key: &str) -> Option<String> {
+    task.tags().iter().find(|tag| tag.key() == Some(key))?.value().map(str::to_owned)
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::args::Running;
-use crate::aws::{Aws, TaskOrigin};
+use crate::aws::{Aws, RunnerTask};
 use crate::github::{Installation, Runner, SignedIn};
 use crate::screen::Screen;
 use crate::trouble::Trouble;
@@ -79,7 +79,7 @@ impl Jobs<'_> {
         let hidden = loop {
             // Before the registrations: each task was registered before it was started. So one that is listed here and
             // has no registration afterwards runs no job and never will.
-            let tasks = self.aws.task_origins(&self.cluster).await?;
+            let tasks = self.aws.runner_tasks(&self.cluster).await?;
             let shown = self.shown(app).await?;
             let busy = shown.registered.iter().filter(|each| each.runner.busy).count();
             for each in &shown.registered {
@@ -120,10 +120,10 @@ impl Jobs<'_> {
     }
 
     /// The tasks that run no job, and those of which nobody knows: their registrations are where GitHub shows nothing.
-    fn sorted(&self, tasks: Vec<TaskOrigin>, seen: &HashSet<String>, running: Running) -> (Vec<String>, Vec<String>) {
+    fn sorted(&self, tasks: Vec<RunnerTask>, seen: &HashSet<String>, running: Running) -> (Vec<String>, Vec<String>) {
         let (over, hidden): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| running == Running::Stop || is_seen(task.repository.as_deref(), seen));
-        let arns = |tasks: Vec<TaskOrigin>| tasks.into_iter().map(|task| task.arn).collect();
+        let arns = |tasks: Vec<RunnerTask>| tasks.into_iter().map(|task| task.arn).collect();
         (arns(over), arns(hidden))
     }
 

@@ -1,30 +1,49 @@
 //! The checks of GitHub's side.
 
-use jitgate::classes::RunnerGroup;
-use reqwest::StatusCode;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use time::format_description::well_known::Rfc2822;
+use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::finding::{Fix, Look, Wrong};
-use crate::fleet::Deployed;
-use crate::github::{App, Delivery, Hook, Installation, SignedIn};
+use super::groups::registers;
+use crate::github::{App, Delivery, Hook, Installation, Place, SignedIn};
 use crate::trouble::Trouble;
 use crate::verify::same;
 
-/// What the App needs in order to register runners in this scope.
-fn registers(in_repositories: bool) -> &'static str {
-    if in_repositories { "administration" } else { "organization_self_hosted_runners" }
-}
+/// An App's sign-in begins 60 seconds in the past and ends within ten minutes. Source: GitHub's "Generating a JSON Web Token
+/// (JWT) for a GitHub App".
+const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
-pub(super) fn signs_in(app: &Result<App, Trouble>) -> Look {
+/// Whether the App signs in. `skew` is how far this machine's clock is ahead of GitHub's.
+pub(super) fn signs_in(app: &Result<App, Trouble>, skew: Option<Duration>) -> Look {
     match app {
         Ok(app) => Ok(Ok(app.slug.clone())),
-        Err(trouble) if trouble.what.contains("answer 401") => Ok(Err(Wrong::new(
-            trouble.what.clone(),
-            "check this machine's clock, and that the App's key is still valid; else run `jitgate app --replace`",
+        Err(trouble) if trouble.what.contains("answer 401") => Ok(Err(match skew {
+            Some(skew) if skew.abs() > CLOCK_TOLERANCE => Wrong::new(
+                format!("{}: this machine's clock is {} seconds off GitHub's", trouble.what, skew.whole_seconds()),
+                "set this machine's clock, and run the command again; AWS's are right",
+            ),
+            _ => Wrong::new(
+                trouble.what.clone(),
+                "see in the App's settings that the secret's key is still valid; else run `jitgate app --replace`",
+            ),
+        })),
+        // "Integration not found"
+        Err(trouble) if trouble.what.contains("answer 404") => Ok(Err(Wrong::new(
+            format!("{}: it knows no App of this id", trouble.what),
+            "correct app_id in the secret, or run `jitgate app --replace`",
         ))),
         Err(trouble) => Err(trouble.clone()),
     }
+}
+
+/// How far this machine's clock is ahead of GitHub's, by the answer to a call without a sign-in.
+pub(super) async fn clock_skew(place: &Place) -> Option<Duration> {
+    let answer = crate::http::client().get(place.parameter()).send().await.ok()?;
+    let date = answer.headers().get(reqwest::header::DATE)?.to_str().ok()?;
+    Some(OffsetDateTime::now_utc() - OffsetDateTime::parse(date, &Rfc2822).ok()?)
 }
 
 pub(super) fn asks_for(app: &App, in_repositories: bool) -> Result<String, Wrong> {
@@ -73,7 +92,9 @@ fn of_hook(hook: &Hook, webhook: &Url) -> Result<String, Wrong> {
 const LATEST: usize = 50;
 
 pub(super) fn deliveries(log: &[Delivery]) -> Result<String, Wrong> {
-    let latest: Vec<&Delivery> = log.iter().take(LATEST).collect();
+    // Other events, such as that of the App's installation, tell nothing of jobs, and nobody has them repeated.
+    let counts = |delivery: &&Delivery| matches!(delivery.event.as_str(), "workflow_job" | "ping");
+    let latest: Vec<&Delivery> = log.iter().filter(counts).take(LATEST).collect();
     let failed: Vec<&&Delivery> = latest.iter().filter(|each| !(200..300).contains(&each.status_code)).collect();
     // One that was repeated with success is mended.
     let is_mended = |delivery: &Delivery| {
@@ -95,7 +116,12 @@ pub(super) fn deliveries(log: &[Delivery]) -> Result<String, Wrong> {
     Err(Wrong::new(format!("{count} of the last {} failed, the latest with {}", latest.len(), worst.status_code), todo))
 }
 
-pub(super) fn installations(app: &App, all: &[Installation]) -> Result<String, Wrong> {
+/// `repositories` says how many an installation on selected ones has, as far as GitHub told.
+pub(super) fn installations(
+    app: &App,
+    all: &[Installation],
+    repositories: &BTreeMap<u64, u64>,
+) -> Result<String, Wrong> {
     let mut usable = Vec::new();
     for each in all {
         let login = &each.account.login;
@@ -111,7 +137,24 @@ pub(super) fn installations(app: &App, all: &[Installation]) -> Result<String, W
                 format!("have an owner of {login} accept it in its settings under GitHub Apps"),
             ));
         }
-        usable.push(login.as_str());
+        if !each.events.is_empty() && !each.events.iter().any(|event| event == "workflow_job") {
+            return Err(Wrong::new(
+                format!("that of {login} does not get the event Workflow job"),
+                format!("have an owner of {login} accept the App's events in its settings under GitHub Apps"),
+            ));
+        }
+        let count = repositories.get(&each.id);
+        if count == Some(&0) {
+            return Err(Wrong::new(
+                format!("that of {login} has no repository"),
+                "select repositories in its settings under GitHub Apps",
+            ));
+        }
+        let which = count.map_or_else(
+            || format!("{} repositories", each.repository_selection),
+            |count| format!("{count} repositories"),
+        );
+        usable.push(format!("{login} ({which})"));
     }
     if usable.is_empty() {
         return Err(Wrong::new("the App is installed nowhere", "install it from the App's page"));
@@ -119,54 +162,9 @@ pub(super) fn installations(app: &App, all: &[Installation]) -> Result<String, W
     Ok(usable.join(", "))
 }
 
-/// Whether a token may do there what registering needs, and whether the classes' runner groups are there.
-pub(super) async fn registering(app: &SignedIn, fleet: &Deployed, all: &[Installation]) -> Look {
-    let name = registers(fleet.in_repositories());
-    let classes = fleet.classes()?;
-    for each in all.iter().filter(|each| each.suspended_at.is_none()) {
-        let wanted = [(name.to_owned(), "write".to_owned())].into();
-        let token = match app.token(each.id, &wanted).await {
-            Ok(token) => token,
-            Err(trouble) if trouble.status.is_some_and(|status| status.is_client_error()) => {
-                let what = Trouble::from(trouble).what;
-                return Ok(Err(Wrong::new(what, "grant the permission, and accept it where the App is installed")));
-            }
-            Err(trouble) => return Err(trouble.into()),
-        };
-        if fleet.in_repositories() || each.account.kind != "Organization" {
-            continue;
-        }
-        let path = format!("orgs/{}/actions/runner-groups?per_page=100", each.account.login);
-        let answer: Result<Value, _> = app.read(Some(&token), &path).await;
-        let groups = match answer {
-            Ok(groups) => groups,
-            // Free plans have the default group alone, and no list of groups.
-            Err(trouble) if trouble.status == Some(StatusCode::NOT_FOUND) => continue,
-            Err(trouble) => return Err(trouble.into()),
-        };
-        let named: Vec<&str> = groups["runner_groups"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|group| group["name"].as_str())
-            .collect();
-        for class in classes.iter() {
-            if let RunnerGroup::Name(group) = &class.runner_group
-                && !named.iter().any(|name| name.eq_ignore_ascii_case(group))
-            {
-                return Ok(Err(Wrong::new(
-                    format!("{} has no runner group {group:?}, which class {} names", each.account.login, class.name),
-                    "make it in the organisation's settings, or correct runner_group in the class",
-                )));
-            }
-        }
-    }
-    Ok(Ok(String::new()))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -199,10 +197,28 @@ mod tests {
             vec![read(json!({ "id": 1, "account": account, "permissions": permissions, "events": [],
                 "repository_selection": "all", "suspended_at": suspended }))]
         };
-        assert_eq!(installations(&app, &of(json!({ "actions": "read" }), None)), Ok("o".to_owned()));
-        assert!(installations(&app, &of(json!({}), None)).is_err());
-        assert!(installations(&app, &of(json!({ "actions": "read" }), Some("2026-11-01T00:00:00Z"))).is_err());
-        assert!(installations(&app, &[]).is_err());
+        let none = BTreeMap::new();
+        let good = of(json!({ "actions": "read" }), None);
+        assert_eq!(installations(&app, &good, &none), Ok("o (all repositories)".to_owned()));
+        assert_eq!(installations(&app, &good, &[(1, 3)].into()), Ok("o (3 repositories)".to_owned()));
+        assert!(installations(&app, &good, &[(1, 0)].into()).is_err());
+        assert!(installations(&app, &of(json!({}), None), &none).is_err());
+        let suspended = of(json!({ "actions": "read" }), Some("2026-11-01T00:00:00Z"));
+        assert!(installations(&app, &suspended, &none).is_err());
+        assert!(installations(&app, &[], &none).is_err());
+        let mut deaf = good.clone();
+        deaf[0].events = vec!["ping".to_owned()];
+        assert!(installations(&app, &deaf, &none).is_err());
+    }
+
+    #[test]
+    fn a_refused_sign_in_is_the_clocks_or_the_keys_fault() {
+        let refused = Err(Trouble::failed("GitHub, GET /app: answer 401 Unauthorized: Bad credentials", ""));
+        let says = |skew: i64| format!("{:?}", signs_in(&refused, Some(Duration::seconds(skew))));
+        assert!(says(3).contains("jitgate app --replace") && says(-700).contains("clock is -700 seconds off"));
+        let unknown = Err(Trouble::failed("GitHub, GET /app: answer 404 Not Found: Integration not found", ""));
+        assert!(format!("{:?}", signs_in(&unknown, None)).contains("correct app_id"));
+        assert!(signs_in(&Err(Trouble::unknown("GitHub: no answer", "")), None).is_err());
     }
 
     #[test]
@@ -213,6 +229,8 @@ mod tests {
         assert_eq!(deliveries(&[of(1, "a", 202)]), Ok("the last 1 arrived".to_owned()));
         assert!(deliveries(&[of(2, "b", 202), of(1, "a", 401)]).is_err());
         assert!(deliveries(&[of(2, "a", 202), of(1, "a", 503)]).is_ok());
+        let other = Delivery { event: "installation".to_owned(), ..of(3, "c", 401) };
+        assert_eq!(deliveries(&[other, of(1, "a", 202)]), Ok("the last 1 arrived".to_owned()));
     }
 
     #[test]

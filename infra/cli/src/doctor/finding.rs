@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::answer::fill;
+use crate::aws::{Caller, Door};
 use crate::trouble::{Exit, Trouble};
 
 /// How a check went.
@@ -38,6 +39,17 @@ impl Wrong {
     pub(super) fn with(self, fix: Fix) -> Self {
         Self { fix: Some(fix), ..self }
     }
+
+    /// The same, with what led to it.
+    #[must_use]
+    pub(super) fn because(self, words: &str) -> Self {
+        Self { what: format!("{}: {words}", self.what), ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn fix(&self) -> Option<&Fix> {
+        self.fix.as_ref()
+    }
 }
 
 /// What `--fix` can do. Each can be undone.
@@ -47,6 +59,10 @@ pub(super) enum Fix {
     EnableEventSource(String),
     /// Have the App deliver to the fleet's webhook.
     PointHook,
+    /// Switch on what calls the cleaner.
+    Enable(Caller),
+    /// Let everybody call the webhook's Function URL.
+    OpenDoors(Vec<Door>),
 }
 
 /// What a look came to: all is well, with a word about it, or what is wrong; or it could not be looked at.

@@ -1,18 +1,29 @@
 //! `jitgate doctor`: is everything right? It finds what is wrong before a job does.
 
-mod account;
 mod app;
+mod deployment;
 mod finding;
+pub mod groups;
+mod image;
+mod queue;
+mod quotas;
+mod starts;
+mod tasks;
 
 use clap::Args;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use self::finding::{Finding, Fix, Look, Wrong, exit, text};
+use self::groups::{Asked, Signed};
+use self::starts::Ended;
+use self::tasks::Origin;
 use crate::answer::{Answer, width};
 use crate::args::Common;
-use crate::aws::{Aws, SecretStore, Stack, Stacks};
+use crate::aws::{Aws, Caller, SecretStore, Stack, Stacks};
 use crate::fleet::Deployed;
-use crate::github::SignedIn;
+use crate::github::{App, Installation, SignedIn};
+use crate::registry::Image;
 use crate::screen::Screen;
 use crate::setup::webhook_of;
 use crate::trouble::Trouble;
@@ -24,6 +35,13 @@ pub struct Doctor {
     /// Mend what can be mended and undone, with one question each
     #[arg(long)]
     pub fix: bool,
+}
+
+/// What several checks need, or why it could not be looked at.
+type Seen<T> = Result<T, Trouble>;
+
+fn slice<T>(seen: &Seen<Vec<T>>) -> Seen<&[T]> {
+    seen.as_deref().map_err(Trouble::clone)
 }
 
 struct Patient<'a> {
@@ -60,47 +78,84 @@ fn question(fix: &Fix) -> &'static str {
     match fix {
         Fix::EnableEventSource(_) => "Enable the worker's event source?",
         Fix::PointHook => "Have the App deliver to this fleet's webhook?",
+        Fix::Enable(Caller::Schedule { .. }) => "Enable the cleaner's schedule?",
+        Fix::Enable(Caller::Rule(_)) => "Enable the cleaner's rule for tasks that stop?",
+        Fix::OpenDoors(_) => "Let everybody call the webhook's Function URL, as GitHub must?",
     }
 }
 
 impl Patient<'_> {
+    /// Looks at everything. What several checks need is asked once.
     async fn examine(&self) -> Vec<Finding> {
         let (aws, fleet) = (self.aws, &self.fleet);
-        let mut findings = vec![
-            Finding::of("the stack", Ok(account::stack(self.stack.as_ref()))),
-            Finding::of("the functions' version", Ok(account::version(fleet))),
-        ];
-        let (webhook, github, account) = tokio::join!(self.webhook(), self.github(), async {
-            let (source, dead, cleaner, alarms, role, definitions, subnets, starts, version) = tokio::join!(
-                account::event_source(aws, fleet),
-                account::dead_letters(aws, fleet),
-                account::cleaner(aws, fleet),
-                account::alarms(aws, fleet),
-                account::ecs_role(aws),
-                account::task_definitions(aws, fleet),
-                account::subnets(aws, fleet),
-                account::failed_starts(aws, fleet),
-                account::runner_version(aws, fleet),
-            );
-            vec![
-                Finding::of("the worker's event source", source),
-                Finding::of("dead letters", dead),
-                Finding::of("the cleaner's passes", cleaner),
-                Finding::of("alarms", alarms),
-                Finding::of("ECS's role", role),
-                Finding::of("task definitions", definitions),
-                Finding::of("subnets: a way out, and free addresses", subnets),
-                Finding::of("starts of the last hour", starts),
-                Finding::of("the runner's version", version),
-            ]
-        });
-        findings.extend(webhook.into_iter().chain(github).chain(account));
-        findings
+        let (origins, ended, asked) =
+            tokio::join!(tasks::origins(aws, fleet), starts::ended(aws, fleet), groups::asked_lately(aws, fleet));
+        let (deployed, github, account) =
+            tokio::join!(self.deployed(), self.github(&origins, &asked), self.account(&origins, &ended));
+        deployed.into_iter().chain(github).chain(account).collect()
     }
 
-    async fn webhook(&self) -> Vec<Finding> {
-        let (unsigned, signed) = tokio::join!(self.refuses_unsigned(), self.takes_signed());
-        vec![Finding::of("an unsigned delivery is refused", unsigned), Finding::of("a signed ping is taken", signed)]
+    async fn deployed(&self) -> Vec<Finding> {
+        let (aws, fleet) = (self.aws, &self.fleet);
+        let (stack, doorway, unsigned, signed) = tokio::join!(
+            deployment::stack(aws, self.stack.as_ref()),
+            deployment::doorway(aws, fleet),
+            self.refuses_unsigned(),
+            self.takes_signed()
+        );
+        vec![
+            Finding::of("AWS's credentials", Ok(deployment::credentials(aws))),
+            Finding::of("the stack", stack),
+            Finding::of("the functions' version", Ok(deployment::version(fleet))),
+            Finding::of("the webhook's Function URL is open", doorway),
+            Finding::of("an unsigned delivery is refused", unsigned),
+            Finding::of("a signed ping is taken", signed),
+        ]
+    }
+
+    async fn account(&self, origins: &Seen<Vec<Origin>>, ended: &Seen<Vec<Ended>>) -> Vec<Finding> {
+        let (aws, fleet) = (self.aws, &self.fleet);
+        let of_origins = async {
+            let origins = match origins {
+                Ok(origins) => origins,
+                Err(trouble) => {
+                    return [Err(trouble.clone()), Err(trouble.clone()), Err(trouble.clone())];
+                }
+            };
+            let (definitions, image, quotas) = tokio::join!(
+                tasks::definitions(aws, origins),
+                image::can_be_pulled(aws, origins),
+                quotas::fit(aws, fleet, origins, slice(ended)),
+            );
+            [definitions, image, quotas]
+        };
+        let (source, callers, moves, dead, passes, alarms, role, subnets, failed, [definitions, image, quotas]) = tokio::join!(
+            queue::event_source(aws, fleet),
+            queue::callers(aws, fleet),
+            queue::moves(aws, fleet),
+            queue::dead_letters(aws, fleet),
+            queue::passes(aws, fleet),
+            queue::alarms(aws, fleet),
+            tasks::ecs_role(aws),
+            tasks::subnets(aws, fleet),
+            starts::failed(aws, fleet, slice(ended)),
+            of_origins,
+        );
+        vec![
+            Finding::of("the worker's event source", source),
+            Finding::of("the cleaner's schedule and rule", callers),
+            Finding::of("the queue moves", moves),
+            Finding::of("dead letters", dead),
+            Finding::of("the cleaner's passes", passes),
+            Finding::of("alarms", alarms),
+            Finding::of("ECS's role", role),
+            Finding::of("task definitions and their roles", definitions),
+            Finding::of("subnets: a way out, and free addresses", subnets),
+            Finding::of("the image can be pulled", image),
+            Finding::of("quotas", quotas),
+            Finding::of("starts of the last hour", failed),
+            Finding::of("where a start's time goes", slice(ended).map(starts::times)),
+        ]
     }
 
     async fn refuses_unsigned(&self) -> Look {
@@ -108,7 +163,7 @@ impl Patient<'_> {
             401 => Ok(String::new()),
             403 => Err(Wrong::new(
                 "AWS answers 403 in the webhook's place",
-                "let nothing in your organisation forbid public Function URLs, then run `jitgate upgrade`",
+                "let nothing in your organisation forbid public Function URLs, then run `jitgate doctor --fix`",
             )),
             status => Err(Wrong::new(format!("it answers {status}"), "read the webhook's log")),
         })
@@ -124,13 +179,18 @@ impl Patient<'_> {
         })
     }
 
-    async fn github(&self) -> Vec<Finding> {
+    async fn github(&self, origins: &Seen<Vec<Origin>>, asked: &Seen<Vec<Asked>>) -> Vec<Finding> {
         let filled = "the secret holds an App's key";
         let signed_in = match self.fleet.app(self.aws).await {
             Ok(Some(app)) => app,
             Ok(None) => {
-                let wrong = Wrong::new("it is not filled in, or holds a token", "run `jitgate app`");
-                return vec![Finding::of(filled, Ok(Err(wrong)))];
+                let has_token = self.secret().read().await.is_ok_and(|secret| secret.has_token());
+                let look = if has_token {
+                    Ok("it holds a token, with which GitHub's side is not looked at".to_owned())
+                } else {
+                    Err(Wrong::new("it is not filled in", "run `jitgate app`"))
+                };
+                return vec![Finding::of(filled, Ok(look))];
             }
             Err(trouble) if trouble.exit == crate::trouble::Exit::Failed => {
                 return vec![Finding::of(filled, Ok(Err(Wrong::new(trouble.what, trouble.remedy))))];
@@ -143,27 +203,82 @@ impl Patient<'_> {
                 app::hook(&signed_in, &self.url()?).await
             },);
         let app = app.map_err(Trouble::from);
-        findings.push(Finding::of("the App signs in", app::signs_in(&app)));
+        let skew = if app.is_err() { app::clock_skew(signed_in.place()).await } else { None };
+        findings.push(Finding::of("the App signs in", app::signs_in(&app, skew)));
         let Ok(app) = app else { return findings };
-        let all = all.map_err(Trouble::from);
-        let registering = match &all {
-            Ok(all) => app::registering(&signed_in, &self.fleet, all).await,
-            Err(trouble) => Err(trouble.clone()),
-        };
-        let in_repositories = self.fleet.in_repositories();
+        let asks_for = app::asks_for(&app, self.fleet.in_repositories());
         findings.extend([
-            Finding::of("the App's permissions and event", Ok(app::asks_for(&app, in_repositories))),
+            Finding::of("the App's permissions and event", Ok(asks_for)),
             Finding::of("the App's webhook", hook),
             Finding::of("deliveries", log.map(|log| app::deliveries(&log)).map_err(Trouble::from)),
-            Finding::of("installations", all.map(|all| app::installations(&app, &all))),
-            Finding::of("runners may be registered, in the classes' groups", registering),
         ]);
+        let all = match all.map_err(Trouble::from) {
+            Ok(all) => all,
+            Err(trouble) => {
+                findings.push(Finding::of("installations", Err(trouble)));
+                return findings;
+            }
+        };
+        findings.extend(self.installed(&signed_in, &app, &all, origins, asked).await);
         findings
+    }
+
+    /// What needs a token of an installation.
+    async fn installed(
+        &self,
+        signed_in: &SignedIn,
+        app: &App,
+        all: &[Installation],
+        origins: &Seen<Vec<Origin>>,
+        asked: &Seen<Vec<Asked>>,
+    ) -> Vec<Finding> {
+        let fleet = &self.fleet;
+        let signed = groups::sign_in(signed_in, fleet, all).await;
+        let counted = signed.iter().filter_map(|each| Some((each.installation.id, each.repositories?)));
+        let repositories = counted.collect();
+        let of_groups =
+            async { groups::groups(signed_in, fleet, &signed, asked.as_ref().map_err(Trouble::clone)?).await };
+        let (groups, budgets, version) = tokio::join!(
+            of_groups,
+            groups::budgets(signed_in, &signed),
+            self.version(signed_in, &signed, origins, asked)
+        );
+        vec![
+            Finding::of("installations", Ok(app::installations(app, all, &repositories))),
+            Finding::of("runners may be registered", groups::registering(&signed)),
+            Finding::of("runner groups admit who asks", groups),
+            Finding::of("GitHub's calls left of the hour", budgets),
+            Finding::of("the runner's version", version),
+        ]
+    }
+
+    async fn version(
+        &self,
+        app: &SignedIn,
+        signed: &[Signed<'_>],
+        origins: &Seen<Vec<Origin>>,
+        asked: &Seen<Vec<Asked>>,
+    ) -> Look {
+        let images = image::images(origins.as_ref().map_err(Trouble::clone)?);
+        let named = images.keys().filter_map(|(image, _)| Image::parse(image).version()).collect();
+        let asked = asked.as_deref().unwrap_or_default();
+        let (ends, warning) = tokio::join!(
+            groups::versions(app, &self.fleet, signed, asked, &named),
+            starts::version_warning(self.aws, &self.fleet)
+        );
+        Ok(groups::of_versions(&named, &ends?, warning?.as_ref(), OffsetDateTime::now_utc()))
     }
 
     async fn mend(&self, fix: &Fix) -> Result<(), Trouble> {
         match fix {
             Fix::EnableEventSource(id) => self.aws.enable_event_source(id).await,
+            Fix::Enable(caller) => self.aws.enable(caller).await,
+            Fix::OpenDoors(doors) => {
+                for door in doors {
+                    self.aws.open_door(&self.fleet.webhook.name, *door).await?;
+                }
+                Ok(())
+            }
             Fix::PointHook => {
                 let app = self.app().await?;
                 let secret = self.secret().read().await?.webhook_secret();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jitgate::clock::Clock;
 use jitgate::github::AppSigner;
 use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, StatusCode};
@@ -48,6 +49,7 @@ impl From<GitHubTrouble> for Trouble {
 pub struct SignedIn {
     place: Place,
     signer: AppSigner,
+    clock: Clock,
 }
 
 /// The App as GitHub shows it.
@@ -158,7 +160,13 @@ impl SignedIn {
         let signer = AppSigner::new(app_id, key).map_err(|problem| {
             Trouble::failed(problem, "take the .pem file that GitHub generated for the App, as it is")
         })?;
-        Ok(Self { place, signer })
+        Ok(Self { place, signer, clock: Clock::system() })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Which GitHub it signs in to.
@@ -304,7 +312,7 @@ impl SignedIn {
     }
 
     fn signature(&self) -> Result<SecretString, GitHubTrouble> {
-        let signed = self.signer.sign(OffsetDateTime::now_utc());
+        let signed = self.signer.sign(self.clock.now());
         let refused =
             |problem: &str| GitHubTrouble { status: Some(StatusCode::UNAUTHORIZED), what: problem.to_owned() };
         signed.map(Into::into).map_err(refused)

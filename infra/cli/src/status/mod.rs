@@ -1,6 +1,9 @@
 //! `jitgate status`: what runs, what waits, and for how long.
 
+mod look;
+mod runners;
 mod show;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,16 +11,19 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
+use serde_json::json;
 
+use self::look::Observer;
+use self::runners::Count;
+use self::waits::Launches;
 use crate::answer::{Answer, width};
 use crate::args::Common;
-use crate::aws::{Aws, RunnerTask};
+use crate::aws::Aws;
 use crate::fleet::Deployed;
 use crate::trouble::{Exit, Trouble};
 
-/// How often `--watch` looks. A look costs nine calls and one query of Logs Insights over an hour of the worker's lines.
+/// How often `--watch` looks. A look costs about a dozen calls to AWS, among them two searches over an hour of the worker's
+/// lines.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Options of `status`.
@@ -35,8 +41,12 @@ pub struct Picture {
     version: Option<String>,
     /// Messages that can be received now.
     waiting: Option<u64>,
+    /// The age of the oldest message; absent as well if CloudWatch has not heard of one lately.
+    oldest_seconds: Option<u64>,
     /// Messages that come later.
     deferred: Option<u64>,
+    /// Until the first of them comes, by what the worker logged.
+    next_deferred_seconds: Option<u64>,
     /// Messages that the worker has.
     in_work: Option<u64>,
     dead_letters: Option<u64>,
@@ -46,141 +56,101 @@ pub struct Picture {
     /// Of the last hour.
     launches: Option<Launches>,
     alarms: Option<Vec<String>>,
+    /// What is left of GitHub's calls, by account.
+    github: Option<BTreeMap<String, Left>>,
     /// Why something is absent.
     not_looked_at: Vec<String>,
 }
 
-/// The runners of a class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Count {
-    starting: u64,
-    running: u64,
-}
-
-/// The launches of the last hour, and how long their jobs waited.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Launches {
-    count: usize,
-    p50_seconds: Option<u64>,
-    p90_seconds: Option<u64>,
-    /// Why launches were deferred, with how often.
-    deferred: BTreeMap<String, u64>,
+/// What is left of the hour's calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Left {
+    calls: u64,
+    of: u64,
+    renewed_in_seconds: u64,
 }
 
 /// Runs the command.
 pub async fn run(common: &Common, options: &Status) -> Result<Answer, Trouble> {
     let aws = Aws::sign_in(common).await?;
     let fleet = Deployed::find(&aws, &common.stack).await?;
+    let mut observer = Observer::new(&aws, &fleet).await;
+    let is_screen = io::stdout().is_terminal() && !common.json;
+    let mut is_first = true;
     loop {
-        let picture = Box::pin(look(&aws, &fleet)).await;
+        let picture = Box::pin(observer.look()).await;
         let exit = if picture.not_looked_at.is_empty() { Exit::Good } else { Exit::Unknown };
         let answer = Answer { text: show::text(&picture, width()), json: json!(picture), exit };
         if !options.watch {
             return Ok(answer);
         }
-        if io::stdout().is_terminal() && !common.json {
-            // Clears the screen and begins at its top. Source: ECMA-48, "ED" and "CUP".
-            let _ = write!(io::stdout(), "\x1b[2J\x1b[H");
+        if is_screen {
+            let height = terminal_size::terminal_size().map_or(usize::MAX, |(_, height)| usize::from(height.0));
+            // Whoever reads it may have gone away.
+            let _ = write!(io::stdout(), "{}", show::frame(&answer.text, height, is_first));
+            let _ = io::stdout().flush();
+        } else {
+            answer.print(common);
         }
-        answer.print(common);
+        is_first = false;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-async fn look(aws: &Aws, fleet: &Deployed) -> Picture {
-    let jobs = async { aws.queue_numbers(&fleet.setting("JOB_QUEUE_URL")?).await };
-    let dead = async { aws.queue_numbers(&fleet.setting("DEAD_LETTER_QUEUE_URL")?).await };
-    let tasks = async { aws.runner_tasks(&fleet.setting("ECS_CLUSTER")?).await };
-    let (jobs, dead, tasks, launches, alarms) =
-        tokio::join!(jobs, dead, tasks, launches(aws, fleet), aws.alarms(&fleet.stack));
-    let mut unseen = Vec::new();
-    let jobs = note(jobs, &mut unseen);
-    let number = |name: &str| jobs.as_ref().and_then(|numbers| numbers.get(name).copied());
-    let dead = note(dead, &mut unseen);
-    Picture {
-        stack: fleet.stack.clone(),
-        version: fleet.version.clone(),
-        waiting: number("ApproximateNumberOfMessages"),
-        deferred: number("ApproximateNumberOfMessagesDelayed"),
-        in_work: number("ApproximateNumberOfMessagesNotVisible"),
-        dead_letters: dead.and_then(|numbers| numbers.get("ApproximateNumberOfMessages").copied()),
-        runners: note(tasks, &mut unseen).map(|tasks| count(&tasks)),
-        limit: fleet.setting("MAX_RUNNERS").ok().and_then(|limit| limit.parse().ok()),
-        launches: note(launches, &mut unseen),
-        alarms: note(alarms, &mut unseen),
-        not_looked_at: unseen,
-    }
-}
-
-fn note<T>(outcome: Result<T, Trouble>, unseen: &mut Vec<String>) -> Option<T> {
-    outcome.map_err(|trouble| unseen.push(trouble.what)).ok()
-}
-
-fn count(tasks: &[RunnerTask]) -> BTreeMap<String, Count> {
-    let mut classes: BTreeMap<String, Count> = BTreeMap::new();
-    for task in tasks {
-        let count = classes.entry(task.class.clone()).or_default();
-        if task.is_running {
-            count.running += 1;
-        } else {
-            count.starting += 1;
-        }
-    }
-    classes
-}
-
-/// From the worker's lines of the last hour.
-async fn launches(aws: &Aws, fleet: &Deployed) -> Result<Launches, Trouble> {
-    let since = OffsetDateTime::now_utc() - time::Duration::HOUR;
-    let of = |text| aws.log_lines(&fleet.worker.log_group, text, since);
-    let (launched, deferred) = tokio::try_join!(of("runner launched"), of("job deferred"))?;
-    let parsed = |lines: Vec<(OffsetDateTime, String)>| -> Vec<Value> {
-        lines.iter().filter_map(|(_, line)| serde_json::from_str(line).ok()).collect()
-    };
-    Ok(summary(&parsed(launched), &parsed(deferred)))
-}
-
-fn summary(launched: &[Value], deferred: &[Value]) -> Launches {
-    let mut waits: Vec<u64> = launched.iter().filter_map(|line| line["waited_seconds"].as_u64()).collect();
-    waits.sort_unstable();
-    let mut reasons = BTreeMap::new();
-    for line in deferred {
-        let kind = crate::why::words::of_error(line["error"].as_str().unwrap_or_default()).kind;
-        *reasons.entry(kind.to_owned()).or_default() += 1;
-    }
-    Launches {
-        count: launched.len(),
-        p50_seconds: quantile(&waits, 50),
-        p90_seconds: quantile(&waits, 90),
-        deferred: reasons,
-    }
-}
-
-/// The smallest value that so many per cent do not exceed.
-fn quantile(sorted: &[u64], percent: usize) -> Option<u64> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+    use time::OffsetDateTime;
+
+    use super::runners::State;
     use super::*;
+    use crate::aws::RunnerTask;
+
+    fn task(class: &str, is_running: bool, runner: Option<&str>, job: u64) -> RunnerTask {
+        RunnerTask {
+            arn: format!("arn:aws:ecs:eu-central-1:123456789012:task/jitgate/{job}"),
+            class: class.to_owned(),
+            is_running,
+            runner: runner.map(str::to_owned),
+            repository: None,
+            started_by: format!("jit-{job}-1"),
+        }
+    }
 
     fn picture() -> Picture {
+        let now = OffsetDateTime::from_unix_timestamp(1_793_534_400).unwrap();
         let launched: Vec<Value> = (1..=10).map(|wait| json!({ "waited_seconds": wait })).collect();
-        let deferred = vec![json!({ "error": "no capacity: x" }), json!({ "error": "no capacity a moment ago: x" })];
-        let task = |class: &str, is_running| RunnerTask { class: class.to_owned(), is_running };
+        let deferred = [
+            (now, json!({ "error": "no capacity: x", "delay_seconds": 42 })),
+            (now, json!({ "error": "no capacity a moment ago: x", "delay_seconds": 300 })),
+        ];
+        let slot = 48_151_623_421_081_542;
+        let tasks = [
+            task("big", true, Some("a"), 1),
+            task("default", true, Some("b"), 2),
+            task("default", true, Some("c"), 3),
+            task("default", true, Some("d"), slot),
+            task("default", true, Some("e"), 6),
+            task("default", true, Some("gone"), 4),
+            task("default", false, None, 5),
+        ];
+        let states =
+            [("a", State::Busy), ("b", State::Busy), ("c", State::Idle), ("d", State::Idle), ("e", State::Offline)];
+        let states = states.map(|(name, state)| (name.to_owned(), state)).into();
         Picture {
             stack: "jitgate".to_owned(),
             version: Some("0.1.0".to_owned()),
             waiting: Some(2),
+            oldest_seconds: Some(75),
             deferred: Some(7),
+            next_deferred_seconds: waits::next_deferred(&deferred, now),
             in_work: Some(0),
             dead_letters: Some(1),
-            runners: Some(count(&[task("big", true), task("default", true), task("default", false)])),
+            runners: Some(runners::count(&tasks, Some(&states), &"jit".parse().unwrap())),
             limit: Some(50),
-            launches: Some(summary(&launched, &deferred)),
+            launches: Some(waits::summary(&launched, deferred.iter().map(|(_, line)| line))),
             alarms: Some(vec!["jitgate-dead-letters".to_owned()]),
+            github: Some([("octo-org".to_owned(), Left { calls: 4711, of: 5000, renewed_in_seconds: 1260 })].into()),
             not_looked_at: Vec::new(),
         }
     }
@@ -193,17 +163,14 @@ mod tests {
     #[test]
     fn the_text_of_a_fleet_of_which_little_can_be_seen() {
         let unseen = vec!["a queue (sqs:GetQueueAttributes): AccessDenied".to_owned()];
-        let picture = Picture { stack: "jitgate".to_owned(), not_looked_at: unseen, ..Picture::default() };
+        let tasks = [task("default", true, Some("b"), 2), task("default", false, None, 5)];
+        let runners = Some(runners::count(&tasks, None, &"jit".parse().unwrap()));
+        let picture = Picture { stack: "jitgate".to_owned(), not_looked_at: unseen, runners, ..Picture::default() };
         insta::assert_snapshot!(show::text(&picture, 44));
     }
 
     #[test]
     fn the_object() {
         insta::assert_snapshot!(format!("{:#}", json!(picture())));
-    }
-
-    #[test]
-    fn quantiles_are_values_that_occurred() {
-        assert_eq!((quantile(&[], 50), quantile(&[3], 90), quantile(&[1, 9], 50)), (None, Some(3), Some(1)));
     }
 }

@@ -3,7 +3,7 @@
 //! `gather` asks everybody, `timeline` merges what they say, `cause` finds what explains it. Only `gather` makes calls.
 
 pub mod cause;
-mod gather;
+pub mod gather;
 pub mod redact;
 mod show;
 pub mod sources;
@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use jitgate::clock::Clock;
 use serde_json::json;
 
 use self::gather::Witnesses;
@@ -50,7 +51,7 @@ pub async fn run(common: &Common, options: &Why) -> Result<Answer, Trouble> {
         Ok(None) => Err("the secret holds no App's key".to_owned()),
         Err(trouble) => Err(trouble.what),
     };
-    let witnesses = Witnesses { aws: &aws, fleet: &fleet, app };
+    let witnesses = Witnesses { aws: &aws, fleet: &fleet, app, clock: Clock::system() };
     let (repository, jobs, access) = match &options.job {
         Target::Job { id, repository } => {
             let repository = match repository {

@@ -1,5 +1,7 @@
 //! What the sources say of a job. All of it can be shown: secrets are left out where it is read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -61,6 +63,10 @@ pub struct Sources {
     pub tasks: Seen<Vec<Task>>,
     /// The registration of its latest runner; nothing inside if there is none.
     pub runner: Seen<Option<Runner>>,
+    /// Whether that runner's group admits the repository; asked only of an idle runner.
+    pub group_admits: Seen<bool>,
+    /// Which repositories have how many runners; asked only where a limit of runners holds the job up.
+    pub shares: Seen<BTreeMap<String, u64>>,
     /// The last lines of its latest runner, oldest first.
     pub output: Seen<Vec<OutputLine>>,
     /// Why it is on the dead-letter queue; nothing inside if it is not there.
@@ -83,6 +89,8 @@ impl Default for Sources {
             event_source: Seen::default(),
             tasks: Seen::default(),
             runner: Seen::default(),
+            group_admits: Seen::default(),
+            shares: Seen::default(),
             output: Seen::default(),
             dead_letter: Seen::default(),
         }
@@ -245,6 +253,9 @@ pub struct Runner {
     pub is_online: bool,
     /// Whether it runs a job.
     pub is_busy: bool,
+    /// Its runner group's id.
+    #[serde(default)]
+    pub group: Option<u64>,
 }
 
 /// A line of a runner.

@@ -1,5 +1,7 @@
 //! Each cause from recorded sources.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -45,6 +47,8 @@ fn queued() -> Sources {
         event_source: Seen::Known(EventSource::On),
         tasks: Seen::Known(Vec::new()),
         runner: Seen::Known(None),
+        group_admits: Seen::Known(true),
+        shares: Seen::Known(BTreeMap::new()),
         output: Seen::Known(Vec::new()),
         dead_letter: Seen::Known(None),
     }
@@ -86,6 +90,7 @@ fn runs(runner: Option<(bool, bool)>) -> Sources {
         name: "jit-default-4711-1-1793534402".to_owned(),
         is_online,
         is_busy,
+        group: Some(1),
     }));
     sources
 }
@@ -210,6 +215,17 @@ fn each_cause_is_named() {
         ("ecs-not-ready", deferred("ECS cannot start tasks until this is mended: ClusterNotFoundException")),
         ("ecs-throttles", deferred("throttled: Rate exceeded")),
         ("other", deferred("words that nobody knows")),
+        // What the cleaner heard from GitHub.
+        (
+            "group-closed",
+            with([line(
+                500,
+                "cleaner",
+                "GitHub gives its runners no job: their runner group does not admit the repository",
+                &json!({ "class": "default" }),
+            )]),
+        ),
+        ("run-ended", with([line(500, "cleaner", "job is queued in a run that has ended", &json!({}))])),
         // Jobs that were given up.
         ("given-up", with([line(9, "worker", "job given up", &json!({ "error": "ECS refuses: no such subnet" }))])),
         ("given-up", change(queued(), |all| all.dead_letter = Seen::Known(Some("ECS refuses: x".to_owned())))),
@@ -240,6 +256,7 @@ fn each_cause_is_named() {
         ("runner-ended", stopped("EssentialContainerExited", "Essential container in task exited", Some(1))),
         ("swapped", runs(Some((true, true)))),
         ("github-assigns-nothing", runs(Some((true, false)))),
+        ("group-closed", change(runs(Some((true, false))), |all| all.group_admits = Seen::Known(false))),
         ("runner-offline", runs(Some((false, false)))),
         ("registration-gone", runs(None)),
         ("connecting", change(runs(Some((false, false))), |all| all.now = after(70))),
@@ -281,6 +298,22 @@ fn a_later_step_overrides_an_earlier_cause() {
 fn since_when_is_told() {
     let cause = cause::find(&deferred("no capacity: RESOURCE:CPU"));
     assert!(cause.because.ends_with("so for 9 minutes"), "{}", cause.because);
+}
+
+#[test]
+fn who_has_the_runners_is_told_where_there_are_none_left() {
+    let sources = change(deferred("the fleet has the 50 runners that it may have"), |all| {
+        let shares = [("o/a", 3), ("o/b", 40), ("o/c", 4), ("o/d", 3)];
+        all.shares = Seen::Known(shares.map(|(name, runners)| (name.to_owned(), runners)).into());
+    });
+    let because = cause::find(&sources).because;
+    assert!(because.contains("of them 40 for o/b, 4 for o/c, 3 for o/a, 3 for others"), "{because}");
+}
+
+#[test]
+fn the_job_that_its_runner_did_is_named() {
+    let sources = with([line(590, "cleaner", "job launched again", &json!({ "swapped.job.id": 7 }))]);
+    assert!(cause::find(&sources).because.starts_with("its runner did job 7"), "{:?}", cause::find(&sources));
 }
 
 fn shown(sources: &Sources, width: usize) -> String {

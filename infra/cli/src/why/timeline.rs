@@ -93,7 +93,9 @@ fn told(line: &Line) -> String {
             let parts: Vec<String> = parts.collect();
             (!parts.is_empty()).then(|| format!(": {}", parts.join(", ")))
         }
-        "job launched again" => line.number("swapped.job.id").map(|other| format!(": its runner did job {other}")),
+        again if again.starts_with("job launched again") => {
+            line.number("swapped.job.id").map(|other| format!(": its runner did job {other}"))
+        }
         _ => None,
     };
     format!("{}{}{reason}", line.message, detail.unwrap_or_default())

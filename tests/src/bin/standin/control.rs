@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::apps;
 use crate::fates::{Fate, Fates};
+use crate::{apps, oddities};
 
 const PREFIX: &str = "/_standin/";
 
@@ -125,6 +125,9 @@ impl Standin {
         if let Some((faults, calls)) = self.wire.get()
             && let Some(done) = apps::control(&self.github, (faults, calls), what, request)
         {
+            return done.unwrap_or_else(|problem| answers::error(400, &problem));
+        }
+        if let Some(done) = oddities::control(&self.github, what, request) {
             return done.unwrap_or_else(|problem| answers::error(400, &problem));
         }
         let done = match (request.method(), what) {

@@ -5,6 +5,7 @@ mod apps;
 mod args;
 mod control;
 mod fates;
+mod oddities;
 mod watcher;
 
 use std::io::{self, Write as _};

@@ -100,3 +100,18 @@ async fn every_answer_tells_what_is_left_of_the_hour() {
     let token = bench.token().await;
     assert_eq!(bench.get(path, &token).await.status(), 200);
 }
+
+#[tokio::test]
+async fn asking_what_is_left_costs_nothing() {
+    let bench = Bench::new().await;
+    let token = bench.token().await;
+    assert_eq!(bench.get("/orgs/octo-org/actions/runners", &token).await.status(), 200);
+    for _ in 0..2 {
+        let answer: Value = bench.get("/rate_limit", &token).await.json().await.unwrap();
+        assert_eq!(answer["resources"]["core"]["remaining"], 4_999);
+    }
+    bench.github.limit(|limits| limits.primary = 1);
+    assert_eq!(bench.get("/orgs/octo-org/actions/runners", &token).await.status(), 403);
+    let answer: Value = bench.get("/rate_limit", &token).await.json().await.unwrap();
+    assert_eq!(answer["resources"]["core"]["remaining"], 0);
+}

@@ -1,19 +1,24 @@
 //! From the sources to the cause: the first that explains why the job has no runner, or what became of it.
 
+mod delivery;
+mod task;
+
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
-use super::sources::{Announced, EventSource, Installed, Job, Line, Seen, Sources, Task};
+use self::delivery::{of_app, of_delivery};
+use self::task::of_task;
+use super::sources::{EventSource, Job, Line, Sources};
 use super::words::{self, Meaning};
-
-/// A task's start takes about a minute, most of it for the image. One that takes longer is worth a word.
-const SLOW_START: Duration = Duration::minutes(5);
 
 /// A message reaches the worker within seconds.
 const SLOW_QUEUE: Duration = Duration::minutes(2);
 
-/// A runner takes its job within seconds of its start.
-const SLOW_RUNNER: Duration = Duration::minutes(3);
+/// What opens a runner group to a repository.
+const OPEN_GROUP: &str = "in the settings of the class's runner group, select the repository, or allow public repositories; \
+                          or give the class another runner_group";
 
 /// Why a job waits, or what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +46,7 @@ pub fn find(sources: &Sources) -> Cause {
     of_status(sources)
         .or_else(|| of_dead_letter(sources))
         .or_else(|| of_refusal(sources))
+        .or_else(|| of_github(sources))
         .or_else(|| of_task(sources))
         .or_else(|| of_lines(sources))
         .or_else(|| of_delivery(sources))
@@ -146,106 +152,49 @@ fn refused(sources: &Sources, reason: &str) -> Cause {
     cause
 }
 
-/// What its latest launch came to.
-fn of_task(sources: &Sources) -> Option<Cause> {
-    let task = sources.tasks.known()?.last()?;
-    let begun = task.created_at.unwrap_or(sources.now);
-    if was_deferred_since(sources, begun) {
+/// What the cleaner has heard from GitHub about why no runner helps, unless there is a newer launch.
+fn of_github(sources: &Sources) -> Option<Cause> {
+    let says = |line: &Line, words: &str| line.function == "cleaner" && line.message.contains(words);
+    let (closed, ended) = ("runner group does not admit the repository", "queued in a run that has ended");
+    let line = last(sources, |line| says(line, closed) || says(line, ended))?;
+    let latest = sources.tasks.known().and_then(|tasks| tasks.last()?.created_at);
+    if latest.is_some_and(|launched| launched > line.at) {
         return None;
     }
-    if task.is_over() {
-        return Some(stopped(sources, task));
-    }
-    let age = sources.now - begun;
-    let Some(started) = task.started_at else {
-        let part = match (task.pull_started_at, task.pull_stopped_at) {
-            (None, _) => "ECS prepares it",
-            (Some(_), None) => "its image is pulled",
-            (Some(_), Some(_)) => "its containers start",
-        };
-        return Some(if age < SLOW_START {
-            Cause::new("starting", format!("its task has been starting for {}: {part}", words_of(age)), "wait a minute")
-        } else {
-            Cause::new(
-                "starts-slowly",
-                format!("its task has been starting for {}: {part}", words_of(age)),
-                "use a smaller image, keep it in ECR in the same region, and index it with SOCI; if it never starts, see docs/NETWORK.md",
-            )
-        });
-    };
-    Some(running(sources, sources.now - started))
-}
-
-/// The task runs, and the job waits all the same.
-fn running(sources: &Sources, age: Duration) -> Cause {
-    if says(sources, &["not supported", "deprecated", "too old", "must be updated"]) {
-        return Cause::of(words::of_error("held back exit code 7"), "the runner's output says so");
-    }
-    match sources.runner.known() {
-        Some(Some(runner)) if runner.is_busy => Cause::new(
-            "swapped",
-            format!("its runner {} does another job with the same labels", runner.name),
-            "nothing: that job's runner is next for this one, or the cleaner launches another within five minutes; \
-             `run=` labels keep jobs and runners together",
-        ),
-        Some(Some(runner)) if runner.is_online && age > SLOW_RUNNER => Cause::new(
-            "github-assigns-nothing",
-            format!("its runner {} has been idle for {}, and GitHub gives it no job", runner.name, words_of(age)),
-            "see githubstatus.com; if GitHub is well, admit the repository in the settings of the class's runner group",
-        ),
-        Some(Some(runner)) if !runner.is_online && age > SLOW_RUNNER => Cause::new(
-            "runner-offline",
-            format!("its task has run for {}, and runner {} does not connect to GitHub", words_of(age), runner.name),
-            "let the subnet reach GitHub; see docs/NETWORK.md, and the runner's output",
-        ),
-        Some(None) if age > SLOW_RUNNER => Cause::new(
-            "registration-gone",
-            "its task runs, and its registration is gone",
-            "nothing: the cleaner stops the task and launches the job again within five minutes",
-        ),
-        _ => Cause::new(
-            "connecting",
-            format!("its task has run for {}, and its runner connects", words_of(age)),
-            "wait a minute",
-        ),
-    }
-}
-
-fn stopped(sources: &Sources, task: &Task) -> Cause {
-    let reason = task.stopped_reason.as_deref().unwrap_or_default();
-    let code = task.stop_code.as_deref().unwrap_or_default();
-    let exit = task.exit_code.map_or_else(String::new, |exit| format!("exit code {exit}"));
-    let all = [code, reason, &exit].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    let again = match sources.now - task.stopped_at.unwrap_or(sources.now) {
-        since if since < Duration::minutes(6) => "it is launched again within minutes",
-        _ => "it should have been launched again: is the cleaner on? Run `jitgate doctor`",
-    };
-    if let Some(meaning) = words::of_stop(&all) {
-        return Cause::of(meaning, &all);
-    }
-    Cause::new("runner-ended", format!("its runner ended without taking the job: {all}"), again)
+    Some(if says(line, closed) {
+        Cause::new("group-closed", line.message.clone(), OPEN_GROUP)
+    } else {
+        Cause::new(
+            "run-ended",
+            "its run has ended, and GitHub keeps it queued all the same",
+            "cancel it on the run's page, and run the job again if it is needed",
+        )
+    })
 }
 
 /// The worker's last word.
 fn of_lines(sources: &Sources) -> Option<Cause> {
     let line = last(sources, |line| {
-        matches!(
-            line.message.as_str(),
-            "job deferred"
-                | "job launched again"
-                | "job queued"
-                | "runner launched"
-                | "job waits no longer"
-                | "task ended"
-                | "job goes on under its next attempt"
-                | "job not queued"
-        )
+        is_launched_again(line)
+            || matches!(
+                line.message.as_str(),
+                "job deferred"
+                    | "job queued"
+                    | "runner launched"
+                    | "job waits no longer"
+                    | "task ended"
+                    | "job goes on under its next attempt"
+                    | "job not queued"
+            )
     })?;
     let age = sources.now - line.at;
     Some(match line.message.as_str() {
         "job deferred" => {
             let error = line.text("error").unwrap_or("no words");
             let mut cause = Cause::of(words::of_error(error), error);
+            if let Some(shares) = sources.shares.known().filter(|shares| !shares.is_empty()) {
+                cause.because = format!("{}; {}", cause.because, holders(shares));
+            }
             if let Some(since) = deferred_since(sources, cause.kind) {
                 cause.because = format!("{}; so for {}", cause.because, words_of(sources.now - since));
             }
@@ -275,8 +224,25 @@ fn of_lines(sources: &Sources) -> Option<Cause> {
             "GitHub said that it waits no longer",
             "see the job's page; run it again if it is needed",
         ),
-        _ => in_queue(sources, age),
+        _ => {
+            let cause = in_queue(sources, age);
+            match line.number("swapped.job.id") {
+                // Runners with the same labels are interchangeable.
+                Some(other) => Cause { because: format!("its runner did job {other}; {}", cause.because), ..cause },
+                None => cause,
+            }
+        }
     })
+}
+
+/// Who has the runners: the three that have most.
+fn holders(shares: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<_> = shares.iter().collect();
+    all.sort_by_key(|(_, runners)| std::cmp::Reverse(**runners));
+    let told: Vec<String> = all.iter().take(3).map(|(name, runners)| format!("{runners} for {name}")).collect();
+    let others: u64 = all.iter().skip(3).map(|(_, runners)| **runners).sum();
+    let others = if others > 0 { format!(", {others} for others") } else { String::new() };
+    format!("of them {}{others}", told.join(", "))
 }
 
 /// The message is on the queue.
@@ -299,101 +265,9 @@ fn in_queue(sources: &Sources, age: Duration) -> Cause {
     }
 }
 
-fn of_delivery(sources: &Sources) -> Option<Cause> {
-    if let Some(Installed::No | Installed::Suspended) = sources.installation.known() {
-        return of_app(sources);
-    }
-    match sources.delivery.known()? {
-        Announced::Delivered { status: 200..=299, reason: Some(reason), .. } => Some(refused(sources, reason)),
-        Announced::Delivered { status, reason, attempts, .. } => {
-            Some(failed(sources, *status, reason.as_deref(), *attempts))
-        }
-        Announced::Never => of_app(sources).or_else(|| {
-            let class = match sources.classes.known() {
-                Some(Err(reason)) => return Some(Cause::of(words::of_reason(reason), reason)),
-                Some(Ok(class)) => format!(", though class {class} would take it"),
-                None => String::new(),
-            };
-            Some(Cause::new(
-                "never-delivered",
-                format!("GitHub has not delivered it{class}"),
-                "nothing: the cleaner finds such jobs within minutes; if it does not, run the job again",
-            ))
-        }),
-        Announced::Forgotten => None,
-    }
-}
-
-fn failed(sources: &Sources, status: u16, reason: Option<&str>, attempts: usize) -> Cause {
-    let errors = sources.webhook_errors.known().and_then(|lines| lines.last()).and_then(|line| line.text("error"));
-    let words = reason.or(errors).map_or_else(String::new, |words| format!(": {words}"));
-    let (kind, because, todo) = match status {
-        401 => (
-            "secrets-differ",
-            "the webhook refuses GitHub's deliveries: the webhook secrets differ",
-            "copy webhook_secret from the secret into the App's settings, or run `jitgate app --replace`",
-        ),
-        403 => (
-            "webhook-closed",
-            "AWS answers in the webhook's place: its Function URL is closed to the public",
-            "let nothing in your organisation forbid public Function URLs, then run `jitgate upgrade`",
-        ),
-        404 => (
-            "webhook-elsewhere",
-            "there is no webhook at the App's webhook URL",
-            "run `jitgate doctor`, and correct the URL in the App's settings",
-        ),
-        415 => {
-            ("content-type", "the App delivers forms", "set the content type to application/json in the App's settings")
-        }
-        429 => (
-            "webhook-throttled",
-            "Lambda had no concurrency left for the webhook",
-            "raise the account's concurrency, or WebhookConcurrency; the cleaner has the delivery repeated",
-        ),
-        0 => {
-            ("webhook-silent", "GitHub got no answer from the webhook", "check the App's webhook URL: `jitgate doctor`")
-        }
-        503 => (
-            "webhook-fails",
-            "the webhook could not take it",
-            "mend what it names; the cleaner has the delivery repeated",
-        ),
-        _ => {
-            ("delivery-failed", "its delivery failed", "read the webhook's log; the cleaner has the delivery repeated")
-        }
-    };
-    let times = if attempts > 1 { format!(", {attempts} times") } else { String::new() };
-    Cause::new(kind, format!("{because} (answer {status}{times}){words}"), todo)
-}
-
-fn of_app(sources: &Sources) -> Option<Cause> {
-    let there = sources.repository.as_deref().unwrap_or("its repository");
-    match (sources.installation.known(), sources.is_subscribed.known()) {
-        (Some(Installed::No), _) => Some(Cause::new(
-            "not-installed",
-            format!("the App is not installed on {there}"),
-            "install it there, or add the repository to its installation; then run the job again",
-        )),
-        (Some(Installed::Suspended), _) => Some(Cause::new(
-            "suspended",
-            format!("the App's installation on {there} is suspended"),
-            "unsuspend it in the organisation's settings under GitHub Apps",
-        )),
-        (_, Some(false)) => Some(Cause::new(
-            "event-off",
-            "the App does not subscribe to the event Workflow job",
-            "switch it on in the App's settings under Permissions & events",
-        )),
-        _ => match &sources.job {
-            Seen::Known(None) => Some(Cause::new(
-                "no-such-job",
-                format!("GitHub shows no such job in {there}"),
-                "check the address; the App needs Actions: Read-only",
-            )),
-            _ => None,
-        },
-    }
+/// The cleaner's words have an ending where another job has the runner.
+fn is_launched_again(line: &Line) -> bool {
+    line.message.starts_with("job launched again")
 }
 
 /// The latest line that fits.
@@ -404,7 +278,8 @@ fn last(sources: &Sources, fits: impl Fn(&Line) -> bool) -> Option<&Line> {
 fn was_taken_up_since(sources: &Sources, at: OffsetDateTime) -> bool {
     let later = |line: &Line| {
         line.at > at
-            && matches!(line.message.as_str(), "job queued" | "runner launched" | "job deferred" | "job launched again")
+            && (is_launched_again(line)
+                || matches!(line.message.as_str(), "job queued" | "runner launched" | "job deferred"))
     };
     last(sources, later).is_some()
 }
@@ -421,13 +296,6 @@ fn deferred_since(sources: &Sources, kind: &str) -> Option<OffsetDateTime> {
     });
     let first = same.filter(|line| line.message == "job deferred").last()?;
     Some(first.at)
-}
-
-fn says(sources: &Sources, words: &[&str]) -> bool {
-    let lines = sources.output.known().into_iter().flatten();
-    lines
-        .map(|line| line.text.to_lowercase())
-        .any(|text| text.contains("version") && words.iter().any(|word| text.contains(word)))
 }
 
 /// `12 minutes`, `3 hours`.
