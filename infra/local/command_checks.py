@@ -61,6 +61,8 @@ class Scene:
             *("setup", "--yes", "--no-browser", "--org", ORGANIZATION, "--github-url", self.github.url),
             # The emulator's VPC has no internet gateway, so its subnets look private.
             *("--set", "AssignPublicIp=true"),
+            # So the App is asked for one permission more.
+            *("--set", "ReportToGitHub=checks"),
             *self.code,
             *more,
         ]
@@ -171,7 +173,7 @@ def _by_template(there: Scene, binaries: dict[str, Path]) -> Inventory:
         scratch = Path(tempfile.mkdtemp(dir=STATE))
         ending.callback(shutil.rmtree, scratch, ignore_errors=True)
         aws = emulator.start(ending, free_port(), scratch, LOGS / "command" / "emulator-by-template.log")
-        parameters = {**deployment.network(aws), "GitHubApiUrl": there.github.url}
+        parameters = {**deployment.network(aws), "GitHubApiUrl": there.github.url, "ReportToGitHub": "checks"}
         deployment.deploy(aws, binaries, parameters)
         return inventory.take(aws)
 

@@ -38,7 +38,9 @@ const UP: Duration = Duration::minutes(1);
 /// [`PROBE_INTERVAL`], [`UP`] and two starts, all jobs run within ten minutes of the end.
 const LOOK_AGAIN: Duration = Duration::minutes(1);
 
-const NO_JOBS: &str = "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
+/// The reason of a class whose idle runners get no jobs.
+pub(crate) const NO_JOBS: &str =
+    "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
 
 /// Holds back the retries of a batch whose class fails. ECS is asked once, and only if the batch has a retry.
 pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {

@@ -11,6 +11,7 @@ use jitgate::names::LaunchToken;
 
 use crate::capacity::Shortages;
 use crate::remembered::{Started, Waiting};
+use crate::report::Reports;
 
 /// Lives as long as its process.
 pub(crate) struct Context {
@@ -18,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
     pub(crate) waiting: Waiting,
+    pub(crate) reports: Reports,
 }
 
 impl Deref for Context {
@@ -35,6 +37,7 @@ impl Context {
             shortages: Shortages::default(),
             started: Started::default(),
             waiting: Waiting::default(),
+            reports: Reports::default(),
         }
     }
 

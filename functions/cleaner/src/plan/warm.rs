@@ -57,6 +57,7 @@ fn message_of(now: OffsetDateTime, class: &RunnerClass, place: &Place, slot: Job
         class: class.name.clone(),
         created_at: now,
         html_url: None,
+        commit: None,
         delivery_id: NO_DELIVERY.to_owned(),
         queued_at: now,
     };

@@ -25,6 +25,7 @@ fn message(class: &str) -> Message {
         class: class.to_owned(),
         created_at: NOW,
         html_url: None,
+        commit: None,
         delivery_id: String::new(),
         queued_at: NOW,
     };

@@ -150,9 +150,9 @@ impl Patient<'_> {
             Ok(all) => app::registering(&signed_in, &self.fleet, all).await,
             Err(trouble) => Err(trouble.clone()),
         };
-        let in_repositories = self.fleet.in_repositories();
+        let uses = self.fleet.uses();
         findings.extend([
-            Finding::of("the App's permissions and event", Ok(app::asks_for(&app, in_repositories))),
+            Finding::of("the App's permissions and event", Ok(app::asks_for(&app, uses))),
             Finding::of("the App's webhook", hook),
             Finding::of("deliveries", log.map(|log| app::deliveries(&log)).map_err(Trouble::from)),
             Finding::of("installations", all.map(|all| app::installations(&app, &all))),

@@ -9,7 +9,6 @@ use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::ENVIRONMENT_SIZE;
 
 pub use options::Explain;
-pub(crate) use report::nearest;
 
 use crate::answer::Answer;
 use crate::args::Common;
