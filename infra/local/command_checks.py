@@ -59,7 +59,9 @@ class Scene:
 
     def setup(self, *more: str) -> list[str]:
         """The arguments of `setup` for this scene."""
-        return [*command.setup(self.github.url, ORGANIZATION, self.code), *more]
+        # For reports the App is asked for one permission more.
+        reports = ("--set", "ReportToGitHub=checks")
+        return [*command.setup(self.github.url, ORGANIZATION, self.code), *reports, *more]
 
 
 @contextmanager
@@ -170,7 +172,7 @@ def _by_template(there: Scene, binaries: dict[str, Path]) -> Inventory:
         scratch = Path(tempfile.mkdtemp(dir=STATE))
         ending.callback(shutil.rmtree, scratch, ignore_errors=True)
         aws = emulator.start(ending, free_port(), scratch, LOGS / "command" / "emulator-by-template.log")
-        parameters = {**deployment.network(aws), "GitHubApiUrl": there.github.url}
+        parameters = {**deployment.network(aws), "GitHubApiUrl": there.github.url, "ReportToGitHub": "checks"}
         deployment.deploy(aws, binaries, parameters)
         return inventory.take(aws)
 

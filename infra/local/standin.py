@@ -96,7 +96,7 @@ class StandIn:
         return self._get("timeline")["events"]
 
     def state(self) -> dict[str, Any]:
-        """All jobs and registrations."""
+        """All jobs, registrations and check runs."""
         return self._get("state")
 
     def _get(self, path: str) -> Any:

@@ -79,7 +79,19 @@ def _labels_of_no_class(there: Scene, checks: Checks) -> None:
     checks.that("with the nearest class", "nearest is class" in str(done.json), done.json)
     by_id = there.command.run("why", str(job))
     checks.that("the job's id is enough", by_id.json["jobs"][0]["repository"] == REPOSITORY, by_id.json)
+    reported, said = _reported(there, job)
+    checks.that("and its commit says so, to whoever waits", reported and "nearest: default" in said, said)
     _cancel(there, job)
+
+
+def _reported(there: Scene, job: int) -> tuple[bool, str]:
+    """Whether the job's commit comes to say something, and what."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        of_job = [each for each in there.github.state()["check_runs"] if each["external_id"] == f"jit-{job}"]
+        if of_job or time.monotonic() > deadline:
+            return bool(of_job), str(of_job)
+        time.sleep(1)
 
 
 def _a_slow_runner(there: Scene, checks: Checks) -> None:

@@ -14,6 +14,7 @@ locals {
 
   every_function = {
     RUST_LOG           = var.log_level
+    REPORT_TO_GITHUB   = var.report_to_github
     JOB_QUEUE_URL      = aws_sqs_queue.jobs.url
     GITHUB_SECRET_ID   = local.github_secret_arn
     RUNNER_CLASSES     = var.runner_classes_layer_arn == null ? local.runner_classes : "file:/opt/runner-classes.json"

@@ -162,6 +162,17 @@ variable "allowed_installations" {
   }
 }
 
+variable "report_to_github" {
+  type        = string
+  default     = "none"
+  description = "Whether a job that is refused, is given up or has waited for ten minutes gets a check run on its commit that says why (`checks`). The App needs the repository permission *Checks: Read and write*. Everybody who sees the repository sees the check run."
+
+  validation {
+    condition     = contains(["none", "checks"], var.report_to_github)
+    error_message = "report_to_github must be none or checks."
+  }
+}
+
 variable "github_api_url" {
   type        = string
   default     = "https://api.github.com"

@@ -26,6 +26,7 @@ mod json;
 mod key;
 mod labels;
 mod misfit;
+mod nearest;
 mod parse;
 mod placement;
 mod size;

@@ -40,6 +40,10 @@ id!(
     /// GitHub's id of a registration.
     RunnerId
 );
+id!(
+    /// GitHub's id of a check run.
+    CheckRunId
+);
 
 /// GitHub's ids are JSON numbers that JavaScript reads, and so below 2^53. From here on they are ours.
 const FIRST_WARM_ID: u64 = 10_000_000_000_000_000;

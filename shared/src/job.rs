@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 pub use crate::ids::{InstallationId, JobId, OwnerId, RunId, RunnerId};
 use crate::provenance::Provenance;
+use crate::report::{News, OnCommit, Wait};
 
 /// The version of [`Message`]'s JSON that this code writes and reads.
 pub const MESSAGE_VERSION: u8 = 1;
@@ -51,6 +52,8 @@ pub enum Purpose {
     Release,
     /// Start a warm runner. There is no job, so the message never waits: the cleaner asks again.
     Warm,
+    /// Tell the job's commit what became of it. Nothing is started or stopped.
+    Report,
 }
 
 /// A job as its delivery described it. Nothing in it changes on the way, except that `is_from_fork` is filled in.
@@ -94,6 +97,9 @@ pub struct Job {
     /// The [beginning](workflow_name) of its workflow's name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workflow: Option<String>,
+    /// Where reports about the job go; absent while there are none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub commit: Option<OnCommit>,
     /// `X-GitHub-Delivery` of the delivery that announced the job.
     pub delivery_id: String,
     /// When jitgate first heard of the job. GitHub's limit of 24 hours counts from about here.
@@ -162,6 +168,9 @@ pub struct Progress {
     /// For a release: when the runner was first seen online and idle. It counts as idle once a later observation agrees.
     #[serde(default, with = "time::serde::timestamp::option", skip_serializing_if = "is_default")]
     pub seen_idle_at: Option<OffsetDateTime>,
+    /// Why the job waits, and what its commit says about it; absent while there are no reports.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wait: Option<Wait>,
 }
 
 impl Progress {
@@ -183,6 +192,7 @@ impl Progress {
             placement: 0,
             is_copy: false,
             seen_idle_at: None,
+            wait: None,
         }
     }
 
@@ -207,9 +217,9 @@ pub fn brief(reason: &str) -> String {
 
 /// A job on its way through the queue, with everything that later steps need.
 ///
-/// About 500 bytes with ordinary names, little more than 1 KB with the longest. Of a long name of a workflow it has the
-/// beginning. Nothing else in it is cut: an overlong `html_url` is left out, and the webhook refuses a job whose labels are
-/// longer than [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS) together.
+/// About 500 bytes with ordinary names, little more than 1 KB with the longest; reports add 150 to 400. Of a long name of a
+/// workflow or a job it has the beginning. Nothing else in it is cut: an overlong `html_url` is left out, and the webhook
+/// refuses a job whose labels are longer than [`LONGEST_LABELS`](crate::classes::LONGEST_LABELS) together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     #[serde(rename = "v")]
@@ -262,6 +272,14 @@ impl Message {
         self
     }
 
+    /// A message that has the worker tell the job's commit this news.
+    #[must_use]
+    pub fn saying(mut self, news: News, now: OffsetDateTime) -> Self {
+        self.purpose = Purpose::Report;
+        self.progress.wait = Some(Wait::noted(self.progress.wait, news, now));
+        self
+    }
+
     /// The same message, but GitHub is asked about the job before anything is launched.
     #[must_use]
     pub fn asking_first(mut self) -> Self {
@@ -305,6 +323,8 @@ pub(crate) mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::ids::CheckRunId;
+    use crate::report::Told;
 
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
@@ -327,6 +347,7 @@ pub(crate) mod tests {
             created_at: at - time::Duration::milliseconds(1500),
             html_url: Some("https://github.com/octo-org/octo-repo/actions/runs/815/job/4711".to_owned()),
             workflow: Some("CI".to_owned()),
+            commit: OnCommit::of("test", "3484a3fb816e0859fd6e1cea078d76385ff50625"),
             delivery_id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
             queued_at: at,
         };
@@ -346,6 +367,11 @@ pub(crate) mod tests {
             placement: 3,
             is_copy: true,
             seen_idle_at: Some(at),
+            wait: Some(Wait {
+                news: News::NoCapacity,
+                since: at,
+                told: Some(Told { check: CheckRunId(9), news: News::LimitReached, at }),
+            }),
         };
         Message { version: MESSAGE_VERSION, purpose: Purpose::Release, job, progress }
     }
@@ -356,7 +382,7 @@ pub(crate) mod tests {
         assert_eq!(Message::parse(&full.to_body()).unwrap(), full);
         let mut least = Message::new(Purpose::Launch, full.job, Attempt::FIRST, NOW);
         (least.job.organization, least.job.installation_id, least.job.html_url) = (None, None, None);
-        least.job.workflow = None;
+        (least.job.workflow, least.job.commit) = (None, None);
         let body = least.to_body();
         assert_eq!(Message::parse(&body).unwrap(), least);
         for left_out in [
@@ -375,6 +401,8 @@ pub(crate) mod tests {
             "copy",
             "workflow",
             "seen_idle_at",
+            "commit",
+            "wait",
             "null",
         ] {
             assert!(!body.contains(left_out), "{left_out} takes room in {body}");
@@ -394,9 +422,9 @@ pub(crate) mod tests {
             "seen_idle_at":1793530800}"#;
         let Message { progress, .. } = message();
         let as_then = Progress { refusals: 0, placement: 0, failed_starts: 0, unused: 0, ..progress };
-        let as_then = Progress { trouble: None, is_copy: false, ..as_then };
+        let as_then = Progress { trouble: None, is_copy: false, wait: None, ..as_then };
         let mut as_then = message().with(as_then);
-        as_then.job.workflow = None;
+        (as_then.job.workflow, as_then.job.commit) = (None, None);
         assert_eq!(Message::parse(full).unwrap(), as_then);
         let fresh = r#"{"v":1,"job_id":29679449,"run_id":7,"run_attempt":1,"owner":"octocat","owner_id":3,
             "repository":"hello","labels":["fargate"],"class":"default","created_at":"2026-11-01T11:00:00Z",

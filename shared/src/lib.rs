@@ -17,6 +17,7 @@ pub mod prices;
 pub mod provenance;
 pub mod queue;
 pub mod relaunch;
+pub mod report;
 pub mod runner_version;
 pub mod secret;
 pub mod telemetry;

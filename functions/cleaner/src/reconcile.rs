@@ -11,6 +11,7 @@ use jitgate::classes::Asked;
 use jitgate::github::{Account, GitHubError, Job, JobState, Run};
 use jitgate::job::{self, Attempt, LONGEST_HTML_URL, Message, Purpose};
 use jitgate::names::RunnerOrigin;
+use jitgate::report::OnCommit;
 use tracing::{Instrument, error_span};
 
 use crate::context::Pass;
@@ -197,6 +198,7 @@ fn message_of(pass: Pass<'_>, Repository { account, name, .. }: &Repository, run
         created_at,
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
         workflow: job.workflow_name.as_deref().map(job::workflow_name),
+        commit: OnCommit::of(&job.name, &job.head_sha).filter(|_| pass.config.reports),
         delivery_id: NO_DELIVERY.to_owned(),
         queued_at: created_at,
     };

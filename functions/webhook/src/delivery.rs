@@ -1,12 +1,13 @@
 //! What a delivery asks of us, read from its payload.
 
-use jitgate::admission::{Provenance, Unwelcome};
+use jitgate::admission::Unwelcome;
 use jitgate::classes::{Asked, Misfit};
 use jitgate::config::WebhookConfig;
 use jitgate::github::{is_login, is_repository};
 use jitgate::job::{
     Attempt, InstallationId, Job, JobId, LONGEST_HTML_URL, Message, OwnerId, Purpose, RunId, workflow_name,
 };
+use jitgate::report::{News, OnCommit};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -30,6 +31,8 @@ pub enum Meaning {
         repository: String,
         /// What is wrong, and what the class permits.
         reason: String,
+        /// Has the worker say so on the job's commit, where the commit may be told.
+        report: Option<Box<Message>>,
     },
     /// There is nothing to do.
     Ignored {
@@ -37,6 +40,8 @@ pub enum Meaning {
         job: Option<(JobId, String)>,
         /// Why there is nothing to do.
         reason: String,
+        /// Has the worker say so on the job's commit, where the commit may be told.
+        report: Option<Box<Message>>,
     },
 }
 
@@ -75,6 +80,11 @@ struct WorkflowJobJson<'a> {
     html_url: Option<String>,
     /// Null if the workflow has no name that can be read, and absent from old enterprise servers.
     workflow_name: Option<String>,
+    /// Parsed only for reports: a malformed value must not lose the job.
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    head_sha: Option<&'a RawValue>,
     /// Parsed only once the job has ended: before, a malformed value must not lose the job.
     #[serde(borrow)]
     conclusion: Option<&'a RawValue>,
@@ -179,7 +189,11 @@ fn ignored_despite(body: &[u8], malformed: Malformed) -> Result<Meaning, Malform
         let CompletedJson { workflow_job: job } = parse(body)?;
         ending(job.conclusion, job.runner_id)
     };
-    purpose(&action, ending)?.map_or_else(|reason| Ok(Meaning::Ignored { job: None, reason }), |_| Err(malformed))
+    purpose(&action, ending)?.map_or_else(|reason| Ok(ignored(None, reason)), |_| Err(malformed))
+}
+
+fn ignored(job: Option<(JobId, String)>, reason: String) -> Meaning {
+    Meaning::Ignored { job, reason, report: None }
 }
 
 /// Reads a delivery whose signature is verified. `event` and `delivery_id` are the values of its headers.
@@ -193,7 +207,7 @@ pub fn read(
     match event {
         "ping" => return Ok(Meaning::Ping),
         "workflow_job" => {}
-        other => return Ok(Meaning::Ignored { job: None, reason: format!("event {other:?} is not handled") }),
+        other => return Ok(ignored(None, format!("event {other:?} is not handled"))),
     }
     let event = match parse::<JobEventJson<'_>>(body) {
         Ok(event) => event,
@@ -202,7 +216,7 @@ pub fn read(
     let JobEventJson { action, workflow_job: job, repository, organization, installation } = event;
     let full_name = format!("{}/{}", repository.owner.login, repository.name);
     let is_named = is_login(&repository.owner.login) && is_repository(&repository.name);
-    let ignored = |reason| Meaning::Ignored { job: is_named.then(|| (job.id, full_name.clone())), reason };
+    let ignored = |reason| ignored(is_named.then(|| (job.id, full_name.clone())), reason);
     let purpose = match purpose(&action, || ending(job.conclusion, job.runner_id))? {
         Ok(purpose) => purpose,
         Err(reason) => return Ok(ignored(reason)),
@@ -224,42 +238,59 @@ pub fn read(
     if !config.allowed.includes(&repository.owner.login, installation_id) {
         return Ok(ignored(Unwelcome::Account(repository.owner.login).to_string()));
     }
-    let is_public = repository.is_public();
-    let asked = Asked { owner: &repository.owner.login, repository: &repository.name, labels: &job.labels };
-    let class = match config.classes.fit(&asked) {
-        Ok(fit) => {
-            if let Err(unwelcome) = (Provenance { is_public, is_from_fork: None }).check(fit.class) {
-                return Ok(ignored(unwelcome.to_string()));
-            }
-            fit.class.name.clone()
-        }
-        // Some `completed` events have no labels, and a release needs only the job's id.
-        Err(Misfit::NoLabels) if purpose == Purpose::Release => String::new(),
-        Err(misfit @ Misfit::Refused(_)) if purpose == Purpose::Launch => {
-            return Ok(Meaning::Refused { job_id: job.id, repository: full_name, reason: misfit.to_string() });
-        }
-        Err(misfit) => return Ok(ignored(misfit.to_string())),
-    };
-    let job = Job {
+    let commit = config.reports.then(|| commit(job.name, job.head_sha)).flatten();
+    let mut job = Job {
         id: job.id,
         run_id: job.run_id,
         run_attempt: job.run_attempt,
+        is_public: repository.is_public(),
         owner: repository.owner.login,
         owner_id: repository.owner.id,
         repository: repository.name,
         organization,
-        is_public,
         is_from_fork: None,
         installation_id,
         labels: job.labels,
-        class,
+        class: String::new(),
         created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
         workflow: job.workflow_name.as_deref().map(workflow_name),
+        commit,
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         queued_at: now,
     };
-    Ok(Meaning::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))))
+    let asked = Asked::from(&job);
+    let (reason, may_tell, is_refused) = match config.classes.fit(&asked) {
+        Ok(fit) => match job.provenance().check(fit.class) {
+            Ok(()) => {
+                job.class.clone_from(&fit.class.name);
+                return Ok(Meaning::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))));
+            }
+            Err(unwelcome) => (unwelcome.to_string(), true, false),
+        },
+        // Some `completed` events have no labels, and a release needs only the job's id.
+        Err(Misfit::NoLabels) if purpose == Purpose::Release => {
+            return Ok(Meaning::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))));
+        }
+        Err(misfit) => {
+            let is_refused = matches!(misfit, Misfit::Refused(_)) && purpose == Purpose::Launch;
+            (misfit.to_string(), config.classes.refusal(&asked, &misfit).is_some(), is_refused)
+        }
+    };
+    let (job_id, may_tell) = (job.id, may_tell && purpose == Purpose::Launch && job.commit.is_some());
+    let report =
+        may_tell.then(|| Box::new(Message::new(Purpose::Report, job, Attempt::FIRST, now).saying(News::Refused, now)));
+    Ok(if is_refused {
+        Meaning::Refused { job_id, repository: full_name, reason, report }
+    } else {
+        Meaning::Ignored { job: Some((job_id, full_name)), reason, report }
+    })
+}
+
+/// Where reports about the job go.
+fn commit(name: Option<&RawValue>, sha: Option<&RawValue>) -> Option<OnCommit> {
+    let text = |value: Option<&RawValue>| serde_json::from_str::<String>(value?.get()).ok();
+    OnCommit::of(&text(name)?, &text(sha)?)
 }
 
 /// Parses a second time, which finds the field's path, only if the first time fails.

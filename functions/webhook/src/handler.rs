@@ -74,19 +74,21 @@ impl Webhook {
         };
         match delivery::read(event, delivery_id, &body, &self.config, self.clock.now()) {
             Ok(Meaning::Ping) => HttpResponse::new(200, "pong", "deliveries arrive and their signature fits"),
-            Ok(Meaning::Ignored { job, reason }) => {
+            Ok(Meaning::Ignored { job, reason, report }) => {
                 if let Some((job_id, repository)) = job {
                     record_all!(Span::current(), job.id = job_id.0, repository = repository);
                 }
                 tracing::info!(event, reason, "delivery ignored");
+                self.report(report).await;
                 HttpResponse::new(200, "ignored", &reason)
             }
-            Ok(Meaning::Refused { job_id, repository, reason }) => {
+            Ok(Meaning::Refused { job_id, repository, reason, report }) => {
                 record_all!(Span::current(), job.id = job_id.0, repository = repository);
                 tracing::warn!(reason, "job refused");
                 let mut metrics = Metrics::new(&self.config.name_prefix, "webhook");
                 metrics.count("JobsRefused", 1);
                 metrics.write(self.clock.now());
+                self.report(report).await;
                 HttpResponse::new(200, "ignored", &reason)
             }
             Ok(Meaning::Job(message)) => self.enqueue(&message).await,
@@ -94,6 +96,14 @@ impl Webhook {
                 tracing::warn!(event, reason = %malformed, "delivery malformed");
                 HttpResponse::new(400, "refused", &malformed.to_string())
             }
+        }
+    }
+
+    /// Has the worker tell the job's commit. This function calls nobody but the queue.
+    async fn report(&self, report: Option<Box<Message>>) {
+        let Some(report) = report else { return };
+        if let Err(error) = self.queue.send(&report, Duration::ZERO).await {
+            tracing::warn!(error = %error, "job not reported");
         }
     }
 
@@ -111,7 +121,9 @@ impl Webhook {
                 tracing::info!(purpose = ?message.purpose, left_out, "job queued");
                 let reason = match message.purpose {
                     Purpose::Launch => format!("job {} gets a {} runner", message.job.id, message.job.class),
-                    Purpose::Release | Purpose::Warm => format!("job {} ended without a runner", message.job.id),
+                    Purpose::Release | Purpose::Warm | Purpose::Report => {
+                        format!("job {} ended without a runner", message.job.id)
+                    }
                 };
                 HttpResponse::new(202, "queued", &reason)
             }

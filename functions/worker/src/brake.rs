@@ -47,7 +47,9 @@ const LOOK_LASTS: Duration = Duration::seconds(10);
 /// How long ECS may fail to list a probe. Its lists lag by seconds.
 const LISTED_AFTER: Duration = Duration::minutes(1);
 
-const NO_JOBS: &str = "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
+/// The reason of a class whose idle runners get no jobs.
+pub(crate) const NO_JOBS: &str =
+    "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
 
 /// What this process saw a moment ago.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use jitgate::names::LaunchToken;
 use crate::brake;
 use crate::capacity::Shortages;
 use crate::remembered::{Started, Waiting};
+use crate::report::Reports;
 
 /// Lives as long as its process.
 pub(crate) struct Context {
@@ -20,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) started: Started,
     pub(crate) waiting: Waiting,
     pub(crate) brake: brake::Memory,
+    pub(crate) reports: Reports,
 }
 
 impl Deref for Context {
@@ -38,6 +40,7 @@ impl Context {
             started: Started::default(),
             waiting: Waiting::default(),
             brake: brake::Memory::default(),
+            reports: Reports::default(),
         }
     }
 

@@ -13,6 +13,7 @@
 //! | its class is gone or no longer permits what it asks for, and it fits no other | given up |
 //! | its run is of a fork, which its class does not take | done, with a log line |
 //! | jitgate heard of its job more than 24 hours ago, so GitHub has failed it | given up |
+//! | it only tells the job's commit something | done, or sent again a few times |
 //! | its moment has not come: SQS delays by 15 minutes at most, a limit can last an hour | sent again with the rest of the delay |
 //! | anything that fails | as [`verdict`](crate::verdict) says |
 //!
@@ -22,6 +23,7 @@
 use jitgate::classes::{Fit, Misfit};
 use jitgate::job::{Message, Progress, Purpose};
 use jitgate::relaunch::{is_near_its_end, last_words};
+use jitgate::report::News;
 use time::OffsetDateTime;
 
 use crate::attempt::Attempted;
@@ -31,6 +33,7 @@ use crate::leftovers::Leftovers;
 use crate::outcome::{MustReturn, Outcome};
 use crate::received::{Received, Work};
 use crate::release::{Released, release};
+use crate::report;
 use crate::swaps::still_waits;
 use crate::verdict::{
     Aftermath, Cause, Judgement, LONGEST_WAIT, LaunchError, Verdict, judge, launched_unsettled, renamed, to_look_again,
@@ -59,6 +62,11 @@ pub(crate) async fn handle(context: &Context, received: Received<'_>) -> Handled
             Some(handled) => handled,
             None => handle_release(context, &message).await,
         },
+        Work::Report(message) => {
+            let news = message.progress.wait.map_or(News::Refused, |wait| wait.news);
+            Box::pin(report::ends(context, &message, news)).await;
+            Ok(Outcome::Nothing)
+        }
     }
 }
 
@@ -73,9 +81,16 @@ async fn waits(context: &Context, message: &Message) -> Option<Handled> {
     // A retry can wait for hours, and while its message is on the queue the cleaner takes it for one of a job that waits.
     let may_have_ended = message.progress.is_retry() && !message.progress.unsettled && !is_near_its_end(message, now);
     if may_have_ended && Box::pin(has_ended(context, message)).await {
+        Box::pin(report::ends(context, message, News::Ended)).await;
         return Some(Ok(Outcome::Nothing));
     }
-    Some(defer(context, message, until, Cause::Other).await)
+    match report::of_wait(&message.progress) {
+        Some(news) => {
+            let message = Box::pin(report::waits(context, message.clone(), news)).await;
+            Some(defer(context, &message, until, Cause::Other).await)
+        }
+        None => Some(defer(context, message, until, Cause::Other).await),
+    }
 }
 
 async fn has_ended(context: &Context, message: &Message) -> bool {
@@ -97,13 +112,16 @@ async fn expire(context: &Context, message: &Message) -> Handled {
     if message.purpose != Purpose::Launch {
         return Ok(Outcome::Expired);
     }
-    give_up(context, &message.to_body(), &last_words(&message.progress)).await.map(|_| Outcome::Expired)
+    give_up(context, &message.to_body(), &last_words(&message.progress)).await?;
+    Box::pin(report::ends(context, message, News::Expired)).await;
+    Ok(Outcome::Expired)
 }
 
 async fn handle_release(context: &Context, message: &Message) -> Handled {
     match release(context, message).await {
         Ok(Released::Done { stopped, left }) => {
             tracing::info!(stopped, left, "job released");
+            Box::pin(report::ends(context, message, News::Ended)).await;
             Ok(if stopped > 0 { Outcome::Stopped(stopped) } else { Outcome::Nothing })
         }
         Ok(Released::LookAgain { pause, seen_idle_at }) => {
@@ -137,7 +155,9 @@ async fn handle_launch(
         (_, Err(_)) if message.progress.is_copy => Ok(drop_copy()),
         (_, Err(misfit)) => {
             tracing::error!(reason = %misfit, "job given up");
-            give_up(context, &message.to_body(), &misfit.to_string()).await
+            let outcome = give_up(context, &message.to_body(), &misfit.to_string()).await?;
+            Box::pin(report::ends(context, &message, News::GivenUp)).await;
+            Ok(outcome)
         }
         (_, Ok(_)) if let Some(error) = held_back => {
             let aftermath = Aftermath { unsettled: message.progress.unsettled, asked: false };
@@ -151,6 +171,7 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
     let begun = context.clock.now();
     let Tried { job, outcome, aftermath } = launch(context, &message, fit).await;
     message.job = job;
+    let news = outcome.as_ref().ok().and_then(news);
     let outcome = match outcome {
         Ok(Launched::Attempted(Attempted::JobGone))
             if message.progress.is_retry() && !aftermath.unsettled && is_near_its_end(&message, begun) =>
@@ -160,15 +181,26 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
         Ok(launched) => tell(context, &message, fit, launched),
         Err(error) => return settle(context, &message, &error, aftermath).await,
     };
-    if outcome == Outcome::Refused {
-        return Ok(outcome);
-    }
-    if aftermath.unsettled {
+    if outcome != Outcome::Refused && aftermath.unsettled {
         let progress = launched_unsettled(&message.progress, begun);
         let until = progress.not_before.unwrap_or(begun);
-        send(context, &message.with(progress), until).await?;
+        send(context, &message.clone().with(progress), until).await?;
+    }
+    // Last: whatever the job needs has been done by now.
+    if let Some(news) = news {
+        Box::pin(report::ends(context, &message, news)).await;
     }
     Ok(outcome)
+}
+
+/// What a launch that ended well is to those who wait.
+fn news(launched: &Launched) -> Option<News> {
+    match launched {
+        Launched::Attempted(Attempted::Started { .. } | Attempted::AlreadyRunning { .. }) => Some(News::Started),
+        Launched::Attempted(Attempted::Over { .. } | Attempted::JobGone) => Some(News::Ended),
+        Launched::Next { .. } => None,
+        Launched::Refused(_) => Some(News::Refused),
+    }
 }
 
 fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched) -> Outcome {
@@ -223,6 +255,7 @@ async fn settle(context: &Context, message: &Message, error: &LaunchError, after
             if cause == Cause::Person {
                 tracing::error!(error = %error, "nothing can be launched until this is mended");
             }
+            let message = Box::pin(report::waits(context, message, report::of_error(error))).await;
             defer(context, &message, until, cause).await
         }
         Verdict::GiveUp => {
@@ -231,7 +264,9 @@ async fn settle(context: &Context, message: &Message, error: &LaunchError, after
                 return Ok(drop_copy());
             }
             tracing::error!(error = %error, "job given up");
-            give_up(context, &message.to_body(), &error.to_string()).await
+            let outcome = give_up(context, &message.to_body(), &error.to_string()).await?;
+            Box::pin(report::ends(context, &message, News::GivenUp)).await;
+            Ok(outcome)
         }
     }
 }

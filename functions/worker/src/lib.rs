@@ -16,6 +16,7 @@ mod protocol;
 mod received;
 mod release;
 mod remembered;
+mod report;
 mod swaps;
 pub mod verdict;
 

@@ -15,6 +15,7 @@ pub(crate) enum Work<'a> {
     Unreadable(UnreadableMessage),
     Launch { message: Message, fit: Result<Fit<'a>, Misfit> },
     Release(Message),
+    Report(Message),
 }
 
 /// A message of a batch.
@@ -31,6 +32,7 @@ impl<'a> Received<'a> {
         let work = match Message::parse(&record.body) {
             Err(error) => Work::Unreadable(error),
             Ok(message) if message.purpose == Purpose::Release => Work::Release(message),
+            Ok(message) if message.purpose == Purpose::Report => Work::Report(message),
             Ok(message) => {
                 let progress = &message.progress;
                 let progress = if record.is_repeat() { received_again(progress) } else { progress.clone() };
@@ -47,7 +49,8 @@ impl<'a> Received<'a> {
         match &self.work {
             Work::Unreadable(_) => tracing::error_span!("message", message.id = self.id),
             Work::Launch { message: Message { job, progress, .. }, .. }
-            | Work::Release(Message { job, progress, .. }) => {
+            | Work::Release(Message { job, progress, .. })
+            | Work::Report(Message { job, progress, .. }) => {
                 tracing::error_span!(
                     "message",
                     job.id = job.id.0,

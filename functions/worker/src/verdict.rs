@@ -1,5 +1,5 @@
 //! What happens to a message after a failure. This is the only place that decides it, and the only one that moves a
-//! message's progress on.
+//! message's progress on, but for what its commit was told (`report`).
 //!
 //! A message is done; or it is deferred, that is sent again with a delay, until its job has waited as long as GitHub lets
 //! it; or it is given up, that is put on the dead-letter queue with the reason. A deferral uses up none of the queue's

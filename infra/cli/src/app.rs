@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::args::{AppCommand, Common};
 use crate::aws::{Aws, SecretStore};
 use crate::deploy::Fleet;
-use crate::github::{Maker, Place};
+use crate::github::{Maker, Place, Uses};
 use crate::install;
 use crate::receipt::Receipts;
 use crate::screen::Screen;
@@ -30,20 +30,21 @@ pub async fn run(common: &Common, options: &AppCommand, screen: &Screen) -> Resu
     let aws = Aws::sign_in(common).await?;
     let receipts = Receipts::of(&aws, &common.stack)?;
     let named = options.github.github_url.clone().map(Place::new);
-    let (webhook, secret, in_repositories, place) =
-        if let (Some(url), Some(secret)) = (&options.webhook_url, &options.secret) {
-            (url.clone(), secret.clone(), options.repository_scope, named.unwrap_or_default())
-        } else {
-            let stack = Fleet::new(&aws, screen, common).existing().await?;
-            let scope = stack.parameters.get("RunnerScope");
-            let of_stack = stack.parameters.get(API_PARAMETER).and_then(|api| Place::of_api(api));
-            (
-                webhook_of(&stack)?,
-                stack.output("GitHubSecretArn")?,
-                options.repository_scope || scope.is_some_and(|scope| scope == "repo"),
-                named.or(of_stack).unwrap_or_default(),
-            )
-        };
+    let (webhook, secret, mut uses, place) = if let (Some(url), Some(secret)) = (&options.webhook_url, &options.secret)
+    {
+        (url.clone(), secret.clone(), Uses::default(), named.unwrap_or_default())
+    } else {
+        let stack = Fleet::new(&aws, screen, common).existing().await?;
+        let of_stack = stack.parameters.get(API_PARAMETER).and_then(|api| Place::of_api(api));
+        (
+            webhook_of(&stack)?,
+            stack.output("GitHubSecretArn")?,
+            Uses::of_stack(&stack.parameters),
+            named.or(of_stack).unwrap_or_default(),
+        )
+    };
+    uses.in_repositories |= options.repository_scope;
+    uses.reports |= options.report_to_github;
     let store = SecretStore::new(&aws, secret);
     let before = store.read().await?;
     if before.app().is_some() && !options.replace {
@@ -56,14 +57,8 @@ pub async fn run(common: &Common, options: &AppCommand, screen: &Screen) -> Resu
     screen.confirm("Have GitHub make an App, and store its key in the secret?")?;
     store.write(&before).await?;
     screen.done("the secret can be written");
-    let maker = Maker {
-        screen,
-        place: &place,
-        options: &options.github,
-        stack: &common.stack,
-        in_repositories,
-        webhook: &webhook,
-    };
+    let maker =
+        Maker { screen, place: &place, options: &options.github, stack: &common.stack, uses, webhook: &webhook };
     let created = maker.make(&owner).await?;
     keep(&receipts, &store, &place, &created).await?;
     screen.done(format!("App {} is made; its key is in Secrets Manager, and nowhere else", created.slug));

@@ -6,7 +6,7 @@ use jitgate::names::NamePrefix;
 use serde_json::Value;
 
 use crate::aws::{Aws, SecretStore, VERSION_TAG};
-use crate::github::{Place, SignedIn};
+use crate::github::{Place, SignedIn, Uses};
 use crate::trouble::Trouble;
 
 /// The fleet.
@@ -78,7 +78,13 @@ impl Deployed {
 
     /// Whether runners are registered in repositories.
     pub fn in_repositories(&self) -> bool {
-        self.setting("RUNNER_SCOPE").is_ok_and(|scope| scope == "repo")
+        self.uses().in_repositories
+    }
+
+    /// What it does with its App.
+    pub fn uses(&self) -> Uses {
+        let is = |name: &str, value: &str| self.setting(name).is_ok_and(|set| set == value);
+        Uses { in_repositories: is("RUNNER_SCOPE", "repo"), reports: is("REPORT_TO_GITHUB", "checks") }
     }
 
     /// Its App; `None` if the secret holds no App's key.

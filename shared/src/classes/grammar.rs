@@ -35,7 +35,7 @@ impl<'a> Label<'a> {
 pub(super) struct Piece<'a> {
     /// As it was written; of a list, all of it.
     pub(super) text: &'a str,
-    lowercase: &'a str,
+    pub(super) lowercase: &'a str,
     /// What a list's label begins with; `lowercase` is then only the value.
     before: &'a str,
 }

@@ -62,3 +62,12 @@ pub(super) fn allow_list(environment: &Environment) -> Result<AllowList, ConfigE
 pub(super) fn name_prefix(environment: &Environment) -> Result<NamePrefix, ConfigError> {
     environment.parsed("RUNNER_NAME_PREFIX", NamePrefix::default(), str::parse)
 }
+
+/// `REPORT_TO_GITHUB`: whether a job's commit is told why it waits.
+pub(super) fn report_to_github(environment: &Environment) -> Result<bool, ConfigError> {
+    environment.parsed("REPORT_TO_GITHUB", false, |value| match value {
+        "none" => Ok(false),
+        "checks" => Ok(true),
+        _ => Err("\"none\" or \"checks\"".to_owned()),
+    })
+}

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::common::{allow_list, http_url, job_queue_url, name_prefix, queue_url, secret_id};
+use super::common::{allow_list, http_url, job_queue_url, name_prefix, queue_url, report_to_github, secret_id};
 use super::environment::{ConfigError, Environment};
 use super::github::GitHubConfig;
 use super::sharing::check_sharing;
@@ -44,6 +44,8 @@ pub struct FleetConfig {
     pub runner_version_floor: Option<RunnerVersion>,
     /// `WEBHOOK_URL`: the hooks of an organisation or a repository that deliver there are ours.
     pub webhook_url: Option<String>,
+    /// `REPORT_TO_GITHUB`: whether a job's commit is told why it waits.
+    pub reports: bool,
 }
 
 impl FleetConfig {
@@ -75,6 +77,7 @@ impl FleetConfig {
             runner_version_floor: environment.parsed("RUNNER_VERSION_FLOOR", None, |value| value.parse().map(Some))?,
             webhook_url: environment
                 .parsed("WEBHOOK_URL", None, |value| http_url(value, "the URL that hooks deliver to").map(Some))?,
+            reports: report_to_github(environment)?,
         })
     }
 }
@@ -113,7 +116,7 @@ mod tests {
         assert_eq!(config.github.scope, ScopeKind::Org);
         assert_eq!(config.github.points_per_minute, 900);
         assert_eq!(config.name_prefix.as_str(), "jit");
-        assert_eq!(config.dead_letter_queue_url, None);
+        assert_eq!((config.dead_letter_queue_url, config.reports), (None, false));
     }
 
     #[test]
@@ -137,6 +140,7 @@ mod tests {
             ("RECONCILE_REPOSITORIES", "octo-org", "owner/name"),
             ("RUNNER_VERSION_FLOOR", "latest", "2.329.0"),
             ("WEBHOOK_URL", "here", "the URL"),
+            ("REPORT_TO_GITHUB", "checks,statuses", "\"none\" or \"checks\""),
         ] {
             let error = fleet(&[(variable, value)]).expect_err(value);
             assert_eq!(error.variable, variable);

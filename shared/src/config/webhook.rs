@@ -1,6 +1,6 @@
 //! The webhook's settings.
 
-use super::common::{allow_list, job_queue_url, name_prefix, secret_id};
+use super::common::{allow_list, job_queue_url, name_prefix, report_to_github, secret_id};
 use super::environment::{ConfigError, Environment};
 use crate::admission::AllowList;
 use crate::classes::RunnerClasses;
@@ -19,6 +19,8 @@ pub struct WebhookConfig {
     pub allowed: AllowList,
     /// `RUNNER_NAME_PREFIX`: the name of the deployment in metrics.
     pub name_prefix: NamePrefix,
+    /// `REPORT_TO_GITHUB`: whether a job's commit is told why it waits.
+    pub reports: bool,
 }
 
 impl WebhookConfig {
@@ -30,6 +32,7 @@ impl WebhookConfig {
             classes: environment.runner_classes()?,
             allowed: allow_list(environment)?,
             name_prefix: name_prefix(environment)?,
+            reports: report_to_github(environment)?,
         })
     }
 }

@@ -45,6 +45,16 @@ pub(super) struct Call<'a> {
     /// What a denial is remembered for, if not for the account.
     pub(super) subject: Option<String>,
     pub(super) pace: Pace,
+    pub(super) needs: Needs,
+}
+
+/// What the installation token of a call is narrowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Needs {
+    /// What launching and cleaning take.
+    Runners,
+    /// Writing check runs, and nothing else.
+    Checks,
 }
 
 /// How a call respects GitHub's secondary limit.
@@ -57,6 +67,8 @@ pub(super) enum Pace {
         /// A call for a message that has waited goes before others.
         has_waited: bool,
     },
+    /// Launches can do without it, so it is made only if they leave points over.
+    Spare,
 }
 
 impl<'a> Call<'a> {
@@ -70,12 +82,17 @@ impl<'a> Call<'a> {
             on_account_itself: false,
             subject: None,
             pace: Pace::Uncovered,
+            needs: Needs::Runners,
         }
     }
 
     pub(super) fn post(path: Vec<&'a str>, permission: &'static str, body: &impl Serialize) -> Self {
         let body = serde_json::to_value(body).expect("our own request types always become JSON");
         Self { method: Method::POST, body: Some(body), ..Self::get(path, permission) }
+    }
+
+    pub(super) fn patch(path: Vec<&'a str>, permission: &'static str, body: &impl Serialize) -> Self {
+        Self { method: Method::PATCH, ..Self::post(path, permission, body) }
     }
 
     pub(super) fn delete(path: Vec<&'a str>, permission: &'static str) -> Self {
@@ -105,6 +122,14 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// For check runs, which jitgate can do without.
+    pub(super) fn about_checks(mut self, owner: &str) -> Self {
+        self.subject = Some(subject_of_checks(owner));
+        self.needs = Needs::Checks;
+        self.pace = Pace::Spare;
+        self
+    }
+
     /// For a call that begins something and can wait until the pacer admits it.
     pub(super) fn in_turn(mut self, has_waited: bool) -> Self {
         self.pace = Pace::Covered { has_waited };
@@ -124,4 +149,9 @@ impl<'a> Call<'a> {
             _ => WRITE_POINTS,
         }
     }
+}
+
+/// What a denial of check runs is remembered for.
+pub(super) fn subject_of_checks(owner: &str) -> String {
+    format!("{owner} checks")
 }

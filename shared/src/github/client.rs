@@ -112,7 +112,8 @@ impl GitHub {
         }
     }
 
-    async fn call_once<T: DeserializeOwned>(
+    /// Makes a call once, whatever becomes of it.
+    pub(super) async fn call_once<T: DeserializeOwned>(
         &self,
         account: &Account,
         call: &Call<'_>,
@@ -122,7 +123,8 @@ impl GitHub {
         let mut looked_up = false;
         let mut waits = TOKEN_WAITS.into_iter();
         loop {
-            let SignedIn { key, bearer, youth } = self.sign_in.credential_for(&self.transport, account).await?;
+            let SignedIn { key, bearer, youth } =
+                self.sign_in.credential_for(&self.transport, account, call.needs).await?;
             let refusal = match self.transport.admit_and_exchange(call, &bearer, key, &subject).await? {
                 Ok(answer) => {
                     youth.inspect(|youth| youth.accept());

@@ -113,6 +113,12 @@ pub struct JobLook {
 pub struct Job {
     /// Its id.
     pub id: JobId,
+    /// Its name in the workflow.
+    #[serde(default)]
+    pub name: String,
+    /// The commit that its run is of.
+    #[serde(default)]
+    pub head_sha: String,
     /// The attempt of the run; absent from old Enterprise Servers.
     #[serde(default = "first_attempt")]
     pub run_attempt: u32,
@@ -171,13 +177,13 @@ impl PageJson for JobsJson {
     }
 }
 
-/// The client for one repository's runs and jobs.
+/// The client for one repository's runs, jobs and check runs.
 #[derive(Clone, Copy)]
 pub struct InRepository<'a> {
-    github: &'a GitHub,
-    account: &'a Account,
-    owner: &'a str,
-    name: &'a str,
+    pub(super) github: &'a GitHub,
+    pub(super) account: &'a Account,
+    pub(super) owner: &'a str,
+    pub(super) name: &'a str,
 }
 
 impl GitHub {

@@ -8,6 +8,7 @@
 mod accounts;
 mod app;
 mod call;
+mod checks;
 mod client;
 mod deliveries;
 mod error;
@@ -27,6 +28,7 @@ mod versions;
 
 pub use accounts::{Covered, CoveredPage, REPOSITORIES_A_PAGE, Registers};
 pub use app::AppSigner;
+pub use checks::{CheckRun, CheckSubject, CheckText};
 pub use client::GitHub;
 pub use deliveries::{Attempts, DeliveryAttempt, Hook, Log};
 pub use error::GitHubError;

@@ -8,7 +8,8 @@
 //! | a failed request for a token | not at all, but calls that waited for it share its failure | |
 //! | an installation that was looked up | the process's life | GitHub answers 404 |
 //!
-//! However many calls need a token at the same time, it is requested once. It is narrowed to the permissions in use.
+//! However many calls need a token at the same time, it is requested once. It is narrowed to the permissions in use. Check runs
+//! have one of their own: GitHub refuses a token for what an installation does not grant, and launches must not depend on that.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 use time::{Duration, OffsetDateTime};
 
 use super::app::AppSigner;
-use super::call::{Call, CredentialKey};
+use super::call::{Call, CredentialKey, Needs, subject_of_checks};
 use super::error::{GitHubError, Refusal};
 use super::fetched::Fetched;
 use super::place::Account;
@@ -52,7 +53,7 @@ pub(super) struct SignIn {
     clock: Clock,
     /// With the time at which the secret was read.
     identity: Fetched<(OffsetDateTime, Arc<Identity>)>,
-    tokens: Mutex<HashMap<InstallationId, Arc<Fetched<Token>>>>,
+    tokens: Mutex<HashMap<(InstallationId, Needs), Arc<Fetched<Token>>>>,
     /// Found by asking GitHub, because no delivery named one or the one named was wrong. Keys are logins in lower case.
     installations: Mutex<HashMap<String, InstallationId>>,
 }
@@ -141,7 +142,10 @@ impl SignIn {
     pub(super) async fn forget(&self, key: CredentialKey, refused: &SecretString) {
         if let CredentialKey::Installation(installation) = key {
             let is_refused = |known: &Token| expose(&known.bearer) == expose(refused);
-            if !self.token_of(installation).forget(is_refused).await {
+            // Whichever of the two it was.
+            let of_runners = self.token_of(installation, Needs::Runners).forget(is_refused).await;
+            let is_known = of_runners || self.token_of(installation, Needs::Checks).forget(is_refused).await;
+            if !is_known {
                 return;
             }
         }
@@ -175,9 +179,9 @@ impl SignIn {
         Ok(matches!(&*self.identity().await?, Identity::App(_)))
     }
 
-    fn token_of(&self, installation: InstallationId) -> Arc<Fetched<Token>> {
+    fn token_of(&self, installation: InstallationId, needs: Needs) -> Arc<Fetched<Token>> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tokens.entry(installation).or_default())
+        Arc::clone(tokens.entry((installation, needs)).or_default())
     }
 
     fn known_installation(&self, account: &Account) -> Option<InstallationId> {
@@ -195,6 +199,7 @@ impl SignIn {
         &self,
         transport: &Transport,
         account: &Account,
+        needs: Needs,
     ) -> Result<SignedIn, GitHubError> {
         let identity = self.identity().await?;
         let signer = match &*identity {
@@ -210,11 +215,11 @@ impl SignIn {
             Some(installation) => installation,
             None => self.look_up(transport, account, signer).await?,
         };
-        match self.token(transport, installation, account, signer).await {
+        match self.token(transport, (installation, needs), account, signer).await {
             Ok(token) => Ok(SignedIn::with(installation, token)),
             Err(GitHubError::NotFound { .. }) => {
                 let found = self.look_up(transport, account, signer).await?;
-                match self.token(transport, found, account, signer).await {
+                match self.token(transport, (found, needs), account, signer).await {
                     Ok(token) => Ok(SignedIn::with(found, token)),
                     // One answer says that the App is installed and the next that it is not: a passing state of GitHub's.
                     Err(GitHubError::NotFound { message }) => Err(GitHubError::Unavailable { status: 404, message }),
@@ -270,46 +275,52 @@ impl SignIn {
     async fn token(
         &self,
         transport: &Transport,
-        installation: InstallationId,
+        (installation, needs): (InstallationId, Needs),
         account: &Account,
         signer: &AppSigner,
     ) -> Result<Token, GitHubError> {
         let is_fresh = |token: &Token| token.expires_at - TOKEN_MARGIN > self.clock.now();
-        let fetch = async || self.fetch_token(transport, installation, account, signer).await;
-        self.token_of(installation).get(is_fresh, fetch).await
+        let fetch = async || self.fetch_token(transport, (installation, needs), account, signer).await;
+        self.token_of(installation, needs).get(is_fresh, fetch).await
     }
 
     async fn fetch_token(
         &self,
         transport: &Transport,
-        installation: InstallationId,
+        (installation, needs): (InstallationId, Needs),
         account: &Account,
         signer: &AppSigner,
     ) -> Result<Token, GitHubError> {
-        let id = installation.to_string();
+        let (id, permissions) = (installation.to_string(), self.permissions(account, needs));
         let call = Call::post(
             vec!["app", "installations", &id, "access_tokens"],
             "an installation that grants what the App asks for",
-            &serde_json::json!({ "permissions": self.permissions(account) }),
+            &serde_json::json!({ "permissions": permissions }),
         );
         let key = CredentialKey::Installation(installation);
-        match self.call_with_signer(transport, signer, key, &account.login, &call).await {
+        // A token without check runs says nothing about the other, so a denial of one does not count for both.
+        let subject = match needs {
+            Needs::Runners => account.login.clone(),
+            Needs::Checks => subject_of_checks(&account.login),
+        };
+        match self.call_with_signer(transport, signer, key, &subject, &call).await {
             Ok(Answer { body: TokenJson { token, expires_at }, .. }) => {
                 let youth = Youth { made_at: self.clock.now(), is_accepted: AtomicBool::new(false) };
                 Ok(Token { bearer: token, expires_at, youth: Arc::new(youth) })
             }
             // "The permissions requested are not granted to this installation."
             Err(GitHubError::Refused { status: 422, message }) if message.contains("permission") => {
-                let reason = format!("{message} (422): the installation must grant {}", self.permissions(account));
-                Err(transport.pauses.deny(key, &account.login, reason, self.clock.now()))
+                let reason = format!("{message} (422): the installation must grant {permissions}");
+                Err(transport.pauses.deny(key, &subject, reason, self.clock.now()))
             }
             Err(error) => Err(error),
         }
     }
 
     /// The permissions that a token is narrowed to, whatever else the App may do.
-    fn permissions(&self, account: &Account) -> serde_json::Value {
+    fn permissions(&self, account: &Account, needs: Needs) -> serde_json::Value {
         match &self.scope {
+            _ if needs == Needs::Checks => serde_json::json!({ "checks": "write" }),
             ScopeKind::Org if account.is_organization => {
                 serde_json::json!({ "organization_self_hosted_runners": "write", "actions": "read" })
             }

@@ -108,6 +108,10 @@ impl Transport {
                 self.pauses.check(key, subject, self.clock.now())?;
                 permit.map_err(|until| GitHubError::Paced { until })?
             }
+            Pace::Spare => self
+                .pacer
+                .admit_spare(key, call.points(), self.clock.now())
+                .map_err(|until| GitHubError::Paced { until })?,
         };
         Ok(self.exchange(call, bearer, key).await)
     }

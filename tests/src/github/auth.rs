@@ -63,6 +63,8 @@ pub(super) enum Permission {
     Actions,
     /// Hooks of an organisation or a repository.
     Hooks,
+    /// Check runs of a repository.
+    Checks,
 }
 
 impl Permission {
@@ -72,6 +74,7 @@ impl Permission {
             (Self::Runners, Scope::Repository(..)) => "administration",
             (Self::Runners, _) => "organization_self_hosted_runners",
             (Self::Actions, _) => "actions",
+            (Self::Checks, _) => "checks",
             (Self::Hooks, Scope::Repository(..)) => "repository_hooks",
             (Self::Hooks, _) => "organization_hooks",
         }

@@ -158,7 +158,9 @@ impl State {
             .labels(&job.labels)
             .created_at(job.created_at)
             .started_at(job.started_at.unwrap_or(job.created_at))
-            .completed_at(job.completed_at);
+            .completed_at(job.completed_at)
+            .with("/workflow_job/head_sha", json!(objects::HEAD_SHA))
+            .with("/workflow_job/html_url", json!(objects::page_of(job)));
         event = match &job.conclusion {
             Some(conclusion) => event.conclusion(conclusion),
             None => event.without_conclusion(),

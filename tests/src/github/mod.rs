@@ -8,6 +8,7 @@ pub mod answers;
 mod apps;
 mod auth;
 mod behaviour;
+mod checks;
 pub mod courier;
 mod deliveries;
 mod hooks;
@@ -47,6 +48,7 @@ use crate::wire::{Answer, Request, Service};
 
 pub use self::apps::{AppView, DeliveryView, InstallationView};
 pub use self::behaviour::{Behaviour, EndOfLife};
+pub use self::checks::CheckRun;
 pub use self::hooks::{Delivery, HookTarget, Outcome};
 pub use self::jobs::JobSpec;
 pub use self::meter::{Counting, Limits, Meter, Secondary};

@@ -7,14 +7,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::apps::App;
+use super::checks::CheckRun;
 use super::scope::Scope;
 use super::state::{Account, AccountKind, Group, Installation, Job, JobStatus, Repository, Run, Runner};
 
 const API: &str = "https://api.github.com";
 const WEB: &str = "https://github.com";
 
-/// The commit of every run.
-const HEAD_SHA: &str = "3484a3fb816e0859fd6e1cea078d76385ff50625";
+/// The commit of every run, and the only one that there is.
+pub(super) const HEAD_SHA: &str = "3484a3fb816e0859fd6e1cea078d76385ff50625";
 
 /// GitHub's format of times: UTC, whole seconds.
 pub(super) fn moment(at: OffsetDateTime) -> String {
@@ -314,7 +315,7 @@ pub(super) fn job(job: &Job) -> Value {
         "node_id": node_id("CR", id.0),
         "head_sha": HEAD_SHA,
         "url": format!("{API}/{repository}/actions/jobs/{id}"),
-        "html_url": format!("{WEB}/{}/{}/actions/runs/{run_id}/job/{id}", job.owner, job.repository),
+        "html_url": page_of(job),
         "status": job.status.as_str(),
         "conclusion": job.conclusion,
         "created_at": moment(job.created_at),
@@ -380,5 +381,39 @@ pub(super) fn run(run: &Run, status: JobStatus, conclusion: Option<&str>) -> Val
         },
         "repository": repository_body,
         "head_repository": run.fork.as_ref().map_or_else(|| repository_body.clone(), repository),
+    })
+}
+
+/// The address of a job's page.
+pub(super) fn page_of(job: &Job) -> String {
+    format!("{WEB}/{}/{}/actions/runs/{}/job/{}", job.owner, job.repository, job.run_id, job.id)
+}
+
+pub(super) fn check_run(run: &CheckRun, app: Option<&App>) -> Value {
+    let repository = run.scope.to_string();
+    let id = run.id;
+    json!({
+        "id": id,
+        "node_id": node_id("CR", id),
+        "head_sha": run.head_sha,
+        "external_id": run.external_id,
+        "name": run.name,
+        "url": format!("{API}/{repository}/check-runs/{id}"),
+        "html_url": format!("{WEB}/{}/runs/{id}", repository.trim_start_matches("repos/")),
+        "details_url": run.details_url,
+        "status": run.status,
+        "conclusion": run.conclusion,
+        "started_at": moment(run.started_at),
+        "completed_at": run.completed_at.map(moment),
+        "output": {
+            "title": run.title,
+            "summary": run.summary,
+            "text": null,
+            "annotations_count": 0,
+            "annotations_url": format!("{API}/{repository}/check-runs/{id}/annotations"),
+        },
+        "check_suite": { "id": run.app },
+        "app": app.map(|app| self::app(app, None)),
+        "pull_requests": [],
     })
 }

@@ -54,6 +54,9 @@ impl State {
             Route::Runs(scope) => Ok(self.list_runs(scope, request)),
             Route::Run(scope, id) => self.get_run(scope, *id),
             Route::RunJobs(scope, id) => self.list_run_jobs(scope, *id, request),
+            Route::CreateCheckRun(scope) => self.create_check_run(identity, scope, request, now),
+            Route::UpdateCheckRun(scope, id) => self.update_check_run(identity, scope, *id, request, now),
+            Route::CheckRuns(scope, sha) => Ok(self.list_check_runs(scope, sha, request)),
             Route::Hooks(scope) => Ok(self.list_hooks(scope, request)),
             Route::Deliveries(target, hook) => {
                 self.list_deliveries(&hook_owner(identity, target)?, *hook, request, now)
@@ -100,6 +103,10 @@ impl Route {
             Self::Job(scope, _) | Self::Runs(scope) | Self::Run(scope, _) | Self::RunJobs(scope, _) => {
                 Some((scope, Permission::Actions, Level::Read))
             }
+            Self::CreateCheckRun(scope) | Self::UpdateCheckRun(scope, _) => {
+                Some((scope, Permission::Checks, Level::Write))
+            }
+            Self::CheckRuns(scope, _) => Some((scope, Permission::Checks, Level::Read)),
             Self::Hooks(scope)
             | Self::Deliveries(HookTarget::Scope(scope), _)
             | Self::Delivery(HookTarget::Scope(scope), ..) => Some((scope, Permission::Hooks, Level::Read)),

@@ -53,6 +53,12 @@ pub mod operation {
     pub const GET_RUN: &str = "get-run";
     /// `GET …/actions/runs/{id}/jobs`
     pub const LIST_RUN_JOBS: &str = "list-run-jobs";
+    /// `POST …/check-runs`
+    pub const CREATE_CHECK_RUN: &str = "create-check-run";
+    /// `PATCH …/check-runs/{id}`
+    pub const UPDATE_CHECK_RUN: &str = "update-check-run";
+    /// `GET …/commits/{ref}/check-runs`
+    pub const LIST_CHECK_RUNS: &str = "list-check-runs";
     /// `GET …/hooks`
     pub const LIST_HOOKS: &str = "list-hooks";
     /// `GET …/hook/deliveries` of the App and `GET …/hooks/{id}/deliveries`
@@ -95,6 +101,10 @@ pub(super) enum Route {
     Runs(Scope),
     Run(Scope, u64),
     RunJobs(Scope, u64),
+    CreateCheckRun(Scope),
+    UpdateCheckRun(Scope, u64),
+    /// Those of a commit.
+    CheckRuns(Scope, String),
     Hooks(Scope),
     Deliveries(HookTarget, Option<u64>),
     Delivery(HookTarget, Option<u64>, u64),
@@ -140,6 +150,15 @@ impl Route {
                 Self::of_runs(method, scope.clone(), rest).or_else(|| Self::of_runners(method, scope, rest))
             }
             ["orgs", org, "hooks", rest @ ..] => Self::of_hooks(method, HookTarget::Scope(Scope::org(org)), rest),
+            ["repos", owner, name, "check-runs"] if method == Method::POST => {
+                Some(Self::CreateCheckRun(Scope::repo(owner, name)))
+            }
+            ["repos", owner, name, "check-runs", id] if method == Method::PATCH => {
+                Some(Self::UpdateCheckRun(Scope::repo(owner, name), id.parse().ok()?))
+            }
+            ["repos", owner, name, "commits", sha, "check-runs"] if method == Method::GET => {
+                Some(Self::CheckRuns(Scope::repo(owner, name), (*sha).to_owned()))
+            }
             ["repos", owner, name, "hooks", rest @ ..] => {
                 Self::of_hooks(method, HookTarget::Scope(Scope::repo(owner, name)), rest)
             }
@@ -227,6 +246,9 @@ impl Route {
             Self::Runs(_) => operation::LIST_RUNS,
             Self::Run(..) => operation::GET_RUN,
             Self::RunJobs(..) => operation::LIST_RUN_JOBS,
+            Self::CreateCheckRun(_) => operation::CREATE_CHECK_RUN,
+            Self::UpdateCheckRun(..) => operation::UPDATE_CHECK_RUN,
+            Self::CheckRuns(..) => operation::LIST_CHECK_RUNS,
             Self::Hooks(_) => operation::LIST_HOOKS,
             Self::Deliveries(..) => operation::LIST_DELIVERIES,
             Self::Delivery(..) => operation::GET_DELIVERY,

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::apps::{App, Web};
 use super::behaviour::Behaviour;
+use super::checks::CheckRun;
 use super::hooks::{DeliveryRecord, Hook};
 use super::meter::{Limits, Meter};
 use super::scope::Scope;
@@ -237,6 +238,7 @@ pub(super) struct Counters {
     pub(super) token: u64,
     pub(super) due: u64,
     pub(super) request: u64,
+    pub(super) check_run: u64,
 }
 
 impl Default for Counters {
@@ -255,6 +257,7 @@ impl Default for Counters {
             token: 0,
             due: 0,
             request: 0,
+            check_run: 9_000_000_000,
         }
     }
 }
@@ -293,6 +296,7 @@ pub(super) struct State {
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) queued: BTreeSet<u64>,
     pub(super) runs: BTreeMap<u64, Run>,
+    pub(super) check_runs: BTreeMap<u64, CheckRun>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) deliveries: BTreeMap<u64, DeliveryRecord>,
     /// Deliveries to send.
@@ -323,6 +327,7 @@ impl State {
             jobs: BTreeMap::new(),
             queued: BTreeSet::new(),
             runs: BTreeMap::new(),
+            check_runs: BTreeMap::new(),
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             unsent: Vec::new(),

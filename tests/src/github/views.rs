@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jitgate::job::{JobId, RunnerId};
 
 use super::GitHub;
+use super::checks::CheckRun;
 use super::meter::Meter;
 use super::state::{Event, Job, Runner};
 use crate::payloads::WorkflowJobEvent;
@@ -34,6 +35,11 @@ impl GitHub {
     pub fn runners_named(&self, name: &str) -> Vec<Runner> {
         let (state, _) = self.state();
         state.runners.values().filter(|runner| runner.name.eq_ignore_ascii_case(name)).cloned().collect()
+    }
+
+    /// All check runs, oldest first.
+    pub fn check_runs(&self) -> Vec<CheckRun> {
+        self.state().0.check_runs.values().cloned().collect()
     }
 
     /// How many jobs wait for a runner.

@@ -12,11 +12,12 @@ use crate::wire::{Answer, Request};
 
 /// Statuses that GitHub answers to any call, although its description lists them for few, each with its reason.
 /// If such an answer is JSON, it must have the shape of an error.
-const ANY_CALL: [(u16, &str); 9] = [
+const ANY_CALL: [(u16, &str); 10] = [
     (400, "the body is not JSON"),
     (401, "no token, or a bad one"),
     (403, "a permission is missing, or a rate limit was hit"),
     (404, "there is no such thing, or the token must not know of it"),
+    (422, "a value is well formed and cannot be: GitHub's \"Troubleshooting the REST API\""),
     (429, "a rate limit was hit"),
     (500, "GitHub failed"),
     (502, "GitHub's front end could not reach what is behind it"),

@@ -58,6 +58,7 @@ fn message_of(now: OffsetDateTime, class: &RunnerClass, place: &Place, slot: Job
         created_at: now,
         html_url: None,
         workflow: None,
+        commit: None,
         delivery_id: NO_DELIVERY.to_owned(),
         queued_at: now,
     };

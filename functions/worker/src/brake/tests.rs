@@ -26,6 +26,7 @@ fn message(class: &str) -> Message {
         created_at: NOW,
         html_url: None,
         workflow: None,
+        commit: None,
         delivery_id: String::new(),
         queued_at: NOW,
     };

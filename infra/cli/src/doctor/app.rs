@@ -7,8 +7,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::finding::{Fix, Look, Wrong};
-use super::groups::registers;
-use crate::github::{App, Delivery, Hook, Installation, Place, SignedIn};
+use crate::github::{App, Delivery, Hook, Installation, Place, SignedIn, Uses};
 use crate::trouble::Trouble;
 use crate::verify::same;
 
@@ -46,18 +45,13 @@ pub(super) async fn clock_skew(place: &Place) -> Option<Duration> {
     Some(OffsetDateTime::now_utc() - OffsetDateTime::parse(date, &Rfc2822).ok()?)
 }
 
-pub(super) fn asks_for(app: &App, in_repositories: bool) -> Result<String, Wrong> {
-    let level = |name: &str| app.permissions.get(name).map_or("", String::as_str);
-    let registers = registers(in_repositories);
-    if level(registers) != "write" {
+pub(super) fn asks_for(app: &App, uses: Uses) -> Result<String, Wrong> {
+    let has =
+        |name: &str, needed: &str| app.permissions.get(name).is_some_and(|level| level == needed || level == "write");
+    if let Some((name, level)) = uses.permissions().into_iter().find(|(name, level)| !has(name, level)) {
+        let reports = if name == "checks" { ", which ReportToGitHub needs" } else { "" };
         return Err(Wrong::new(
-            format!("it lacks {registers}: write"),
-            "grant it in the App's settings, and accept it where it is installed",
-        ));
-    }
-    if !matches!(level("actions"), "read" | "write") {
-        return Err(Wrong::new(
-            "it lacks actions: read",
+            format!("it lacks {name}: {level}{reports}"),
             "grant it in the App's settings, and accept it where it is installed",
         ));
     }
@@ -178,15 +172,26 @@ mod tests {
     }
 
     #[test]
-    fn an_app_needs_two_permissions_and_one_event() {
+    fn an_app_needs_two_permissions_and_one_event_and_one_more_permission_to_report() {
         let runners = "organization_self_hosted_runners";
+        let uses = |in_repositories, reports| Uses { in_repositories, reports };
         let good = app(&json!({ runners: "write", "actions": "read" }), &json!(["workflow_job"]));
-        assert!(asks_for(&good, false).is_ok() && asks_for(&good, true).is_err());
-        assert!(
-            asks_for(&app(&json!({ runners: "read", "actions": "read" }), &json!(["workflow_job"])), false).is_err()
-        );
-        assert!(asks_for(&app(&json!({ runners: "write" }), &json!(["workflow_job"])), false).is_err());
-        assert!(asks_for(&app(&json!({ runners: "write", "actions": "read" }), &json!([])), false).is_err());
+        assert!(asks_for(&good, uses(false, false)).is_ok() && asks_for(&good, uses(true, false)).is_err());
+        for (permissions, events) in [
+            (json!({ runners: "read", "actions": "read" }), json!(["workflow_job"])),
+            (json!({ runners: "write" }), json!(["workflow_job"])),
+            (json!({ runners: "write", "actions": "read" }), json!([])),
+        ] {
+            assert!(asks_for(&app(&permissions, &events), uses(false, false)).is_err(), "{permissions} {events}");
+        }
+        let of_checks = |level: &str| {
+            let permissions = json!({ runners: "write", "actions": "read", "checks": level });
+            asks_for(&app(&permissions, &json!(["workflow_job"])), uses(false, true))
+        };
+        assert!(of_checks("write").is_ok() && of_checks("read").is_err());
+        let remedy = "grant it in the App's settings, and accept it where it is installed";
+        let lacks = Wrong::new("it lacks checks: write, which ReportToGitHub needs", remedy);
+        assert_eq!(asks_for(&good, uses(false, true)), Err(lacks));
     }
 
     #[test]

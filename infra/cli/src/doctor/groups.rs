@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use super::finding::{Look, Wrong};
 use crate::aws::Aws;
 use crate::fleet::Deployed;
-use crate::github::{GitHubTrouble, Installation, SignedIn};
+use crate::github::{GitHubTrouble, Installation, SignedIn, Uses};
 use crate::trouble::Trouble;
 use crate::why::cause::words_of;
 
@@ -28,11 +28,6 @@ const MOST_REPOSITORIES: usize = 20;
 /// days of a release.
 const WARNED_BEFORE: Duration = Duration::days(14);
 
-/// What the App needs in order to register runners in this scope.
-pub fn registers(in_repositories: bool) -> &'static str {
-    if in_repositories { "administration" } else { "organization_self_hosted_runners" }
-}
-
 /// An installation, with a token that may do there what registering needs.
 pub(super) struct Signed<'a> {
     pub(super) installation: &'a Installation,
@@ -43,11 +38,13 @@ pub(super) struct Signed<'a> {
 
 /// Signs in at each installation that is active.
 pub(super) async fn sign_in<'a>(app: &SignedIn, fleet: &Deployed, all: &'a [Installation]) -> Vec<Signed<'a>> {
-    let name = registers(fleet.in_repositories());
+    // Registering does not depend on reports.
+    let needed = Uses { reports: false, ..fleet.uses() }.permissions();
+    let wanted: BTreeMap<_, _> = needed.into_iter().map(|(name, level)| (name.to_owned(), level.to_owned())).collect();
+    let wanted = &wanted;
     let active = all.iter().filter(|each| each.suspended_at.is_none());
     let signed = active.map(|installation| async move {
-        let wanted = [(name.to_owned(), "write".to_owned())].into();
-        let token = app.token(installation.id, &wanted).await;
+        let token = app.token(installation.id, wanted).await;
         let repositories = match &token {
             Ok(token) if installation.repository_selection == "selected" => {
                 let page: Result<Value, _> = app.read(Some(token), "installation/repositories?per_page=1").await;

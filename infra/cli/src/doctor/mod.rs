@@ -206,7 +206,7 @@ impl Patient<'_> {
         let skew = if app.is_err() { app::clock_skew(signed_in.place()).await } else { None };
         findings.push(Finding::of("the App signs in", app::signs_in(&app, skew)));
         let Ok(app) = app else { return findings };
-        let asks_for = app::asks_for(&app, self.fleet.in_repositories());
+        let asks_for = app::asks_for(&app, self.fleet.uses());
         findings.extend([
             Finding::of("the App's permissions and event", Ok(asks_for)),
             Finding::of("the App's webhook", hook),

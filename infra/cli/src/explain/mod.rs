@@ -9,7 +9,7 @@ use jitgate::classes::{Asked, RunnerClasses};
 use jitgate::config::ENVIRONMENT_SIZE;
 
 pub use options::Explain;
-pub(crate) use report::{json as of_job, nearest};
+pub(crate) use report::json as of_job;
 
 use crate::answer::Answer;
 use crate::args::Common;

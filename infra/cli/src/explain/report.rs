@@ -32,8 +32,8 @@ pub(super) fn one(classes: &RunnerClasses, source: &str, asked: &Asked<'_>) -> (
         Ok(fit) => show(&mut text, classes, fit, asked),
         Err(misfit) => {
             line(&mut text, "ignored", &misfit.to_string());
-            if let (Misfit::NoClass(_), Some((class, objections))) = (misfit, nearest(classes, asked)) {
-                line(&mut text, "nearest", &format!("class {class}: {}", all(&objections)));
+            if let (Misfit::NoClass(_), Some((class, objections))) = (misfit, classes.nearest(asked)) {
+                line(&mut text, "nearest", &format!("class {}: {}", class.name, all(&objections)));
             }
         }
     }
@@ -87,7 +87,7 @@ pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) 
         Err(misfit) => {
             json["class"] = Value::Null;
             json["reason"] = misfit.to_string().into();
-            json["nearest"] = nearest(classes, asked).map(|(class, _)| class).into();
+            json["nearest"] = classes.nearest(asked).map(|(class, _)| class.name.as_str()).into();
             json["classes"] = classes
                 .iter()
                 .map(|class| {
@@ -100,14 +100,6 @@ pub(crate) fn json(classes: &RunnerClasses, asked: &Asked<'_>) -> (Value, bool) 
         }
     }
     (json, outcome.is_ok())
-}
-
-/// The class that objects to the fewest of the job's labels, if it has at least one of them.
-pub(crate) fn nearest(classes: &RunnerClasses, asked: &Asked<'_>) -> Option<(String, Vec<Objection>)> {
-    let objections = classes.iter().filter_map(|class| Some((class.name.clone(), class.judge(asked).err()?)));
-    let unknown = |objection: &&Objection| matches!(objection, Objection::Unknown(_));
-    let near = objections.filter(|(_, each)| each.iter().filter(unknown).count() < asked.labels.len());
-    near.min_by_key(|(_, each)| each.len())
 }
 
 /// A table of jobs, the same as JSON, and whether every job gets a runner.

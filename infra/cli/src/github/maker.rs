@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::app::{Created, convert};
-use super::{Callback, Grant, Owner, Place, manifest};
+use super::{Callback, Grant, Owner, Place, Uses, manifest};
 use crate::args::{GitHubOptions, LONGEST_APP_NAME};
 use crate::screen::Screen;
 use crate::trouble::Trouble;
@@ -22,8 +22,8 @@ pub struct Maker<'a> {
     pub options: &'a GitHubOptions,
     /// The stack's name, from which the App's name is made.
     pub stack: &'a str,
-    /// Runners are registered in repositories.
-    pub in_repositories: bool,
+    /// What the fleet does with it.
+    pub uses: Uses,
     /// Where deliveries go.
     pub webhook: &'a Url,
 }
@@ -56,7 +56,7 @@ impl Maker<'_> {
         let mut callback = Callback::listen().await?;
         let name = self.options.app_name.clone().unwrap_or_else(|| proposed_name(self.stack));
         let redirect = callback.redirect()?;
-        let wanted = manifest(self.place, &name, owner, self.in_repositories, self.webhook, &redirect);
+        let wanted = manifest(self.place, &name, owner, self.uses, self.webhook, &redirect);
         let page = callback.offer(&self.place.form(owner, callback.state()), &wanted.to_string());
         self.show(&callback, &page, &wanted)?;
         let waiting = self.screen.wait("waiting for GitHub to make the App");

@@ -14,7 +14,7 @@ use url::Url;
 use crate::args::{Common, Setup};
 use crate::aws::{self, Aws, FleetSecret, SecretStore, Stack, Standing};
 use crate::deploy::Fleet;
-use crate::github::{App, Created, Installation, Maker, Owner, Place, SignedIn};
+use crate::github::{App, Created, Installation, Maker, Owner, Place, SignedIn, Uses};
 use crate::install;
 use crate::receipt::Receipts;
 use crate::screen::Screen;
@@ -164,7 +164,7 @@ impl Steps<'_> {
                         place,
                         options: &self.options.github,
                         stack: name,
-                        in_repositories: stack.parameters.get("RunnerScope").is_some_and(|scope| scope == "repo"),
+                        uses: Uses::of_stack(&stack.parameters),
                         webhook: &webhook,
                     };
                     let owner = owner.clone().unwrap_or(Owner::Personal);

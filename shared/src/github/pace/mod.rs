@@ -54,6 +54,13 @@ const FAIR_PART: i64 = 5;
 /// for 256 jobs instead of 144 s; with a sixth, five processes have 13 % of their calls refused.
 const FAIR_PART_AFTER_REFUSAL: i64 = 10;
 
+/// A call that launches can do without is made only while this part of the minute is left.
+const SPARE_PART: i64 = 2;
+
+/// The same for the hour: a fifth of the smallest limit that GitHub gives an installation, 5,000 calls.
+/// Source: GitHub's "Rate limits for the REST API".
+const SPARE_CALLS: i64 = 1000;
+
 /// A reset that differs by less is the same hour: GitHub's servers disagree by a second.
 /// Source: github.com/badges/shields/pull/4590.
 const SAME_HOUR: i64 = 60;
@@ -80,6 +87,8 @@ struct Minute {
     under_way: i64,
     answered: i64,
     counter: Option<Counter>,
+    /// Calls left of the hour, by the latest answer, and the hour's end.
+    remaining: Option<(i64, i64)>,
     refused_at: Option<OffsetDateTime>,
     /// The moments that jobs were told, and whether each had waited before.
     told: Vec<(OffsetDateTime, bool)>,
@@ -152,6 +161,18 @@ impl Pacer {
         }
     }
 
+    /// Leave for a call that launches can do without. Otherwise says when to ask again at the earliest. It never waits, and takes
+    /// nobody's turn.
+    pub(super) fn admit_spare(
+        &self,
+        key: CredentialKey,
+        points: u32,
+        now: OffsetDateTime,
+    ) -> Result<Permit, OffsetDateTime> {
+        let has_spare = self.minutes.lock().entry(key).or_default().has_spare(self.limit, points.into(), now);
+        if has_spare { Ok(self.spend(key, points, now)) } else { Err(now + WINDOW) }
+    }
+
     /// A call that is made in any case, because it finishes what was begun.
     pub(super) fn spend(&self, key: CredentialKey, points: u32, now: OffsetDateTime) -> Permit {
         let mut minutes = self.minutes.lock();
@@ -174,6 +195,7 @@ impl Pacer {
         let minute = minutes.entry(key).or_default();
         minute.forget(now);
         minute.count(used, now);
+        minute.remaining = number("x-ratelimit-remaining").zip(number("x-ratelimit-reset")).or(minute.remaining);
     }
 
     /// GitHub refused a call until that moment.
@@ -223,6 +245,16 @@ impl Minute {
         let writes = i32::from(u16::try_from(writes.max(0)).unwrap_or(u16::MAX));
         let moments = (1..=writes).map(|write| begin + (end - begin) * write / writes);
         self.spent.extend(moments.map(|at| Spent { at, points: WRITE_POINTS.into(), is_own: false }));
+    }
+
+    /// Whether launches leave these points over: nobody waits for a turn, and GitHub has refused nothing.
+    fn has_spare(&mut self, limit: i64, points: i64, now: OffsetDateTime) -> bool {
+        self.forget(now);
+        let left = limit - self.points(|_| true) - points;
+        let of_minute = limit == 0 || left >= limit / SPARE_PART;
+        let is_short = |(remaining, reset)| remaining < SPARE_CALLS && reset > now.unix_timestamp();
+        let of_hour = !self.remaining.is_some_and(is_short);
+        of_minute && of_hour && self.told.is_empty() && self.refused_at.is_none()
     }
 
     fn turn(&mut self, limit: i64, cost: Cost, has_waited: bool, now: OffsetDateTime) -> Turn {

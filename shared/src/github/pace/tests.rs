@@ -253,3 +253,41 @@ fn what_must_be_left_for_others_is_left() {
     let github = GitHub::default();
     assert!((0..20).all(|_| github.call(&pacer, true, START).is_ok()));
 }
+
+#[test]
+fn a_spare_call_is_made_only_while_launches_leave_half_of_the_minute() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    let spare = |now| pacer.admit_spare(KEY, WRITE_POINTS, now).map(drop);
+    while pacer.minutes.lock().entry(KEY).or_default().points(|_| true) < 445 {
+        assert_eq!(spare(START), Ok(()));
+        github.call(&pacer, false, START).expect("half of the minute is left");
+    }
+    assert_eq!(spare(START), Err(START + WINDOW), "launches go first");
+    assert_eq!(github.call(&pacer, false, START), Ok(()));
+    assert_eq!(spare(START + WINDOW), Ok(()));
+}
+
+#[test]
+fn no_spare_call_is_made_while_a_job_waits_for_its_turn_or_after_a_refusal() {
+    let (github, pacer) = (GitHub::default(), Pacer::new(900));
+    github.call_on(&pacer, START);
+    // Half of the minute is back, and a job was told a later moment.
+    let later = START + WINDOW;
+    pacer.minutes.lock().entry(KEY).or_default().told.push((later + Duration::SECOND, false));
+    assert!(pacer.admit_spare(KEY, WRITE_POINTS, later).is_err());
+    assert!(pacer.admit_spare(KEY, WRITE_POINTS, later + Duration::SECOND).is_ok());
+    pacer.refused(KEY, later + WINDOW, later + Duration::SECOND);
+    assert!(pacer.admit_spare(KEY, WRITE_POINTS, later + Duration::seconds(2)).is_err());
+}
+
+#[test]
+fn no_spare_call_is_made_near_the_end_of_the_hour_s_calls() {
+    let pacer = Pacer::new(900);
+    let end = START + Duration::minutes(20);
+    let mut few = headers(4100, end.unix_timestamp());
+    few.insert("x-ratelimit-remaining", 900.into());
+    pacer.answered(KEY, &few, START);
+    let later = START + Duration::minutes(5);
+    assert!(pacer.admit_spare(KEY, WRITE_POINTS, later).is_err());
+    assert!(pacer.admit_spare(KEY, WRITE_POINTS, end).is_ok(), "a new hour has begun");
+}

@@ -254,8 +254,12 @@ impl Standin {
                 "labels": runner.labels,
             })
         });
+        let check_runs = self.github.check_runs().into_iter().map(
+            |run| json!({ "name": run.name, "status": run.status, "title": run.title, "external_id": run.external_id }),
+        );
         let (jobs, runners): (Vec<Value>, Vec<Value>) = (jobs.collect(), runners.collect());
-        wire::json(200, &json!({ "jobs": jobs, "runners": runners }))
+        let check_runs: Vec<Value> = check_runs.collect();
+        wire::json(200, &json!({ "jobs": jobs, "runners": runners, "check_runs": check_runs }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 mod auth;
+mod checks;
 mod courier;
 mod deliveries;
 mod description;

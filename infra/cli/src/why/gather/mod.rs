@@ -131,10 +131,10 @@ impl Witnesses<'_> {
 /// The class, or why there is none.
 fn fit(classes: &RunnerClasses, asked: &Asked<'_>) -> Result<String, String> {
     classes.fit(asked).map(|fit| fit.class.name.clone()).map_err(|misfit| {
-        let near = crate::explain::nearest(classes, asked);
+        let near = classes.nearest(asked);
         let near = near.map(|(class, objections)| {
             let all: Vec<String> = objections.iter().map(ToString::to_string).collect();
-            format!("; nearest is class {class}: {}", all.join("; "))
+            format!("; nearest is class {}: {}", class.name, all.join("; "))
         });
         format!("{misfit}{}", near.unwrap_or_default())
     })
