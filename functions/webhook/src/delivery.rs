@@ -1,6 +1,6 @@
 //! What a delivery asks of us, read from its payload.
 
-use jitgate::admission::Unwelcome;
+use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::{Asked, Misfit};
 use jitgate::config::WebhookConfig;
 use jitgate::github::{is_login, is_repository};
@@ -78,9 +78,10 @@ struct WorkflowJobJson<'a> {
     #[serde(default, with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     html_url: Option<String>,
-    /// Null if the workflow has no name that can be read, and absent from old enterprise servers.
-    workflow_name: Option<String>,
-    /// Parsed only for reports: a malformed value must not lose the job.
+    /// The next three are for reading only: a malformed value must not lose the job. Null if the workflow has no name that can
+    /// be read, and absent from old enterprise servers.
+    #[serde(borrow)]
+    workflow_name: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -254,7 +255,7 @@ pub fn read(
         class: String::new(),
         created_at: job.created_at.unwrap_or(now),
         html_url: job.html_url.filter(|url| url.len() <= LONGEST_HTML_URL),
-        workflow: job.workflow_name.as_deref().map(workflow_name),
+        workflow: text(job.workflow_name).as_deref().map(workflow_name),
         commit,
         delivery_id: delivery_id.chars().take(LONGEST_DELIVERY_ID).collect(),
         queued_at: now,
@@ -289,8 +290,11 @@ pub fn read(
 
 /// Where reports about the job go.
 fn commit(name: Option<&RawValue>, sha: Option<&RawValue>) -> Option<OnCommit> {
-    let text = |value: Option<&RawValue>| serde_json::from_str::<String>(value?.get()).ok();
     OnCommit::of(&text(name)?, &text(sha)?)
+}
+
+fn text(value: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(value?.get()).ok()
 }
 
 /// Parses a second time, which finds the field's path, only if the first time fails.

@@ -53,10 +53,13 @@ pub(super) struct SignIn {
     clock: Clock,
     /// With the time at which the secret was read.
     identity: Fetched<(OffsetDateTime, Arc<Identity>)>,
-    tokens: Mutex<HashMap<(InstallationId, Needs), Arc<Fetched<Token>>>>,
+    tokens: Mutex<Tokens>,
     /// Found by asking GitHub, because no delivery named one or the one named was wrong. Keys are logins in lower case.
     installations: Mutex<HashMap<String, InstallationId>>,
 }
+
+/// Installation tokens, by what they are for.
+type Tokens = HashMap<(InstallationId, Needs), Arc<Fetched<Token>>>;
 
 enum Identity {
     App(AppSigner),

@@ -406,7 +406,7 @@ async fn call_once<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
-    use super::next_cursor;
+    use super::*;
 
     #[test]
     fn the_next_page_is_found_by_its_cursor_alone() {
@@ -418,11 +418,6 @@ mod tests {
             assert_eq!(next_cursor(none), None, "{none}");
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_refusal_of_githubs_says_what_to_do() {

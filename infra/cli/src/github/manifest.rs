@@ -34,13 +34,17 @@ impl Uses {
 
     /// The permissions that the App needs, with their levels.
     pub fn permissions(self) -> BTreeMap<&'static str, &'static str> {
-        let registers = if self.in_repositories { "administration" } else { "organization_self_hosted_runners" };
-        let mut needed = BTreeMap::from([("actions", "read"), (registers, "write")]);
+        let mut needed = BTreeMap::from([("actions", "read"), (registers(self.in_repositories), "write")]);
         if self.reports {
             needed.insert("checks", "write");
         }
         needed
     }
+}
+
+/// The permission that covers registrations in this scope.
+pub fn registers(in_repositories: bool) -> &'static str {
+    if in_repositories { "administration" } else { "organization_self_hosted_runners" }
 }
 
 /// The manifest from which GitHub creates an App.

@@ -12,6 +12,6 @@ pub use api::{App, Delivery, GitHubTrouble, Hook, Installation, Runner, SignedIn
 pub use app::{Account, Created, convert};
 pub use callback::{Callback, Grant};
 pub use maker::Maker;
-pub use manifest::{Owner, Uses, manifest};
+pub use manifest::{Owner, Uses, manifest, registers};
 pub use page::{HandOver, hand_over};
 pub use place::Place;

@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use super::runners::State;
 use super::{Left, Picture, runners, waits};
 use crate::aws::{Aws, RunnerTask};
-use crate::doctor::groups::{budget, registers};
+use crate::doctor::groups::budget;
 use crate::fleet::Deployed;
-use crate::github::{GitHubTrouble, Installation, SignedIn};
+use crate::github::{GitHubTrouble, Installation, SignedIn, registers};
 use crate::trouble::Trouble;
 
 /// How often GitHub is asked which runners are busy: a call for a hundred runners, of the 5,000 or more that the installation
