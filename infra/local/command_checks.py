@@ -117,6 +117,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         cost_checks.check(there, checks)
         why_checks.check(there, checks)
         wheel_checks.check(there, there.zips, checks)
+        cost_checks.check_long_log(there, checks)
 
         heading("`jitgate destroy`")
         _leaves_what_it_cannot_see(there, checks)

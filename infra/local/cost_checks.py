@@ -23,6 +23,8 @@ VCPU, MEMORY, ADDRESS = 0.04048, 0.004445, 0.005
 GITHUB_MINUTE = 0.002
 """Dollars a minute of GitHub's runner for one vCPU and 4 GB on x86-64, from its page."""
 
+DELIVERIES_A_PAGE = 100
+
 PATIENCE_SECONDS = 60
 """How long the jobs may take on a loaded machine."""
 
@@ -41,6 +43,17 @@ def check(there: Scene, checks: Checks) -> None:
     _adds_up(there, checks, before)
     heading("`jitgate replay`")
     _replays(there, checks, jobs)
+
+
+def check_long_log(there: Scene, checks: Checks) -> None:
+    """Records more deliveries than GitHub shows on a page. They failed, and no class would have taken their jobs."""
+    heading("`jitgate replay --record`, with a long log")
+    told = {"repository": REPOSITORY, "told": "in-vain", "minutes_ago": 60}
+    jobs = {there.github.queue_job("build", ["nobody"], 0, **told)["job_id"] for _ in range(DELIVERIES_A_PAGE + 1)}
+    recording = there.command.home / "many.jsonl"
+    done = there.command.run("replay", "--record", "3d", str(recording))
+    recorded = {json.loads(line)["workflow_job"]["id"] for line in recording.read_text().splitlines()}
+    checks.that("every page is read", done.code == 0 and recorded >= jobs, f"{len(recorded & jobs)}: {done}")
 
 
 def _queue(there: Scene) -> int:

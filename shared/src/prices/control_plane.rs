@@ -15,8 +15,8 @@ pub fn control_plane(days: f64, jobs: f64) -> f64 {
     let a_month = jobs / months;
     let last = BILLS.len() - 1;
     let after = BILLS.iter().position(|(jobs, _)| *jobs > a_month).unwrap_or(last).clamp(1, last);
-    let ((few, cheap), (many, dear)) = (BILLS[after - 1], BILLS[after]);
-    (cheap + (dear - cheap) * (a_month - few) / (many - few)) * months
+    let ((few, low), (many, high)) = (BILLS[after - 1], BILLS[after]);
+    (low + (high - low) * (a_month - few) / (many - few)) * months
 }
 
 #[cfg(test)]

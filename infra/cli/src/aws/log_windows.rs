@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_lines_in_one_second_than_a_query_returns_are_counted() {
-        let (all, _) = read(&[5; 10_500], Window { from: 0, until: 3600 }).await;
+        let (all, _) = read(&vec![5; 10_500], Window { from: 0, until: 3600 }).await;
         assert!(distinct(&all) == 10_000 && all.left_out >= 500, "{}", all.left_out);
     }
 

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::Place;
 use super::app::Account;
+use super::cursor::next_cursor;
 use crate::trouble::{Exit, Trouble};
 
 /// The version of the API that the answers are read by.
@@ -323,15 +324,6 @@ impl SignedIn {
 /// refused, and a second deletion finds nothing.
 const TRIES: u32 = 3;
 
-/// The cursor in a `Link` header's address of the next page. Only that is taken from it: the address is GitHub's own view of
-/// itself. Source: GitHub's "Using pagination in the REST API".
-fn next_cursor(link: &str) -> Option<String> {
-    let next = link.split(',').find(|each| each.contains("rel=\"next\""))?;
-    let address = next.split_once('<')?.1.split_once('>')?.0;
-    let url = url::Url::parse(address).ok()?;
-    url.query_pairs().find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
-}
-
 /// Makes a call.
 pub(super) async fn call<T: DeserializeOwned>(
     place: &Place,
@@ -407,17 +399,6 @@ async fn call_once<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_next_page_is_found_by_its_cursor_alone() {
-        let next = r#"<https://api.github.com/app/hook/deliveries?per_page=100&cursor=v1_12%2B3>; rel="next""#;
-        assert_eq!(next_cursor(next).as_deref(), Some("v1_12+3"));
-        let first = r#"<https://api.github.com/app/hook/deliveries?per_page=100>; rel="first""#;
-        assert_eq!(next_cursor(&format!("{first}, {next}")).as_deref(), Some("v1_12+3"));
-        for none in ["", first, r#"rel="next""#, r#"<no address>; rel="next""#] {
-            assert_eq!(next_cursor(none), None, "{none}");
-        }
-    }
 
     #[test]
     fn a_refusal_of_githubs_says_what_to_do() {

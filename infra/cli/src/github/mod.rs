@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod callback;
+mod cursor;
 mod maker;
 mod manifest;
 mod page;
