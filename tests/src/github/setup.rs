@@ -157,6 +157,11 @@ impl GitHub {
         state.charge_elsewhere(key, now);
     }
 
+    /// A new hour begins, in which nobody has made a call.
+    pub fn begin_hour(&self) {
+        self.state().0.meters.clear();
+    }
+
     /// Changes the rate limits.
     pub fn limit(&self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.state().0.limits);

@@ -68,6 +68,7 @@ const HERE: &[(&str, &str)] = &[
     ("spot-interruption", "spot_capacity_that_was_taken_back"),
     ("out-of-memory", "a_runner_that_runs_out_of_memory_or_ends"),
     ("runner-ended", "a_runner_that_runs_out_of_memory_or_ends"),
+    ("docker-failed", "a_docker_daemon_that_ends"),
     ("runner-version-refused", "a_runner_version_that_github_turns_away"),
     ("connecting", "a_runner_that_does_not_connect"),
     ("runner-offline", "a_runner_that_does_not_connect"),
@@ -106,7 +107,6 @@ fn sources(dir: &str) -> String {
 /// The kinds in the command's sources: the first argument of each `Cause::new` and `meaning`, or what is matched to them.
 fn kinds() -> BTreeSet<String> {
     let text = sources("infra/cli/src/why") + &sources("infra/cli/src/why/cause");
-    let text = text.split("#[cfg(test)]").collect::<String>();
     let mut found = BTreeSet::new();
     for beginning in ["Cause::new(", "meaning(", "=> (", "=> {\n            ("] {
         for rest in text.split(beginning).skip(1) {

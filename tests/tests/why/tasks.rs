@@ -48,6 +48,7 @@ async fn a_task_that_does_not_start() {
         ),
         ("ResourceInitializationError: failed to validate logger args".to_owned(), "no-way-out"),
         ("Capacity is unavailable at this time".to_owned(), "no-capacity"),
+        ("InsufficientInstanceCapacity".to_owned(), "no-capacity"),
     ] {
         let (mut story, job) = stopped(StopCode::TaskFailedToStart, &reason).await;
         story.named(job, kind).await;
@@ -87,6 +88,19 @@ async fn a_runner_that_runs_out_of_memory_or_ends() {
         story.heal().await;
         story.goes_on(job).await;
     }
+}
+
+#[tokio::test]
+async fn a_docker_daemon_that_ends() {
+    let mut story = Story::new().await;
+    let job = story.job().await;
+    story.work().await;
+    story.world.stand_still(MINUTE);
+    let task = story.world.aws.ecs.live_tasks().remove(0);
+    story.world.aws.ecs.exit(&task.arn, 70);
+    story.named(job, "docker-failed").await;
+    story.heal().await;
+    story.goes_on(job).await;
 }
 
 #[tokio::test]

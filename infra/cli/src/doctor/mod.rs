@@ -26,7 +26,7 @@ use crate::github::{App, Installation, SignedIn};
 use crate::registry::Image;
 use crate::screen::Screen;
 use crate::setup::webhook_of;
-use crate::trouble::Trouble;
+use crate::trouble::{Exit, Trouble};
 use crate::verify::knock;
 
 /// Options of `doctor`.
@@ -192,7 +192,8 @@ impl Patient<'_> {
                 };
                 return vec![Finding::of(filled, Ok(look))];
             }
-            Err(trouble) if trouble.exit == crate::trouble::Exit::Failed => {
+            // A secret that may not be read is no wrong one.
+            Err(trouble) if trouble.exit == Exit::Failed && !trouble.what.contains("secretsmanager:") => {
                 return vec![Finding::of(filled, Ok(Err(Wrong::new(trouble.what, trouble.remedy))))];
             }
             Err(trouble) => return vec![Finding::of(filled, Err(trouble))],

@@ -254,6 +254,8 @@ fn each_cause_is_named() {
         ("out-of-memory", stopped("EssentialContainerExited", "OutOfMemoryError: Container killed", Some(137))),
         ("runner-version-refused", stopped("EssentialContainerExited", "Essential container in task exited", Some(7))),
         ("runner-ended", stopped("EssentialContainerExited", "Essential container in task exited", Some(1))),
+        ("runner-ended", stopped("EssentialContainerExited", "Essential container in task exited", Some(71))),
+        ("docker-failed", stopped("EssentialContainerExited", "Essential container in task exited", Some(70))),
         ("swapped", runs(Some((true, true)))),
         ("github-assigns-nothing", runs(Some((true, false)))),
         ("group-closed", change(runs(Some((true, false))), |all| all.group_admits = Seen::Known(false))),

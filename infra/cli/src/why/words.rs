@@ -24,6 +24,12 @@ const VERSION: Meaning = meaning(
     "use a newer image: `jitgate upgrade --image IMAGE`",
 );
 
+const DOCKER: Meaning = meaning(
+    "docker-failed",
+    "the image's Docker daemon ended, or did not answer within a minute",
+    "read the runner's output: is the container privileged, and does /var/lib/docker lie on a volume?",
+);
+
 const NO_WAY_OUT: Meaning = meaning(
     "no-way-out",
     "the task's subnet has no way out to the registry",
@@ -260,6 +266,9 @@ const REASONS: &[Row] = &[
 /// Why a task ended or did not start: rows of ECS's words.
 const STOPS: &[Row] = &[
     (&["exit code 7"], VERSION),
+    // The entry point of infra/image/docker.
+    (&["exit code 70"], DOCKER),
+    (&["exit code 75"], DOCKER),
     (
         &["CannotPullContainerError", "platform"],
         meaning(
@@ -314,6 +323,15 @@ const STOPS: &[Row] = &[
         &["Capacity is unavailable"],
         meaning("no-capacity", "AWS has no capacity for the task", "nothing: it is launched again"),
     ),
+    (
+        &["InsufficientInstanceCapacity"],
+        meaning(
+            "no-capacity",
+            "EC2 has no instance for the task",
+            "nothing: it is launched again. If it never ends, see that the provider's instance requirements have an instance \
+             of this size, and that EC2's vCPU quota has room",
+        ),
+    ),
 ];
 
 /// What a worker's error means.
@@ -332,5 +350,12 @@ pub fn of_stop(words: &str) -> Option<Meaning> {
 }
 
 fn find(rows: &[Row], words: &str) -> Option<Meaning> {
-    rows.iter().find(|(all, _)| all.iter().all(|each| words.contains(each))).map(|(_, meaning)| *meaning)
+    rows.iter().find(|(all, _)| all.iter().all(|each| says(words, each))).map(|(_, meaning)| *meaning)
+}
+
+/// Whether a text has these words. A number at their end is the whole number: `exit code 7` is not `exit code 70`.
+fn says(text: &str, words: &str) -> bool {
+    let is_digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_digit());
+    let ends_in_number = is_digit(words.chars().last());
+    text.match_indices(words).any(|(at, _)| !(ends_in_number && is_digit(text[at + words.len()..].chars().next())))
 }

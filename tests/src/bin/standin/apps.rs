@@ -33,7 +33,7 @@ enum Kind {
     Drop,
     /// The connection is closed, but it was done.
     LoseAnswer,
-    /// This status is answered, and nothing was done.
+    /// This status is answered, and nothing was done; 422 says that a label is invalid.
     Refuse(u16),
     /// The answer takes this many milliseconds.
     Delay(u64),
@@ -44,6 +44,7 @@ impl Kind {
         match self {
             Self::Drop => Fault::Drop,
             Self::LoseAnswer => Fault::LoseAnswer,
+            Self::Refuse(422) => Fault::Refuse(answers::validation_failed(&["Labels is invalid"])),
             Self::Refuse(status) => Fault::Refuse(answers::error(status, "Scripted")),
             Self::Delay(milliseconds) => Fault::Delay(Duration::from_millis(milliseconds)),
         }

@@ -26,7 +26,7 @@ struct NewGroup {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    /// Calls an hour.
+    /// Calls an hour, from now on.
     #[serde(default)]
     calls_an_hour: Option<u64>,
     /// Whether idle runners get jobs.
@@ -88,6 +88,7 @@ fn change_behaviour(github: &GitHub, change: Change) -> Result<(), String> {
     let ends = ends.transpose()?;
     if let Some(calls) = change.calls_an_hour {
         github.limit(|limits| limits.primary = calls);
+        github.begin_hour();
     }
     github.behave(|behaviour| {
         behaviour.dispatches = change.dispatches.unwrap_or(behaviour.dispatches);
