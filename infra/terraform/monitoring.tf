@@ -44,7 +44,7 @@ locals {
     }
     jobs-starve = {
       basic       = true
-      description = "A job has waited for more than half an hour and was deferred again: Fargate has no capacity, GitHub limits requests or is down, or the runner limit is reached. The query why-jobs-wait shows which."
+      description = "A job has waited for more than half an hour and was deferred again: Fargate has no capacity, the runners of its class fail, GitHub limits requests, is down, gives idle runners no jobs or turns the runner's image away, or the runner limit is reached. The query why-jobs-wait shows which."
       metric      = "JobWaited"
       dimensions  = local.ours["worker"]
       statistic   = "Maximum"

@@ -116,7 +116,8 @@ pub fn is_copy(task: &TaskView, has_deleted: bool) -> bool {
 /// Why a task came to nothing, as far as ECS tells. Only one of the runner's exit codes says more than that.
 pub fn trouble(task: &TaskView) -> Option<String> {
     if task.exit_code == Some(VERSION_REFUSED) {
-        return Some("GitHub turns this version of the runner away (exit code 7): use another image".to_owned());
+        let image = task.image.as_deref().map(|image| format!(" than {image}")).unwrap_or_default();
+        return Some(format!("GitHub turns this version of the runner away (exit code 7): use another image{image}"));
     }
     task.stopped_reason.clone()
 }
@@ -138,6 +139,9 @@ fn pause(how: Fruitless, progress: &Progress) -> Duration {
 
 /// Longer than GitHub keeps a job queued: the message only waits to become the job's dead letter.
 const NEVER: Duration = Duration::hours(25);
+
+#[cfg(test)]
+mod reasons;
 
 #[cfg(test)]
 mod tests {

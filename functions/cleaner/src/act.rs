@@ -1,8 +1,6 @@
 //! Doing what was planned about registrations and tasks. What was seen is seconds old, so a step looks once more at what it
 //! is about to end.
 
-use std::time::Duration;
-
 use jitgate::ecs::{TaskArn, tag};
 use jitgate::github::{Account, Deletion, GitHubError, JobLook, JobState, Place};
 use jitgate::job::{Job, Message, Purpose, RunnerId};
@@ -73,7 +71,7 @@ pub(crate) fn of_orphan(outcome: Result<Option<Deletion>, GitHubError>) -> Done 
         Ok(Some(Deletion::Gone)) => Done::Nothing,
         Ok(Some(Deletion::Busy)) => Done::LeftBusy,
         // GitHub would answer each further call the same.
-        Ok(None) | Err(GitHubError::RateLimited { .. }) => Done::Left,
+        Ok(None) | Err(GitHubError::RateLimited { .. } | GitHubError::TokenTooNew { .. }) => Done::Left,
         Err(error) => {
             tracing::error!(error = %error, "registration not deleted");
             Done::Failed
@@ -85,14 +83,9 @@ pub(crate) fn of_orphan(outcome: Result<Option<Deletion>, GitHubError>) -> Done 
 async fn delete_in_turn(pass: Pass<'_>, place: &Place, id: RunnerId) -> Result<Option<Deletion>, GitHubError> {
     let mut has_waited = false;
     loop {
-        match pass.github.at(place).delete_in_turn(id, has_waited).await {
+        match pass.patiently(async || pass.github.at(place).delete_in_turn(id, has_waited).await).await {
             Err(GitHubError::Paced { until }) => {
-                let before = pass.clock.now();
-                if pass.is_over_at(until) {
-                    return Ok(None);
-                }
-                pass.clock.sleep(Duration::try_from(until - before).unwrap_or_default()).await;
-                if pass.clock.now() == before {
+                if !pass.waits_until(until).await {
                     return Ok(None);
                 }
                 has_waited = true;
@@ -123,7 +116,7 @@ async fn retire_unless(
 ) -> Done {
     let reason = because.words();
     let outcome = async {
-        let runner = pass.github.at(place).runner(id).await?;
+        let runner = pass.patiently(async || pass.github.at(place).runner(id).await).await?;
         if has_its_own_job || !because.holds(runner.as_ref()) {
             return Ok(Some(Deletion::Busy));
         }
@@ -141,7 +134,16 @@ async fn retire_unless(
 }
 
 fn not_retired(error: &GitHubError) -> Done {
-    tracing::error!(error = %error, "runner not retired");
+    undone(error, "runner not retired")
+}
+
+/// What GitHub's refusal makes of a step.
+fn undone(error: &GitHubError, what: &'static str) -> Done {
+    if matches!(error, GitHubError::TokenTooNew { .. }) {
+        tracing::info!(error = %error, "{what}");
+        return Done::Left;
+    }
+    tracing::error!(error = %error, "{what}");
     Done::Failed
 }
 
@@ -166,26 +168,25 @@ async fn probe(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &
             }
         }
         Ok(look) => retire_unless(has_job(look.as_ref(), id), pass, place, id, task, Useless::Idle).await,
-        Err(error) => {
-            tracing::error!(error = %error, "job of an idle runner not asked about");
-            Done::Failed
-        }
+        Err(error) => undone(&error, "job of an idle runner not asked about"),
     }
 }
 
 /// Asks for the registration itself: a list that is read page by page while registrations go may skip one.
 async fn stop_unregistered(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn) -> Done {
     let outcome = async {
-        let is_there = pass.github.at(place).runner(id).await?.is_some();
+        let name = seen.live.iter().find(|view| view.arn == *task).and_then(|view| view.runner_name.as_deref());
+        let registration = pass.patiently(async || match name {
+            Some(name) => Ok(pass.github.at(place).named(name).await?.filter(|runner| runner.id == id)),
+            None => pass.github.at(place).runner(id).await,
+        });
+        let is_there = registration.await?.is_some();
         Ok::<_, GitHubError>(is_there || has_job(own_job(pass, seen, task).await?.as_ref(), id))
     };
     match outcome.await {
         Ok(false) => stop(pass, task, "jitgate: its registration is gone").await,
         Ok(true) => Done::Nothing,
-        Err(error) => {
-            tracing::error!(error = %error, "task not stopped");
-            Done::Failed
-        }
+        Err(error) => undone(&error, "task not stopped"),
     }
 }
 
@@ -210,7 +211,9 @@ fn has_job(job: Option<&JobLook>, id: RunnerId) -> bool {
 }
 
 async fn look_at(pass: Pass<'_>, job: &Job) -> Result<Option<JobLook>, GitHubError> {
-    pass.github.in_repository(&Account::from(job), &job.owner, &job.repository).job(job.id).await
+    let account = Account::from(job);
+    let repository = pass.github.in_repository(&account, &job.owner, &job.repository);
+    pass.patiently(async || repository.job(job.id).await).await
 }
 
 async fn stop(pass: Pass<'_>, task: &TaskArn, reason: &str) -> Done {

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use futures::{StreamExt, stream};
 use jitgate::fleet::Fleet;
+use jitgate::github::GitHubError;
 use time::{Duration, OffsetDateTime};
 
 use crate::plan::{Settings, rotate};
@@ -45,6 +46,30 @@ impl<'a> Pass<'a> {
     /// The same at another moment.
     pub(crate) fn is_over_at(self, moment: OffsetDateTime) -> bool {
         self.until.is_some_and(|until| moment + MARGIN >= until)
+    }
+
+    /// Waits, unless this pass would be over by then. Whether it has waited.
+    pub(crate) async fn waits_until(self, moment: OffsetDateTime) -> bool {
+        let before = self.clock.now();
+        if self.is_over_at(moment) {
+            return false;
+        }
+        self.clock.sleep((moment - before).try_into().unwrap_or_default()).await;
+        self.clock.now() > before
+    }
+
+    /// Makes a call, and makes it again while a refusal may only mean that the token is new. So what GitHub does not show is
+    /// gone, also in the first pass of a process.
+    pub(crate) async fn patiently<T>(
+        self,
+        mut call: impl AsyncFnMut() -> Result<T, GitHubError>,
+    ) -> Result<T, GitHubError> {
+        loop {
+            match call().await {
+                Err(GitHubError::TokenTooNew { until }) if self.waits_until(until).await => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     pub(crate) fn settings(self) -> Settings<'a> {

@@ -178,7 +178,7 @@ async fn registrations(pass: Pass<'_>, place: Place, after_tasks: bool) -> Resul
         return Err(Done::Left);
     }
     let is_ours = |runner: &Runner| RunnerOrigin::parse(&pass.config.name_prefix, &runner.name).is_some();
-    let listed = pass.github.at(&place).runners(is_ours).await;
+    let listed = pass.patiently(async || pass.github.at(&place).runners(is_ours).await).await;
     match listed {
         Ok(runners) => {
             let is_served = is_allowed(pass, &place.account);

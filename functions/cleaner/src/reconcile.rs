@@ -84,6 +84,7 @@ pub(crate) async fn reconcile(
             Ok(()) => {}
             // It was deleted or renamed, or the credential may not see it.
             Err(GitHubError::NotFound { .. }) => span.in_scope(|| tracing::info!("no such repository")),
+            Err(GitHubError::TokenTooNew { .. }) => steps.push(Done::Left),
             Err(error) => {
                 span.in_scope(|| tracing::error!(error = %error, "jobs not listed"));
                 steps.push(Done::Failed);

@@ -118,6 +118,7 @@ async fn act_on(pass: Pass<'_>, question: &Question, answer: Result<(Repair, boo
         }
         // The next pass finds it in GitHub's list again.
         Err(GitHubError::RateLimited { .. }) if question.cause.may_be_queued() => Done::Left,
+        Err(GitHubError::TokenTooNew { .. }) => Done::Left,
         Err(error) => {
             tracing::error!(error = %error, "job not asked about");
             Done::Failed

@@ -178,6 +178,7 @@ async fn finish_launch(context: &Context, mut message: Message, fit: &Fit<'_>) -
         {
             return expire(context, &message).await;
         }
+        Ok(Launched::TooLate) => return expire(context, &message).await,
         Ok(launched) => tell(context, &message, fit, launched),
         Err(error) => return settle(context, &message, &error, aftermath).await,
     };
@@ -221,7 +222,9 @@ fn tell(context: &Context, message: &Message, fit: &Fit<'_>, launched: Launched)
         Launched::Attempted(Attempted::AlreadyRunning { task }) => {
             tracing::info!(task.arn = %task, "job has its runner already");
         }
-        Launched::Attempted(Attempted::Over { .. } | Attempted::JobGone) => tracing::info!("job waits no longer"),
+        Launched::Attempted(Attempted::Over { .. } | Attempted::JobGone) | Launched::TooLate => {
+            tracing::info!("job waits no longer");
+        }
         Launched::Next { attempt, reason } => {
             tracing::info!(next.attempt = attempt.0, reason, "job goes on under its next attempt");
         }

@@ -31,9 +31,10 @@
 
 use jitgate::admission::{Provenance, Unwelcome};
 use jitgate::classes::Fit;
-use jitgate::github::Place;
+use jitgate::github::{JobState, Place};
 use jitgate::job::{Attempt, Job, Message, Purpose};
-use jitgate::relaunch::relaunch;
+use jitgate::names::LaunchToken;
+use jitgate::relaunch::{is_near_its_end, relaunch};
 use time::Duration;
 
 use crate::attempt::{Attempted, Try, live_task};
@@ -48,6 +49,9 @@ use crate::verdict::{Aftermath, LaunchError};
 /// released since then.
 const LATE: Duration = Duration::minutes(2);
 
+/// ECS keeps a token for at least this long after the task's start. Source: ECS's "Ensuring idempotency".
+const TOKEN_LASTS: Duration = Duration::HOUR;
+
 /// How a launch ended well.
 pub(crate) enum Launched {
     /// Its attempt did.
@@ -56,6 +60,8 @@ pub(crate) enum Launched {
     Next { attempt: Attempt, reason: String },
     /// The class does not take such jobs.
     Refused(Unwelcome),
+    /// GitHub has just failed the job, which waited for as long as it may.
+    TooLate,
 }
 
 /// A launch that was tried: the job with what is known of it now, the outcome, and what the next try must know.
@@ -107,14 +113,22 @@ impl Launcher<'_> {
             let has_waited = self.message.progress.not_before.is_some();
             let repository = repository(self.context, &self.place, &self.message);
             let job = patiently(self.context, async || repository.job_in_turn(self.message.job.id, has_waited).await);
-            if needs_none(self.context, &self.message, job.await?).await? {
-                return self.leave().await;
+            let job = job.await?;
+            let never_ran =
+                job.as_ref().is_some_and(|job| job.state == Some(JobState::Completed) && job.runner_id.is_none());
+            let is_late = never_ran && is_near_its_end(&self.message, self.context.clock.now());
+            if needs_none(self.context, &self.message, job).await? {
+                let left = self.leave().await?;
+                return Ok(if is_late && !self.aftermath.unsettled { Launched::TooLate } else { left });
             }
             self.aftermath.asked = true;
         }
         let Some(provenance) = self.provenance().await? else { return self.leave().await };
         if let Err(unwelcome) = provenance.check(self.fit.class) {
             return Ok(Launched::Refused(unwelcome));
+        }
+        if self.is_superseded().await? {
+            return self.leave().await;
         }
         match self.attempt().await? {
             // What follows a retry is left to the cleaner, unless its registration was deleted here: each copy of the retry's
@@ -129,6 +143,20 @@ impl Launcher<'_> {
             }
             attempted => Ok(Launched::Attempted(attempted)),
         }
+    }
+
+    /// Whether a later launch of the job was started, which sees to it. ECS forgets a launch's token an hour after its task, so
+    /// what is left of the launch's messages by then would start another task beside the later one's.
+    async fn is_superseded(&self) -> Result<bool, LaunchError> {
+        let Message { job, progress, .. } = &self.message;
+        let now = self.context.clock.now();
+        if now - job.queued_at < TOKEN_LASTS {
+            return Ok(false);
+        }
+        let tasks = self.context.brake.tasks(self.context, now).await?;
+        let mut launches =
+            tasks.iter().filter_map(|task| LaunchToken::parse(&self.context.config.name_prefix, &task.started_by));
+        Ok(launches.any(|(of_job, attempt)| of_job == job.id && attempt > progress.attempt))
     }
 
     /// Whether the job may have ended since its delivery. GitHub is not asked about others: right after the delivery it may not

@@ -22,13 +22,8 @@ pub(crate) struct Leftovers<'a> {
     has_deleted: AtomicBool,
 }
 
-/// What became of the registration under one name.
-enum TakenBack {
-    Deleted,
-    Spared,
-    NotThere,
-    StillThere,
-}
+/// GitHub did not say whether there is a registration of a name.
+struct Unknown;
 
 impl<'a> Leftovers<'a> {
     pub(crate) fn of(context: &'a Context, place: &'a Place, message: &'a Message) -> Self {
@@ -46,11 +41,14 @@ impl<'a> Leftovers<'a> {
 
     /// Deletes the registrations under these names. Whether none is left.
     pub(crate) async fn take_back(&self, names: &[RunnerName]) -> bool {
-        let mut settled = true;
-        for name in names {
-            settled &= !matches!(self.take_back_one(name, None).await, TakenBack::StillThere);
+        for name in names.iter().rev() {
+            match self.find(name).await {
+                Ok(None) => {}
+                Ok(Some(id)) if self.delete(id).await => {}
+                Ok(Some(_)) | Err(Unknown) => return false,
+            }
         }
-        settled
+        true
     }
 
     /// Deletes all registrations under the message's names except the one that the launch's live task runs. Whether none
@@ -66,42 +64,53 @@ impl<'a> Leftovers<'a> {
         }
     }
 
-    /// The same, sparing the registration of that name and id.
+    /// The same, sparing the registration of that name and id: its name may have been taken again after it was gone.
+    ///
+    /// All are found first and deleted from the last to the first. So what a failure leaves has no more free names before it than
+    /// there were, and the next look gets as far as this one.
     pub(crate) async fn take_back_all_but(&self, own: Option<(&str, RunnerId)>) -> bool {
         let (own, own_id) = own.unzip();
         let prefix = &self.context.config.name_prefix;
         let names: Vec<_> = (0..=MOST_SPARES).map(|spare| RunnerName::derive(prefix, self.message, spare)).collect();
         let mut is_past_own = !names.iter().any(|name| Some(name.as_str()) == own);
-        let (mut settled, mut free) = (true, 0);
+        let (mut found, mut free) = (Vec::new(), 0);
         for name in &names {
             is_past_own |= Some(name.as_str()) == own;
-            match self.take_back_one(name, own_id).await {
-                TakenBack::NotThere => free += 1,
-                TakenBack::Spared | TakenBack::Deleted => free = 0,
-                TakenBack::StillThere => (settled, free) = (false, 0),
+            match self.find(name).await {
+                Ok(Some(id)) => {
+                    found.extend(Some(id).filter(|id| Some(*id) != own_id));
+                    free = 0;
+                }
+                Ok(None) => free += 1,
+                Err(Unknown) => return false,
             }
             if is_past_own && free == FREE_IN_A_ROW {
                 break;
             }
         }
-        settled
-    }
-
-    /// `own` is spared by its id: its name may have been taken again after it was gone.
-    async fn take_back_one(&self, name: &RunnerName, own: Option<RunnerId>) -> TakenBack {
-        match self.at().find(name).await {
-            Ok(Some(runner)) if Some(runner.id) == own => TakenBack::Spared,
-            Ok(Some(runner)) => {
-                let deletion = delete(self.context, self.place, runner.id).await;
-                self.has_deleted.fetch_or(deletion == Some(Deletion::Deleted), Ordering::Relaxed);
-                if is_gone(deletion) { TakenBack::Deleted } else { TakenBack::StillThere }
-            }
-            Ok(None) => TakenBack::NotThere,
-            Err(error) => {
-                tracing::warn!(runner.name = %name, error = %error, "left-over registration not found");
-                TakenBack::StillThere
+        for id in found.into_iter().rev() {
+            if !self.delete(id).await {
+                return false;
             }
         }
+        true
+    }
+
+    async fn find(&self, name: &RunnerName) -> Result<Option<RunnerId>, Unknown> {
+        match self.at().find(name).await {
+            Ok(found) => Ok(found.map(|runner| runner.id)),
+            Err(error) => {
+                tracing::warn!(runner.name = %name, error = %error, "left-over registration not found");
+                Err(Unknown)
+            }
+        }
+    }
+
+    /// Whether the registration is gone.
+    async fn delete(&self, id: RunnerId) -> bool {
+        let deletion = delete(self.context, self.place, id).await;
+        self.has_deleted.fetch_or(deletion == Some(Deletion::Deleted), Ordering::Relaxed);
+        is_gone(deletion)
     }
 }
 

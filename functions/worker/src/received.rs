@@ -1,11 +1,12 @@
 //! A message as it was received: read once, and matched to a class once.
 
 use jitgate::classes::{Asked, Demand, Fit, Misfit, RunnerClasses};
-use jitgate::job::{Message, Purpose, UnreadableMessage};
+use jitgate::job::{Attempt, Message, Purpose, UnreadableMessage};
 use jitgate::names::{LaunchToken, NamePrefix};
 use time::OffsetDateTime;
 use tracing::Span;
 
+use crate::context::Context;
 use crate::event::Record;
 use crate::limits::{Holder, Wanted};
 use crate::verdict::{LONGEST_WAIT, LaunchError, received_again};
@@ -42,6 +43,16 @@ impl<'a> Received<'a> {
             }
         };
         Self { id: &record.message_id, body: &record.body, work, held_back: None }
+    }
+
+    /// Makes the message a copy if another delivery's message is the job's own. Later messages of a job come from launches, which
+    /// see to that themselves.
+    pub(crate) fn tell_copy(&mut self, context: &Context) {
+        let Work::Launch { message, .. } = &mut self.work else { return };
+        let Message { purpose, job, progress, .. } = &*message;
+        let is_of_delivery = *purpose == Purpose::Launch && progress.attempt == Attempt::FIRST && !progress.is_copy;
+        let is_second = is_of_delivery && context.told.is_second(context.token(message), job, context.clock.now());
+        message.progress.is_copy |= is_second;
     }
 
     /// Stands for the message in every log line about it.

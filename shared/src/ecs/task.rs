@@ -98,6 +98,8 @@ pub struct TaskView {
     /// The exit code of the class's own container, the one that carries the message; absent if it never ran. Sidecars and
     /// agents that AWS adds to tasks end as they like.
     pub exit_code: Option<i32>,
+    /// The image of that container, with the beginning of the digest that its tag stood for.
+    pub image: Option<String>,
     /// ECS's words for the stop.
     pub stopped_reason: Option<String>,
     /// When it stopped.
@@ -136,7 +138,8 @@ impl TaskView {
         let message = carrier.and_then(|(_, body)| Message::parse(body).ok());
         let own_container = carrier.and_then(|(container, _)| container);
         let containers = task.containers.unwrap_or_default();
-        let exit_code = containers.iter().find(|each| each.name() == own_container).and_then(Container::exit_code);
+        let container = containers.iter().find(|each| each.name() == own_container);
+        let exit_code = container.and_then(Container::exit_code);
         Some(Self {
             arn: TaskArn(task.task_arn?),
             is_over: over(task.desired_status) || over(task.last_status),
@@ -151,6 +154,7 @@ impl TaskView {
             gone_since: noted(tag::GONE_SINCE),
             message,
             exit_code,
+            image: container.and_then(image_of),
             stop_code: task.stop_code.map(|code| code.as_str().to_owned()),
             stopped_at: moment(task.stopped_at),
             repository: tags.get(tag::REPOSITORY).cloned(),
@@ -159,6 +163,14 @@ impl TaskView {
             stopped_reason: task.stopped_reason,
         })
     }
+}
+
+/// An image's tag may stand for another image tomorrow. Twelve digits tell images apart, as with Docker's short ids.
+fn image_of(container: &Container) -> Option<String> {
+    let image = container.image()?;
+    let digest = container.image_digest().filter(|digest| !image.contains(*digest));
+    let short = |digest: &str| digest.chars().take("sha256:".len() + 12).collect::<String>();
+    Some(digest.map_or_else(|| image.to_owned(), |digest| format!("{image}@{}", short(digest))))
 }
 
 /// The container that carries the message, and the message's body. It is the container that the class named when the task was

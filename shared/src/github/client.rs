@@ -142,9 +142,13 @@ impl GitHub {
                 }
             }
             let now = self.clock().now();
-            if youth.as_ref().is_some_and(|youth| youth.explains(&refusal, call.on_account_itself, now)) {
+            if let Some(youth) = youth.as_ref().filter(|youth| youth.explains(&refusal, now)) {
                 match waits.next() {
                     Some(wait) => self.clock().sleep(wait).await,
+                    // It may really be gone, so calls about other things go on.
+                    None if matches!(refusal, Refusal::NotFound(_)) && !call.on_account_itself => {
+                        return Err(GitHubError::TokenTooNew { until: youth.tells_more_at(now) });
+                    }
                     None => return Err(self.transport.pauses.hold(key, &subject, now)),
                 }
                 continue;

@@ -13,7 +13,7 @@ use super::error::{GitHubError, LONGEST_PAUSE, SHORTEST_PAUSE};
 pub const DENIED_PAUSE: Duration = Duration::minutes(5);
 
 /// How long calls pause that were refused with a new token: one of them asks for all whether GitHub knows it by now.
-const TOKEN_PAUSE: Duration = Duration::seconds(2);
+pub(super) const TOKEN_PAUSE: Duration = Duration::seconds(2);
 
 #[derive(Default)]
 pub(super) struct Pauses {

@@ -211,10 +211,16 @@ impl<'a> AtPlace<'a> {
 
     /// The registration of exactly that name.
     pub async fn find(self, name: &RunnerName) -> Result<Option<Runner>, GitHubError> {
+        self.named(name.as_str()).await
+    }
+
+    /// The same for a name that somebody noted. GitHub answers with a list, so a registration that is gone can be told from a
+    /// credential that is too new to see it.
+    pub async fn named(self, name: &str) -> Result<Option<Runner>, GitHubError> {
         let mut call = Call::get(self.scope().runners([]), self.permission()).on_account_itself();
-        call.query = vec![("name", name.to_string())];
+        call.query = vec![("name", name.to_owned())];
         let answer: RunnersJson = self.github.call(self.caller(), &call).await?;
-        Ok(answer.runners.into_iter().find(|runner| runner.name.eq_ignore_ascii_case(name.as_str())))
+        Ok(answer.runners.into_iter().find(|runner| runner.name.eq_ignore_ascii_case(name)))
     }
 
     /// The registration of that id; `None` once it is gone.

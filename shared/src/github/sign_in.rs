@@ -24,6 +24,7 @@ use super::app::AppSigner;
 use super::call::{Call, CredentialKey, Needs, subject_of_checks};
 use super::error::{GitHubError, Refusal};
 use super::fetched::Fetched;
+use super::pauses::TOKEN_PAUSE;
 use super::place::Account;
 use super::transport::{Answer, Failure, Transport};
 use crate::clock::Clock;
@@ -102,15 +103,17 @@ impl Youth {
         !self.is_accepted.load(Ordering::Relaxed)
     }
 
-    /// Whether the refusal may only mean that the token is new. Once a call has succeeded, a 404 about one thing in an account
-    /// means what it says: otherwise nothing that is gone could be told from a new token.
-    pub(super) fn explains(&self, refusal: &Refusal, on_account_itself: bool, now: OffsetDateTime) -> bool {
+    /// Whether the refusal may only mean that the token is new. That another call has succeeded says nothing: it may have met
+    /// another server.
+    pub(super) fn explains(&self, refusal: &Refusal, now: OffsetDateTime) -> bool {
         now - self.made_at < TOKEN_LAG
-            && match refusal {
-                Refusal::Unauthorized(_) | Refusal::Forbidden(_) => true,
-                Refusal::NotFound(_) => on_account_itself || self.is_untried(),
-                _ => false,
-            }
+            && matches!(refusal, Refusal::Unauthorized(_) | Refusal::Forbidden(_) | Refusal::NotFound(_))
+    }
+
+    /// When to ask again about something that GitHub does not show: at growing intervals, and last when the token is no longer
+    /// new, since it may really be gone.
+    pub(super) fn tells_more_at(&self, now: OffsetDateTime) -> OffsetDateTime {
+        (now + TOKEN_PAUSE.max(now - self.made_at)).min(self.made_at + TOKEN_LAG)
     }
 }
 

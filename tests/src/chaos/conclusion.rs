@@ -7,6 +7,10 @@ use crate::world::JOB_QUEUE;
 /// The budget of a job: the tasks of a day whose runners get no job, and those that fail. Source: `jitgate::relaunch`.
 const MOST_TASKS: usize = 4 + 37;
 
+/// The same in minutes: four runners for their class's ten idle minutes each, which in a storm end as late as the cleaner mends
+/// anything, 75 minutes later; and failed tasks of two minutes at most.
+const MOST_MINUTES_IN_VAIN: i64 = 4 * (10 + 75) + 37 * 2;
+
 /// Checks what is left at the end.
 pub(super) fn conclude(driver: &mut Driver) {
     jobs_ran_once(driver);
@@ -14,6 +18,11 @@ pub(super) fn conclude(driver: &mut Driver) {
     driver.report.most_tasks = driver.judge.most_tasks();
     if driver.report.most_tasks > MOST_TASKS {
         driver.judge.complain(None, format!("{} tasks for one job", driver.report.most_tasks));
+    }
+    driver.report.most_minutes_in_vain = driver.judge.most_minutes_in_vain(&driver.world);
+    if driver.report.most_minutes_in_vain > MOST_MINUTES_IN_VAIN {
+        let minutes = driver.report.most_minutes_in_vain;
+        driver.judge.complain(None, format!("{minutes} task-minutes without a job for one job"));
     }
     // Warm runners.
     let ready = driver.knobs.warm.map_or(0, |count| usize::try_from(count).expect("few"));

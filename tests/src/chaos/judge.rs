@@ -9,7 +9,7 @@
 //! message whose worker died, or the time until the cleaner's next pass. It must never wait while nothing is under way
 //! for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jitgate::job::{JobId, RunnerId};
@@ -35,6 +35,8 @@ pub(super) struct Judge {
     /// Until when something must happen to a waiting job.
     promises: BTreeMap<JobId, OffsetDateTime>,
     launches: BTreeMap<JobId, Vec<Launch>>,
+    /// Tasks whose runners got a job.
+    worked: BTreeSet<String>,
     /// Registrations that no launch could know of, with the reason.
     excused: BTreeMap<RunnerId, &'static str>,
     left_over: Vec<JobId>,
@@ -74,6 +76,22 @@ impl Judge {
     /// The most tasks of one job.
     pub(super) fn most_tasks(&self) -> usize {
         self.launches.values().map(Vec::len).max().unwrap_or_default()
+    }
+
+    /// The most minutes of one job's tasks whose runners got no job. ECS charges from the pull of the image on, so this is an upper
+    /// bound.
+    pub(super) fn most_minutes_in_vain(&self, world: &World) -> i64 {
+        let minutes = |launch: &Launch| {
+            let task = world.aws.ecs.task(&launch.task).filter(|_| !self.worked.contains(&launch.task))?;
+            Some((task.stopped_at? - task.created_at) / 60_000)
+        };
+        let of_job = |launches: &Vec<Launch>| launches.iter().filter_map(minutes).sum();
+        self.launches.values().map(of_job).max().unwrap_or_default()
+    }
+
+    /// A task's runner got a job.
+    pub(super) fn worked(&mut self, task: &str) {
+        self.worked.insert(task.to_owned());
     }
 
     /// The job got its runner. Complains if that is later than promised.

@@ -32,6 +32,8 @@ pub struct Report {
     pub incidents: BTreeMap<&'static str, u64>,
     /// The most tasks of one job.
     pub most_tasks: usize,
+    /// The most minutes of one job's tasks whose runners got no job.
+    pub most_minutes_in_vain: i64,
     /// Calls by operation.
     pub calls: BTreeMap<String, u64>,
     /// Tasks started.
@@ -92,6 +94,7 @@ impl Report {
             *self.faults.entry(name).or_default() += count;
         }
         self.most_tasks = self.most_tasks.max(other.most_tasks);
+        self.most_minutes_in_vain = self.most_minutes_in_vain.max(other.most_minutes_in_vain);
         for (name, count) in &other.incidents {
             *self.incidents.entry(name).or_default() += count;
         }
@@ -131,7 +134,11 @@ impl fmt::Display for Report {
             self.most_idle,
             self.cleaned
         )?;
-        writeln!(formatter, "incidents; {} tasks for one job at most:", self.most_tasks)?;
+        writeln!(
+            formatter,
+            "incidents; {} tasks for one job at most, and {} task-minutes without a job:",
+            self.most_tasks, self.most_minutes_in_vain
+        )?;
         for (name, count) in &self.incidents {
             writeln!(formatter, "  {count:>7}  {name}")?;
         }

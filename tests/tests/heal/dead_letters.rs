@@ -111,6 +111,19 @@ async fn a_job_leaves_one_dead_letter_whatever_passes_events_and_messages_do_at_
 }
 
 #[tokio::test]
+async fn a_job_told_twice_that_finds_no_capacity_all_day_leaves_one_dead_letter() {
+    let mut world = long(&[]).await;
+    world.aws.ecs.set_limit(ecs::Provider::OnDemand, ecs::Limit::exhausted());
+    let job = queue(&world, 1).await.remove(0);
+    world.work().await;
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.deliver_queued(job).await.status_code, 202, "GitHub announces it twice");
+    live_in_steps(&mut world, MINUTE * 60 * 25, STEP).await;
+    let letters = world.dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+}
+
+#[tokio::test]
 async fn a_retry_whose_event_was_lost_goes_on_however_many_messages_wait() {
     let mut world = World::new().await;
     world.start_tasks_after(START);

@@ -7,7 +7,7 @@ use jitgate_tests::aws::answers;
 use jitgate_tests::aws::ecs::{self, TaskDefinition};
 use jitgate_tests::github::{self, JobStatus};
 use jitgate_tests::wire::Fault;
-use jitgate_tests::world::{World, runner_classes};
+use jitgate_tests::world::{JOB_QUEUE, World, runner_classes};
 use serde_json::{Value, json};
 
 use crate::{BAD_IMAGE, MINUTE, PASS, meanwhile};
@@ -365,4 +365,32 @@ async fn a_job_whose_launches_all_fail_is_tried_for_a_day_ever_more_rarely_and_b
     let letters = world.dead_letters();
     assert!(letters.len() == 1 && letters[0].contains(BAD_IMAGE), "{letters:?}");
     assert_eq!(world.waiting(), 0);
+}
+
+/// ECS forgets the token of a launch an hour after its task.
+#[tokio::test]
+async fn what_is_left_of_a_first_launch_after_an_hour_starts_nothing_beside_a_later_one() {
+    let mut world = World::new().await;
+    world.start_tasks_after(MINUTE);
+    world.aws.ecs.fail_starts(Some(BAD_IMAGE));
+    let job = world.queue_and_deliver().await;
+    let first = world.aws.sqs.messages(JOB_QUEUE)[0].body.clone();
+    for _ in 0..75 {
+        world.work().await;
+        world.pass(MINUTE);
+        world.heal().await.unwrap();
+    }
+    world.aws.ecs.fail_starts(None);
+    for _ in 0..75 {
+        if world.live_tasks() > 0 {
+            break;
+        }
+        world.pass(MINUTE);
+        world.work().await;
+    }
+    world.aws.sqs.put(JOB_QUEUE, &first);
+    world.work().await;
+    assert_eq!(world.live_tasks(), 1);
+    world.pass(PASS);
+    world.assert_done(&[job]);
 }

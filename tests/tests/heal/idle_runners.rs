@@ -72,6 +72,28 @@ async fn a_runner_whose_busy_lags_by_a_minute_is_left_to_its_job() {
     assert_eq!(world.github.job(job).unwrap().conclusion.as_deref(), Some("success"));
 }
 
+/// A new token takes seconds to reach all of GitHub's servers. Until then, some answer 404 about a runner that is there.
+#[tokio::test]
+async fn a_runner_that_a_new_token_does_not_find_is_not_taken_for_gone() {
+    let mut world = World::new().await;
+    world.github.behave(|behaviour| behaviour.busy_lag = MINUTE);
+    surplus(&mut world).await;
+    world.clean().await.unwrap();
+    world.pass(PASS * 2);
+    let job = world.queue_job();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress);
+    // Each pass is that of a new process, with a new token.
+    for operation in ["get-runner", "delete-runner"] {
+        world.api.faults.script_times(operation, Fault::Refuse(github::answers::not_found()), 3);
+    }
+    world.clean().await.unwrap();
+    assert_eq!(world.live_tasks(), 1);
+    world.pass(PASS);
+    world.assert_done(&[job]);
+    assert_eq!(world.github.job(job).unwrap().conclusion.as_deref(), Some("success"));
+}
+
 #[tokio::test]
 async fn a_runner_that_takes_a_job_between_look_and_deletion_stays() {
     let mut world = World::new().await;

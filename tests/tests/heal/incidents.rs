@@ -96,9 +96,9 @@ async fn while_github_turns_runners_away_for_two_hours_one_probe_goes_in_five_mi
     world.github.behave(|behaviour| behaviour.turns_runners_away = true);
     let jobs = queue(&world, 50).await;
     let said = live(&mut world, MINUTE * 120).await;
-    assert!(
-        said.contains("held back: the last runners of the class failed: GitHub turns this version of the runner away")
-    );
+    let refused = "held back: the last runners of the class failed: GitHub turns this version of the runner away (exit code 7): \
+                   use another image than ghcr.io/actions/actions-runner:latest@sha256:4f0a2c61b7d3";
+    assert!(said.contains(refused), "it names the image");
     let tasks = world.aws.ecs.tasks().len();
     assert!((60..=80).contains(&tasks), "{tasks} tasks: one a job, and the probes");
     world.github.behave(|behaviour| behaviour.turns_runners_away = false);

@@ -76,6 +76,38 @@ async fn a_launch_under_a_name_that_is_free_again_takes_back_what_an_earlier_try
     world.assert_done(&[job]);
 }
 
+/// Three free names in a row end the search, so none may become free while a later one is taken.
+#[tokio::test]
+async fn what_a_failure_leaves_under_a_later_name_is_found_by_the_next_try() {
+    for (operation, calls_before, answer) in [
+        ("list-runners", 3, github::answers::unavailable()),
+        ("delete-runner", 0, github::answers::unavailable()),
+        ("delete-runner", 0, github::answers::still_running("jit")),
+    ] {
+        let mut world = World::new().await;
+        let job = world.queue_and_deliver().await;
+        let mut message = Message::parse(&world.aws.sqs.messages(JOB_QUEUE)[0].body).unwrap();
+        world.aws.sqs.purge(JOB_QUEUE);
+        let name = |spare| format!("jit-default-{job}-1-{}{spare}", message.progress.born_at.unix_timestamp());
+        let orphans = ["", "b", "d"].map(name);
+        for name in &orphans {
+            world.github.orphan(&Scope::org(ORGANIZATION), name, &["fargate"], false);
+        }
+        world.github.cancel_job(job);
+        message.progress.unsettled = true;
+        world.aws.sqs.put(JOB_QUEUE, &message.to_body());
+        let mut seen = 0;
+        world.api.faults.choose(Box::new(move |called| {
+            seen += u32::from(called == operation);
+            // A failure that passes is repeated twice.
+            let fails = called == operation && (calls_before + 1..calls_before + 4).contains(&seen);
+            fails.then(|| Fault::Refuse(answer.clone()))
+        }));
+        world.work_until_quiet().await;
+        world.assert_done(&[]);
+    }
+}
+
 #[tokio::test]
 async fn what_a_launch_leaves_is_not_forgotten_when_the_next_one_follows_at_once() {
     let mut world = World::new().await;

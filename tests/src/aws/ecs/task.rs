@@ -292,7 +292,11 @@ impl Task {
                 "networkInterfaces": [],
                 "healthStatus": "UNKNOWN",
                 "cpu": "0",
+                "image": IMAGE,
             });
+            if self.started_at.is_some() {
+                container["imageDigest"] = DIGEST.into();
+            }
             if let Some(code) = exit_code {
                 container["exitCode"] = Value::from(code);
             }
@@ -354,6 +358,11 @@ impl Task {
         task
     }
 }
+
+/// The image of all containers, and the digest that its tag stands for, which ECS knows once it is pulled. Source: ECS's
+/// `Container`.
+pub(super) const IMAGE: &str = "ghcr.io/actions/actions-runner:latest";
+const DIGEST: &str = "sha256:4f0a2c61b7d3e85921aa6e0c7f94d18b35c2e6709d8f41b0a3e5c7d2f6981b04";
 
 pub(super) fn tags_json(tags: &BTreeMap<String, String>) -> Value {
     tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()

@@ -22,7 +22,7 @@ impl Driver {
         }
         self.world.github.behave(|behaviour| {
             behaviour.token_lag = incidents.token_lag;
-            behaviour.lag_answers = vec![403, 200, 401];
+            behaviour.lag_answers = vec![403, 200, 404, 200, 401];
         });
     }
 

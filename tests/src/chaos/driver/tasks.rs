@@ -124,6 +124,7 @@ impl Driver {
                     self.diary.note(self.world.clock.now(), own.into_iter().chain([job]), format!("{job} {text}"));
                     self.after(work, Event::Step(task.to_owned()));
                     self.judge.taken(job, self.now());
+                    self.judge.worked(task);
                     if let Some(waiting) = own.filter(|own| *own != job) {
                         // The other job's runner comes, or the launch that finds the other job running launches this
                         // one again.
