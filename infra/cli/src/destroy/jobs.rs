@@ -75,6 +75,7 @@ impl Jobs<'_> {
             if self.aws.is_emulated() { (IDLE_FOR_LOCALLY, LOOK_EVERY_LOCALLY) } else { (IDLE_FOR, LOOK_EVERY) };
         let mut waiting = self.screen.wait("waiting for jobs to end");
         let mut idle_since: HashMap<(String, u64), Instant> = HashMap::new();
+        let mut over_before: Vec<String> = Vec::new();
         let began = Instant::now();
         let hidden = loop {
             // Before the registrations: each task was registered before it was started. So one that is listed here and
@@ -100,10 +101,13 @@ impl Jobs<'_> {
                 if over.is_empty() {
                     break Hidden { tasks: hidden, suspended: shown.suspended };
                 }
-                self.stop(over).await?;
+                // A list that is read while others register and leave may skip one, but hardly twice.
+                self.stop(over.iter().filter(|task| over_before.contains(*task)).cloned().collect()).await?;
+                over_before = over;
                 tokio::time::sleep(pause).await;
                 continue;
             }
+            over_before.clear();
             if running == Running::Stop && began.elapsed() > STOPPED_PATIENCE {
                 return Err(Trouble::failed(
                     format!("GitHub still shows {busy} runners as busy, though their tasks were stopped"),
