@@ -44,7 +44,9 @@ impl Worker {
         let end = time_left.map(|left| Instant::now() + left.saturating_sub(MARGIN));
         let mut batch: Vec<_> =
             event.records.iter().map(|record| Received::of(record, &self.context.config.classes)).collect();
-        batch.iter_mut().for_each(|received| received.tell_copy(&self.context));
+        for received in &mut batch {
+            received.tell_copy(&self.context);
+        }
         self.apply_limits(&mut batch).await;
         brake::apply(&self.context, &mut batch).await;
         let outcomes = join_all(batch.into_iter().map(|received| self.work(received, end))).await;
@@ -58,7 +60,7 @@ impl Worker {
         let span = received.span();
         let work = async {
             let id = received.id;
-            let work = handle(&self.context, received);
+            let work = Box::pin(handle(&self.context, received));
             match end {
                 Some(end) => timeout_at(end, work).await.unwrap_or_else(|_| {
                     tracing::error!(message.id = id, "no time is left, the record returns");

@@ -199,7 +199,8 @@ fn news(launched: &Launched) -> Option<News> {
     match launched {
         Launched::Attempted(Attempted::Started { .. } | Attempted::AlreadyRunning { .. }) => Some(News::Started),
         Launched::Attempted(Attempted::Over { .. } | Attempted::JobGone) => Some(News::Ended),
-        Launched::Next { .. } => None,
+        // A job that came too late expires, which says so.
+        Launched::Next { .. } | Launched::TooLate => None,
         Launched::Refused(_) => Some(News::Refused),
     }
 }

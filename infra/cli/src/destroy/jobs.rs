@@ -97,7 +97,7 @@ impl Jobs<'_> {
                 }
             }
             if shown.registered.is_empty() {
-                let (over, hidden) = self.sorted(tasks, &shown.places, running);
+                let (over, hidden) = Self::sorted(tasks, &shown.places, running);
                 if over.is_empty() {
                     break Hidden { tasks: hidden, suspended: shown.suspended };
                 }
@@ -124,7 +124,7 @@ impl Jobs<'_> {
     }
 
     /// The tasks that run no job, and those of which nobody knows: their registrations are where GitHub shows nothing.
-    fn sorted(&self, tasks: Vec<RunnerTask>, seen: &HashSet<String>, running: Running) -> (Vec<String>, Vec<String>) {
+    fn sorted(tasks: Vec<RunnerTask>, seen: &HashSet<String>, running: Running) -> (Vec<String>, Vec<String>) {
         let (over, hidden): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| running == Running::Stop || is_seen(task.repository.as_deref(), seen));
         let arns = |tasks: Vec<RunnerTask>| tasks.into_iter().map(|task| task.arn).collect();
