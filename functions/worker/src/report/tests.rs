@@ -44,6 +44,7 @@ fn message(job_name: &str) -> Message {
         class: "default".to_owned(),
         created_at: NOW,
         html_url: None,
+        workflow: None,
         commit: OnCommit::of(job_name, "3484a3fb816e0859fd6e1cea078d76385ff50625"),
         delivery_id: "d".to_owned(),
         queued_at: NOW,
