@@ -128,7 +128,7 @@ async fn another_reason_is_told_too_but_not_more_often_than_every_five_minutes()
     world.aws.faults().script_times("RunTask", Fault::Refuse(denied), 1000);
     work_for(&mut world, 15).await;
     let report = only_report(&world);
-    assert!(title(&report).starts_with("The fleet out of order since 2026-11-02 09:"), "{report:#?}");
+    assert!(title(&report).starts_with("Fleet out of order since 2026-11-02 09:"), "{report:#?}");
     assert_eq!((end(&report), calls(&world)), (OPEN, [1, 1, 1]));
     assert!(!format!("{report:?}").contains("123456789012"), "everybody reads it");
     world.aws.faults().clear();

@@ -197,7 +197,7 @@ pub struct AppCommand {
     /// Runners are registered in repositories, not in the organisation
     #[arg(long)]
     pub repository_scope: bool,
-    /// Commits are told why their jobs wait (`ReportToGitHub`)
+    /// Jobs that wait are explained on their commits, for which the App needs one permission more
     #[arg(long)]
     pub report_to_github: bool,
     /// Replace an App whose key is in the secret

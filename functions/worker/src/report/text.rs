@@ -83,7 +83,7 @@ fn words(news: News) -> (&'static str, &'static str) {
             "AWS does not answer, or refuses to start a runner. It is asked again every few minutes.",
         ),
         News::NeedsMending => (
-            "The fleet out of order",
+            "Fleet out of order",
             "GitHub or AWS denies the fleet what it needs to start runners. Whoever runs the fleet has to correct that.",
         ),
         News::FailedStarts => (
