@@ -83,6 +83,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
     if not has_browser():
         return
     import cost_checks
+    import doctor_checks
     import wheel_checks
     import why_checks
 
@@ -116,6 +117,7 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
 
         cost_checks.check(there, checks)
         why_checks.check(there, checks)
+        doctor_checks.check(there, checks)
         wheel_checks.check(there, there.zips, checks)
         cost_checks.check_long_log(there, checks)
 

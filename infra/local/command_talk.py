@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -60,6 +61,10 @@ class Talk:
         time.sleep(0.2)  # a prompt that is drawn may not read yet
         os.write(self._terminal, keys.encode())
 
+    def interrupt(self) -> None:
+        """Sends what a terminal sends on Ctrl-C to those that it controls."""
+        self._process.send_signal(signal.SIGINT)
+
     def end(self) -> int:
         """Waits until the command ends."""
         return self._process.wait(PATIENCE_SECONDS)
@@ -110,6 +115,9 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         without_paste = re.sub(r"http://127\.0\.0\.1:\d+/callback\S*", "", talk.shown)
         checks.that("no key is shown", SECRETS.search(without_paste) is None, SECRETS.findall(without_paste))
 
+        heading("`jitgate status --watch` at a terminal")
+        _watches(there, checks)
+
         heading("`jitgate destroy` at a terminal")
         talk = begin(there, 100, "destroy", "--keep-app", "--no-browser")
         talk.see("type the stack's name")
@@ -122,6 +130,19 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         checks.that("the stack's name does", talk.end() == 0, talk.shown[-2000:])
         snapshots.check_screen(checks, "destroy-at-a-narrow-terminal", talk.raw, (LINES, NARROW))
         checks.that("--keep-app leaves the App", len(there.github.apps()) == 1, there.github.apps())
+
+
+def _watches(there: Scene, checks: Checks) -> None:
+    """It draws over what it drew before, also on a screen that is lower than its text."""
+    talk = begin(there, 60, "status", "--watch", lines=6)
+    talk.see(r"more lines[\s\S]*more lines")
+    talk.interrupt()
+    checks.that("Ctrl-C ends it", talk.end() == 130, talk.shown[-2000:])
+    first, *frames = talk.raw.split("\x1b[H")
+    checks.that("the screen is cleared once", talk.raw.count("\x1b[2J") == 1 and "\x1b[2J" in first, talk.raw[-2000:])
+    checks.that("each picture begins at the top", len(frames) >= 2, talk.raw[-2000:])
+    lines = [frame.split("\x1b[J")[0].count("\n") for frame in frames]
+    checks.that("and none scrolls", all(count <= 5 for count in lines), lines)
 
 
 def begin(there: Scene, columns: int, *arguments: str, lines: int = 40) -> Talk:

@@ -70,9 +70,42 @@ class StandIn:
         """All Apps, with their installations."""
         return self._get("apps")["apps"]
 
-    def fail(self, operation: str, fault: Any) -> None:
-        """Lets the next call of an operation fail. `tests/src/bin/standin/apps.rs` lists the kinds."""
-        self._post("faults", {"operation": operation, "fault": fault})
+    def fail(self, operation: str, fault: Any, times: int = 1) -> None:
+        """Lets the next calls of an operation fail. `tests/src/bin/standin/apps.rs` lists the kinds."""
+        self._post("faults", {"operation": operation, "fault": fault, "times": times})
+
+    def heal(self) -> None:
+        """Lets no further call fail."""
+        self._send("DELETE", "faults")
+
+    def calls(self) -> list[dict[str, Any]]:
+        """GitHub's calls so far."""
+        return self._get("calls")["calls"]
+
+    def behave(self, **change: Any) -> None:
+        """Changes how GitHub is. `tests/src/bin/standin/oddities.rs` lists what can be changed."""
+        self._send("PATCH", "behaviour", change)
+
+    def add_group(self, name: str, selected: list[str]) -> int:
+        """Adds a runner group that admits only these repositories. Returns its id."""
+        group: int = self._post("groups", {"name": name, "selected": selected})["id"]
+        return group
+
+    def remove_group(self, group: int) -> None:
+        """Deletes a runner group."""
+        self._send("DELETE", f"groups/{group}")
+
+    def suspend(self, installation: int) -> None:
+        """Suspends an installation."""
+        self._send("PUT", f"suspensions/{installation}")
+
+    def unsuspend(self, installation: int) -> None:
+        """Ends a suspension."""
+        self._send("DELETE", f"suspensions/{installation}")
+
+    def ask_for(self, app: str, permissions: dict[str, str]) -> None:
+        """Changes what an App asks for."""
+        self._send("PATCH", f"apps/{app}", {"permissions": permissions})
 
     def operations(self) -> list[str]:
         """The operations of the API that were called so far."""
@@ -103,8 +136,11 @@ class StandIn:
         return http("GET", f"{self.url}/_standin/{path}").json()
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         headers = {"content-type": "application/json"}
-        answer = http("POST", f"{self.url}/_standin/{path}", json.dumps(body).encode(), headers)
+        answer = http(method, f"{self.url}/_standin/{path}", json.dumps(body or {}).encode(), headers)
         if answer.status not in (200, 201):
             raise RuntimeError(f"the stand-in refused {path}: {answer.status} {answer.body}")
         return answer.json()

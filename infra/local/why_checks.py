@@ -2,15 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
+import slow_way
 from checks import Checks
 from command import Result
 from command_checks import REPOSITORY, Scene
-from terminal import heading
+from doctor_checks import change_classes, change_variables, variables
+from terminal import heading, say
 
 LABELS = ["fargate"]
+
+MOST_CALLS, MOST_GITHUB_CALLS = 30, 30
+"""How many calls an answer about a job that waits may need. Of GitHub's, 20 may open deliveries of the same minutes."""
 
 PATIENCE_SECONDS = 40
 """How long a cause may take to show: the emulator's queue and pollers need some seconds."""
@@ -26,11 +30,13 @@ def check(there: Scene, checks: Checks) -> None:
     _a_limit(there, checks)
     _secrets_that_differ(there, checks)
     _another_repository(there, checks)
+    _a_group_that_is_closed(there, checks)
+    _github_that_gives_nobody_a_job(there, checks)
     _a_job_that_ran(there, checks)
+    _how_long(there, checks)
     heading("`jitgate status`, `dead-letters`, `explain`")
     _a_dead_letter(there, checks)
     _status(there, checks)
-    _doctor(there, checks)
     _explain(there, checks)
 
 
@@ -123,23 +129,8 @@ def _a_worker_that_is_off(there: Scene, checks: Checks) -> None:
     _names(there, checks, "the hint is true: once it is enabled, the job runs", job, "ended")
 
 
-def _with_variable(there: Scene, function: str, name: str, value: str) -> Callable[[], None]:
-    """Changes a variable of a function. Returns what takes it back."""
-    functions = there.aws.client("lambda")
-    [found] = [
-        each["FunctionName"] for each in functions.list_functions()["Functions"] if function in each["FunctionName"]
-    ]
-    before = functions.get_function_configuration(FunctionName=found)["Environment"]["Variables"]
-    functions.update_function_configuration(FunctionName=found, Environment={"Variables": {**before, name: value}})
-
-    def undo() -> None:
-        functions.update_function_configuration(FunctionName=found, Environment={"Variables": before})
-
-    return undo
-
-
 def _a_limit(there: Scene, checks: Checks) -> None:
-    undo = _with_variable(there, "Worker", "MAX_RUNNERS", "1")
+    undo = change_variables(there, "Worker", MAX_RUNNERS="1")
     first = _queue(there, LABELS, fate="slow")
     _until(there, first, "connecting")
     second = _queue(there, LABELS)
@@ -157,12 +148,31 @@ def _secrets_that_differ(there: Scene, checks: Checks) -> None:
     # Twice, since the webhook also takes the version before.
     secrets.put_secret_value(SecretId=secret["ARN"], SecretString=different)
     secrets.put_secret_value(SecretId=secret["ARN"], SecretString=different + " ")
-    restart = _with_variable(there, "Webhook", "RESTARTED", "1")
+    restart = change_variables(there, "Webhook", RESTARTED="1")
     job = _queue(there, LABELS)
     _names(there, checks, "webhook secrets that differ", job, "secrets-differ")
     secrets.put_secret_value(SecretId=secret["ARN"], SecretString=before)
     restart()
     _cancel(there, job)
+
+
+def _a_group_that_is_closed(there: Scene, checks: Checks) -> None:
+    group = there.github.add_group("closed", ["another-repository"])
+    undos = [change_classes(there, which, runner_group="closed") for which in ("Webhook", "Worker")]
+    job = _queue(there, LABELS)
+    _names(there, checks, "a runner group that does not admit the repository", job, "group-closed")
+    for undo in undos:
+        undo()
+    _cancel(there, job)
+    there.github.remove_group(group)
+
+
+def _github_that_gives_nobody_a_job(there: Scene, checks: Checks) -> None:
+    there.github.behave(dispatches=False)
+    job = _queue(there, LABELS)
+    _names(there, checks, "a runner that is online, and whose job will come", job, "connecting")
+    there.github.behave(dispatches=True)
+    _names(there, checks, "once GitHub assigns jobs again, it runs", job, "ended")
 
 
 def _another_repository(there: Scene, checks: Checks) -> None:
@@ -182,45 +192,78 @@ def _a_job_that_ran(there: Scene, checks: Checks) -> None:
     checks.that("the bundle has no JIT config and no key", "eyJ" not in text and "PRIVATE KEY" not in text, text)
 
 
+def _how_long(there: Scene, checks: Checks) -> None:
+    """Asks about a job that waits, with 50 ms for each call. The time is only told: it depends on the machine."""
+    job = _queue(there, LABELS, fate="slow")
+    _until(there, job, "connecting")
+    for operation in ("get-installation", "access-token", "get-job", "list-deliveries", "get-delivery", "get-app"):
+        there.github.fail(operation, {"delay": round(slow_way.DELAY_SECONDS * 1000)}, times=20)
+    before = len(there.github.calls())
+    with slow_way.to(there.aws.url) as way:
+        began = time.monotonic()
+        done = there.command.run("why", _address(job), AWS_ENDPOINT_URL=way.url)
+        took = time.monotonic() - began
+    to_github = len(there.github.calls()) - before
+    there.github.heal()
+    say(
+        f"  `jitgate why` took {took:.1f} s, with {len(way.calls)} calls to AWS and {to_github} to GitHub of "
+        f"{slow_way.DELAY_SECONDS * 1000:.0f} ms each; {way.rounds()} of AWS's came after each other"
+    )
+    checks.that("a job that waits is explained all the same", done.code == 0, f"{done.json} {done.text}")
+    checks.that(f"in {MOST_CALLS} calls to AWS at most", len(way.calls) <= MOST_CALLS, len(way.calls))
+    # The worker may be on its way as well.
+    checks.that(f"and {MOST_GITHUB_CALLS} to GitHub", to_github <= MOST_GITHUB_CALLS, to_github)
+    _cancel(there, job)
+
+
 def _a_dead_letter(there: Scene, checks: Checks) -> None:
+    """A job that GitHub refuses is given up, and runs once it is sent back."""
     none = there.command.run("dead-letters")
     checks.that("there is no dead letter at first", none.code == 0 and none.json["dead_letters"] == [], none)
-    [queue] = [url for url in there.aws.client("sqs").list_queues()["QueueUrls"] if "dead" in url.lower()]
-    there.aws.client("sqs").send_message(
-        QueueUrl=queue,
-        MessageBody="{}",
-        MessageAttributes={"jitgate.reason": {"DataType": "String", "StringValue": "ECS refuses: no subnet"}},
-    )
+    there.github.fail("generate-jitconfig", {"refuse": 422})
+    job = _queue(there, LABELS)
+    _names(there, checks, "a job whose registration GitHub refuses", job, "given-up")
     one = there.command.run("dead-letters")
-    checks.that("one is shown with its reason", "no subnet" in str(one.json) and one.code == 1, one)
+    checks.that("it is shown with its reason", "GitHub refuses" in str(one.json) and one.code == 1, one)
     again = there.command.run("dead-letters")
     checks.that("looking takes nothing away", len(again.json["dead_letters"]) == 1, again)
-    there.aws.client("sqs").purge_queue(QueueUrl=queue)
+    sent = there.command.run("dead-letters", "--redrive", "--yes")
+    # The emulator does not move messages; `tests/tests/why/launches.rs` has the command do it.
+    checks.that("--redrive asks SQS to move it", "StartMessageMoveTask is not valid" in sent.text, sent.text)
+    checks.that("what is not moved stays", len(there.command.run("dead-letters").json["dead_letters"]) == 1, sent)
+    _move(there, *(variables(there, "Worker")[f"{name}_QUEUE_URL"] for name in ("DEAD_LETTER", "JOB")))
+    _names(there, checks, "and it runs", job, "ended")
+    none = there.command.run("dead-letters")
+    checks.that("the queue is empty again", none.code == 0 and none.json["dead_letters"] == [], none)
+
+
+def _move(there: Scene, source: str, destination: str) -> None:
+    """Does what SQS does on `StartMessageMoveTask`."""
+    sqs = there.aws.client("sqs")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        for message in sqs.receive_message(QueueUrl=source).get("Messages", []):
+            sqs.send_message(QueueUrl=destination, MessageBody=message["Body"])
+            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+            return
 
 
 def _status(there: Scene, checks: Checks) -> None:
-    status = there.command.run("status")
+    first, second = _queue(there, LABELS, fate="slow"), _queue(there, LABELS)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        status = there.command.run("status")
+        runners = status.json.get("runners") or {}
+        seen = runners.get("default", {})
+        if (seen.get("connecting"), seen.get("busy")) == (1, 1) or time.monotonic() > deadline:
+            break
     checks.that("everything can be looked at", status.code == 0, f"{status.json} {status.text}")
+    checks.that("a runner that connects and one at work are told apart", seen.get("busy") == 1, runners)
     checks.that("launches are counted", status.json["launches"]["count"] > 0, status.json)
-
-
-def _doctor(there: Scene, checks: Checks) -> None:
-    """It names what these stories broke, and nothing else; then somebody turns off what starts the worker."""
-    found = there.command.run("doctor")
-    bad = {each["check"] for each in found.json.get("checks", []) if each["outcome"] == "bad"}
-    # The secrets differed for a while, and the emulator's schedule may not have called the cleaner yet.
-    expected = {"deliveries", "the cleaner's passes"}
-    checks.that(
-        "what is wrong is found, and no more", "deliveries" in bad and bad <= expected, f"{found.json} {found.text}"
-    )
-    functions = there.aws.client("lambda")
-    [source] = functions.list_event_source_mappings()["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
-    ill = there.command.run("doctor")
-    checks.that("an event source that is off is found", ill.code == 1, f"{ill.json} {ill.text}")
-    there.command.run("doctor", "--fix", "--yes")
-    [source] = functions.list_event_source_mappings()["EventSourceMappings"]
-    checks.that("and mended by --fix", source["State"] in ("Enabled", "Enabling"), source["State"])
+    left = (status.json.get("github") or {}).get("octo-org", {})
+    checks.that("so are GitHub's calls", 0 < left.get("calls", 0) < left.get("of", 0), status.json)
+    _cancel(there, first)
+    _cancel(there, second)
 
 
 def _explain(there: Scene, checks: Checks) -> None:

@@ -1,5 +1,6 @@
 //! A server for tests, which answers what a test tells it to.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -34,11 +35,13 @@ impl Server {
                 let request = read(&mut stream).await;
                 let (status, headers, body) = answer(&request);
                 all.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
                 let length = body.len();
-                let text = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
-                );
+                let mut text = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n");
+                for (name, value) in &headers {
+                    let _ = write!(text, "{name}: {value}\r\n");
+                }
+                text += "\r\n";
+                text += &body;
                 let _ = stream.write_all(text.as_bytes()).await;
             }
         });

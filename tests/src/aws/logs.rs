@@ -32,7 +32,7 @@ pub struct Logs {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Filter {
+struct FilterLogEvents {
     log_group_name: String,
     #[serde(default)]
     filter_pattern: String,
@@ -42,14 +42,14 @@ struct Filter {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Start {
+struct StartQuery {
     log_group_name: String,
     query_string: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Results {
+struct GetQueryResults {
     query_id: String,
 }
 
@@ -75,7 +75,7 @@ impl Logs {
     }
 
     /// A pattern in quotation marks fits lines that contain it; an empty one fits all.
-    fn filter(&self, filter: &Filter) -> Answer {
+    fn filter(&self, filter: &FilterLogEvents) -> Answer {
         let wanted = filter.filter_pattern.trim_matches('"');
         let lines = self.lines(&filter.log_group_name).into_iter();
         let fitting = lines.filter(|line| line.at >= filter.start_time && line.text.contains(wanted));
@@ -86,7 +86,7 @@ impl Logs {
     }
 
     /// Finds the lines of the streams that the query names in quotation marks, the latest first.
-    fn start(&self, start: &Start) -> Answer {
+    fn start(&self, start: &StartQuery) -> Answer {
         let stream = start.query_string.split('\'').nth(1).unwrap_or_default();
         let mut lines = self.lines(&start.log_group_name);
         lines.retain(|line| line.stream.contains(stream));
@@ -102,7 +102,7 @@ impl Logs {
         wire::json(200, &json!({ "queryId": (queries.len() - 1).to_string() }))
     }
 
-    fn results(&self, results: &Results) -> Answer {
+    fn results(&self, results: &GetQueryResults) -> Answer {
         let queries = lock(&self.queries);
         let rows = results.query_id.parse::<usize>().ok().and_then(|number| queries.get(number));
         wire::json(200, &json!({ "status": "Complete", "results": rows }))

@@ -167,14 +167,18 @@ async fn what_ecs_refuses_for_a_while() {
 
 #[tokio::test]
 async fn what_can_never_be_launched() {
-    let (story, job) =
+    let (mut story, job) =
         refused_by_ecs(Fault::Refuse(answers::client_exception("No Fargate configuration exists."))).await;
     let cause = story.named(job, "given-up").await;
     assert!(cause.todo.contains("correct the class") && cause.todo.contains("--redrive"), "{cause:?}");
+    story.redrive().await;
+    story.goes_on(job).await;
     let invalid = github::answers::validation_failed(&["Labels is invalid"]);
-    let (story, job) = refused_by_github(Fault::Refuse(invalid)).await;
+    let (mut story, job) = refused_by_github(Fault::Refuse(invalid)).await;
     let cause = story.named(job, "given-up").await;
     assert!(cause.because.contains("Labels is invalid"), "{cause:?}");
+    story.redrive().await;
+    story.goes_on(job).await;
     let story = Story::with(&[("RUNNER_CLASSES", &class_with("container", json!("c".repeat(4000))))]).await;
     let job = story.job().await;
     story.work().await;

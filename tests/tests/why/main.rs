@@ -147,14 +147,27 @@ impl Story {
         self.why_in(job, REPOSITORY).await
     }
 
-    async fn why_in(&self, job: JobId, repository: &str) -> Cause {
-        let aws = Aws {
+    /// The account as the command sees it.
+    fn aws(&self) -> Aws {
+        Aws {
             sdk: self.world.aws.sdk_config(),
             account: ACCOUNT.to_owned(),
             partition: "aws".to_owned(),
             caller: String::new(),
             region: REGION.to_owned(),
-        };
+        }
+    }
+
+    /// `jitgate dead-letters --redrive`
+    async fn redrive(&self) {
+        let queue = |name: &str| self.fleet.setting(name).expect("a setting");
+        let sent = self.aws().redrive(&queue("DEAD_LETTER_QUEUE_URL"), &queue("JOB_QUEUE_URL")).await;
+        sent.expect("they are sent back");
+        assert_eq!(self.world.dead_letters(), Vec::<String>::new());
+    }
+
+    async fn why_in(&self, job: JobId, repository: &str) -> Cause {
+        let aws = self.aws();
         let clock = self.world.clock.clone();
         let app = match self.fleet.app(&aws).await {
             Ok(Some(app)) => Ok(app.by(clock.clone())),
@@ -162,8 +175,8 @@ impl Story {
             Err(trouble) => Err(trouble.what),
         };
         let witnesses = Witnesses { aws: &aws, fleet: &self.fleet, app, clock };
-        let access = witnesses.access(Some(repository)).await;
-        cause::find(&witnesses.ask(&access, job.0, Some(repository)).await)
+        let access = Box::pin(witnesses.access(Some(repository))).await;
+        cause::find(&Box::pin(witnesses.ask(&access, job.0, Some(repository))).await)
     }
 
     /// Asserts that the command names this cause.

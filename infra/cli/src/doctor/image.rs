@@ -42,14 +42,12 @@ pub(super) async fn can_be_pulled(aws: &Aws, origins: &[Origin]) -> Look {
 
 async fn look(aws: &Aws, name: &str, architecture: Architecture, origin: &Origin) -> Look {
     let image = Image::parse(name);
-    match Registry::of(&image.registry) {
-        Some(registry) => in_ecr(aws, name, &image, &registry, architecture, origin).await,
-        None => {
-            let containers = origin.definition.iter().flat_map(|definition| &definition.containers);
-            let signs_in = containers.into_iter().any(|(_, other, signs_in)| other == name && *signs_in);
-            of_told(name, architecture, signs_in, image.look_up().await?)
-        }
+    if let Some(registry) = Registry::of(&image.registry) {
+        return in_ecr(aws, name, &image, &registry, architecture, origin).await;
     }
+    let containers = origin.definition.iter().flat_map(|definition| &definition.containers);
+    let signs_in = containers.into_iter().any(|(_, other, signs_in)| other == name && *signs_in);
+    of_told(name, architecture, signs_in, image.look_up().await?)
 }
 
 fn of_told(name: &str, architecture: Architecture, signs_in: bool, told: Told) -> Look {

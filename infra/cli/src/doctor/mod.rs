@@ -104,7 +104,7 @@ impl Patient<'_> {
             self.takes_signed()
         );
         vec![
-            Finding::of("AWS's credentials", Ok(deployment::credentials(aws))),
+            Finding::of("AWS's credentials", Ok(Ok(deployment::credentials(aws)))),
             Finding::of("the stack", stack),
             Finding::of("the functions' version", Ok(deployment::version(fleet))),
             Finding::of("the webhook's Function URL is open", doorway),

@@ -1,5 +1,7 @@
 //! What the user reads.
 
+use std::fmt::Write as _;
+
 use time::Duration;
 
 use super::Picture;
@@ -88,10 +90,13 @@ fn runners(count: &Count) -> String {
     let Some(seen) = count.at_github else {
         return format!("{} starting, {} running", count.starting, count.running);
     };
-    let rare = [(seen.connecting, "connecting"), (seen.ending, "ending")];
-    let rare: String =
-        rare.iter().filter(|(times, _)| *times > 0).map(|(times, what)| format!(", {times} {what}")).collect();
-    format!("{} starting, {} idle, {} busy, {} warm{rare}", count.starting, seen.idle, seen.busy, seen.warm)
+    let mut told = format!("{} starting, {} idle, {} busy, {} warm", count.starting, seen.idle, seen.busy, seen.warm);
+    for (times, what) in [(seen.connecting, "connecting"), (seen.ending, "ending")] {
+        if times > 0 {
+            let _ = write!(told, ", {times} {what}");
+        }
+    }
+    told
 }
 
 /// What draws a text over the one before: from the top of the screen, each line to its end, and nothing below. It never scrolls:
@@ -106,8 +111,11 @@ pub(super) fn frame(text: &str, height: usize, is_first: bool) -> String {
     if let Some(last) = shown.last_mut().filter(|_| cut > 0) {
         *last = format!("… {} more lines", cut + 1);
     }
-    let drawn: String = shown.iter().map(|line| format!("{line}\x1b[K\n")).collect();
-    format!("{begin}{drawn}\x1b[J")
+    let mut drawn = begin.to_owned();
+    for line in &shown {
+        let _ = writeln!(drawn, "{line}\x1b[K");
+    }
+    drawn + "\x1b[J"
 }
 
 #[cfg(test)]

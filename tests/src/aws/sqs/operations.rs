@@ -62,6 +62,12 @@ struct GetQueueAttributes {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct StartMessageMoveTask {
+    destination_arn: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Batch {
     entries: Vec<Value>,
 }
@@ -106,8 +112,10 @@ impl State {
     pub(super) fn answer(&mut self, operation: &str, body: &Bytes, sender: Sender<'_>) -> Result<Answer, Refusal> {
         let mut input: Value = read(serde_json::from_slice(body))?;
         let now = sender.now;
-        let name =
-            queue_name(input["QueueUrl"].as_str().or(input["QueueName"].as_str()).unwrap_or_default()).to_owned();
+        let name = queue_name(
+            ["QueueUrl", "QueueName", "SourceArn"].iter().find_map(|key| input[*key].as_str()).unwrap_or_default(),
+        )
+        .to_owned();
         if !self.queues.contains_key(&name) {
             return Err(Refusal::no_such_queue());
         }
@@ -121,6 +129,7 @@ impl State {
             "ChangeMessageVisibilityBatch" => {
                 return self.batch(from(input)?, |state, entry| state.change_visibility(&name, &entry, now));
             }
+            "StartMessageMoveTask" => self.redrive(&name, &from(input)?, now),
             "GetQueueAttributes" => Ok(self.attributes(&name, &from(input)?, now)),
             "GetQueueUrl" => Ok(json!({ "QueueUrl": input["QueueName"].take() })),
             "PurgeQueue" => {
@@ -149,6 +158,27 @@ impl State {
         }
         self.queue(queue).add(message, Duration::from_secs(input.delay_seconds.unwrap_or(0)));
         Ok(answer)
+    }
+
+    /// Moves all messages of a queue to another, where they are as good as new. SQS takes a while for it.
+    fn redrive(&mut self, from: &str, input: &StartMessageMoveTask, now: i64) -> Result<Value, Refusal> {
+        let to = queue_name(&input.destination_arn).to_owned();
+        if !self.queues.contains_key(&to) {
+            return Err(Refusal::new(
+                "ResourceNotFoundException",
+                "The resource that you specified for DestinationArn doesn't exist.",
+            ));
+        }
+        let moved = self.queue(from).messages();
+        self.queue(from).purge();
+        for old in moved {
+            self.sent += 1;
+            let mut message = Message::new(self.sent, old.body, now);
+            message.attributes = old.attributes;
+            message.group = old.group;
+            self.queue(&to).add(message, Duration::ZERO);
+        }
+        Ok(json!({ "TaskHandle": "a-task" }))
     }
 
     /// Receives messages, and moves those received too often to the dead-letter queue.

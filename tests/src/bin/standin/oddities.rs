@@ -66,9 +66,9 @@ pub(crate) fn control(github: &GitHub, what: &str, request: &Request) -> Option<
             |id| {
                 let id = InstallationId(id);
                 if method == "PUT" {
-                    github.suspend(id)
+                    github.suspend(id);
                 } else {
-                    github.unsuspend(id)
+                    github.unsuspend(id);
                 }
                 done()
             },
