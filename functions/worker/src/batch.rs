@@ -44,7 +44,9 @@ impl Worker {
         let end = time_left.map(|left| Instant::now() + left.saturating_sub(MARGIN));
         let mut batch: Vec<_> =
             event.records.iter().map(|record| Received::of(record, &self.context.config.classes)).collect();
-        batch.iter_mut().for_each(|received| received.tell_copy(&self.context));
+        for received in &mut batch {
+            received.tell_copy(&self.context);
+        }
         self.apply_limits(&mut batch).await;
         brake::apply(&self.context, &mut batch).await;
         let outcomes = join_all(batch.into_iter().map(|received| self.work(received, end))).await;
