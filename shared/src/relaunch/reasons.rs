@@ -30,6 +30,8 @@ const FAILURES: &str = "AWS: API failures messages";
 const PULLS: &str = "AWS: CannotPullContainer task errors";
 const MESSAGES: &str = "AWS: Stopped tasks error messages";
 const EC2: &str = "EC2: Error codes";
+/// What users of Fargate and AWS Batch repeat their tasks for.
+const REPORTS: &str = "users' reports";
 
 const FAILED: &str = "TaskFailedToStart";
 const EXITED: &str = "EssentialContainerExited";
@@ -72,9 +74,9 @@ const REASONS: &[(&str, &str, Meaning, &str)] = &[
         FAILED,
         "Network interface provision complete error timeout wait for network interface provision.",
         Passing,
-        MESSAGES,
+        REPORTS,
     ),
-    (FAILED, "Rate limit exceeded while preparing network interface to be attached to instance", Passing, MESSAGES),
+    (FAILED, "Rate limit exceeded while preparing network interface to be attached to instance", Passing, REPORTS),
     (
         FAILED,
         "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-1': InsufficientFreeAddressesInSubnet",
@@ -97,19 +99,13 @@ const REASONS: &[(&str, &str, Meaning, &str)] = &[
     (FAILED, "CannotPullContainerError: toomanyrequests: You have reached your pull rate limit", Passing, PULLS),
     (FAILED, "CannotPullContainerError: pull image manifest has been retried 5 time(s)", Passing, PULLS),
     (FAILED, "CannotPullContainerError: request canceled while waiting for connection: i/o timeout", Passing, PULLS),
-    (FAILED, "CannotPullContainerError: 503 Service Unavailable", Passing, PULLS),
     (FAILED, "CannotPullContainerError: pull access denied", Person, PULLS),
     (FAILED, "CannotPullContainerError: manifest unknown", Person, PULLS),
     (FAILED, "CannotPullContainerError: no space left on device", Person, PULLS),
-    (
-        FAILED,
-        "CannotPullContainerError: no matching manifest for linux/arm64 in the manifest list entries",
-        Person,
-        PULLS,
-    ),
+    (FAILED, "CannotPullContainerError: image Manifest does not contain descriptor matching platform", Person, PULLS),
     (FAILED, "CannotPullECRContainerError: AccessDeniedException", Person, PULLS),
     (FAILED, "CannotPullImageManifestError: Error response from daemon", Passing, PULLS),
-    (FAILED, "CannotCreateVolumeError: mount: unsupported volume", Person, CODES),
+    (FAILED, "CannotCreateVolumeError: the agent cannot create the volume mount", Person, CODES),
     (
         FAILED,
         "ContainerRuntimeTimeoutError: Could not transition to running; timed out after waiting 1m",
@@ -121,7 +117,7 @@ const REASONS: &[(&str, &str, Meaning, &str)] = &[
     (FAILED, "CannotCreateContainerError: API error (400): invalid user", Person, CODES),
     (FAILED, "CannotInspectContainerError: context deadline exceeded", Passing, CODES),
     (FAILED, "ResourceInitializationError: failed to initialize logging driver: i/o timeout", Passing, CODES),
-    (FAILED, "ResourceInitializationError: failed to create log group: AccessDeniedException", Person, CODES),
+    (FAILED, "ResourceInitializationError: failed to validate logger args: AccessDeniedException", Person, CODES),
     (FAILED, "ResourceInitializationError: unable to pull secrets or registry auth: i/o timeout", Passing, MESSAGES),
     (
         FAILED,
