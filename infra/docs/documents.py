@@ -88,6 +88,7 @@ TOO_LONG = {
     "cargo bench -p jitgate-bench --bench decisions",
     "cargo bench -p jitgate-bench --bench functions -- bursts",
     "cargo bench -p jitgate-bench --bench functions -- faults",
+    "cargo bench -p jitgate-bench --bench functions -- limits",
     "cargo bench -p jitgate-bench --bench functions -- shortages",
     "cargo run --profile bench -p jitgate-tests --example pacing",
     "make bench",
