@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(refusal(&["self-hosted", "FARGATE", "riscv"]), says("small", "riscv"));
         assert_eq!(refusal(&["fargate", "large-8", "a", "b"]), says("large", "a, b"));
         let too_large = refusal(&["fargate", "cpu=16"]).expect("class small is meant");
-        assert!(too_large.starts_with("class small: cpu=16 (16 vCPU and 32 GiB on Fargate) is too large"), "{too_large}");
+        assert!(
+            too_large.starts_with("class small: cpu=16 (16 vCPU and 32 GiB on Fargate) is too large"),
+            "{too_large}"
+        );
         assert!(refusal(&["fargate/gpu"]).is_some_and(|words| words.contains("\"gpu\" in fargate/gpu")));
     }
 

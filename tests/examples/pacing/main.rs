@@ -21,6 +21,7 @@ use github::{Counter, Counting, Others, Rules};
 use workers::{Outcome, Pacing, Scenario, run};
 
 /// The worker's pacer, compiled for the simulation.
+#[expect(dead_code, reason = "reports, which wait for launches, are not simulated")]
 #[path = "../../../shared/src/github/pace/mod.rs"]
 mod pace;
 

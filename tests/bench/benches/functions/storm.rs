@@ -140,7 +140,7 @@ async fn burst(
                 // Their minute is full when the jobs come.
                 tokio::time::sleep(WINDOW).await;
             }
-            let storm = storm(programs, world, jobs, workers).await;
+            let storm = Box::pin(storm(programs, world, jobs, workers)).await;
             (*storm.launches.iter().max().expect("launches") - storm.begun_at).as_seconds_f64()
         };
         let makespan = if beside_others {
