@@ -5,10 +5,10 @@ import time
 from typing import Any
 
 import slow_way
+from breakages import change_classes, change_variables, variables
 from checks import Checks
 from command import Result
 from command_checks import REPOSITORY, Scene
-from doctor_checks import change_classes, change_variables, variables
 from terminal import heading, say
 
 LABELS = ["fargate"]
