@@ -246,7 +246,7 @@ def _leaves_what_it_cannot_see(there: Scene, checks: Checks) -> None:
     tasks = _until(lambda: _tasks(there))
     [app] = there.github.apps()
     [installation] = app["installations"]
-    there.github.suspend(installation["id"], suspended=True)
+    there.github.suspend(installation["id"])
     done = there.command.run("destroy", "--yes", "--no-browser", "--running", "wait")
     checks.that(
         "a task whose registration GitHub does not show is left, and named with the reason",
@@ -255,7 +255,7 @@ def _leaves_what_it_cannot_see(there: Scene, checks: Checks) -> None:
     )
     checks.that("and so is all that it needs", "ClusterName" in _outputs(there), done.json)
     snapshots.check(checks, "destroy-unseen", done)
-    there.github.suspend(installation["id"], suspended=False)
+    there.github.unsuspend(installation["id"])
     # The command has closed the webhook, so that no further job comes. One more shall come.
     functions = there.aws.client("lambda")
     [webhook] = [

@@ -120,10 +120,6 @@ class StandIn:
         """Deletes an App as its owner does."""
         http("DELETE", f"{self.url}/_standin/apps/{slug}")
 
-    def suspend(self, installation: int, suspended: bool) -> None:
-        """Suspends an installation, or takes that back."""
-        self._post("suspensions", {"installation": installation, "suspended": suspended})
-
     def timeline(self) -> list[dict[str, Any]]:
         """All events so far, in order."""
         return self._get("timeline")["events"]

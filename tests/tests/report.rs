@@ -238,7 +238,7 @@ async fn a_job_that_is_given_up_says_so() {
 
 #[tokio::test]
 async fn a_job_that_waits_as_long_as_github_lets_it_says_so_in_the_end() {
-    let mut world = reporting().await;
+    let world = reporting().await;
     world.queue_and_deliver().await;
     exhaust(&world);
     for _ in 0..25 * 30 {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jitgate::job::InstallationId;
 use jitgate_tests::github::{GitHub, answers};
 use jitgate_tests::wire::{self, Answer, Calls, Fault, Faults, Request};
 use serde::Deserialize;
@@ -58,14 +57,6 @@ struct SignIn {
     user: Option<String>,
 }
 
-/// An owner suspends an installation, or takes that back.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Suspension {
-    installation: InstallationId,
-    suspended: bool,
-}
-
 /// What an App asks for from now on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,14 +84,6 @@ pub(crate) fn control(
             match &wanted.user {
                 Some(user) => github.sign_in(user),
                 None => github.sign_out(),
-            }
-            done(true)
-        }),
-        ("POST", ("suspensions", "")) => read(request).map(|wanted: Suspension| {
-            if wanted.suspended {
-                github.suspend(wanted.installation);
-            } else {
-                github.unsuspend(wanted.installation);
             }
             done(true)
         }),
