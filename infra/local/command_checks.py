@@ -116,13 +116,16 @@ def check(binaries: dict[str, Path], checks: Checks) -> None:
         _upgrades(there, checks)
 
         cost_checks.check(there, checks)
+
+        heading("`jitgate destroy`, of what GitHub does not show")
+        _leaves_what_it_cannot_see(there, checks)
+
         why_checks.check(there, checks)
         doctor_checks.check(there, checks)
         wheel_checks.check(there, there.zips, checks)
         cost_checks.check_long_log(there, checks)
 
         heading("`jitgate destroy`")
-        _leaves_what_it_cannot_see(there, checks)
         _destroys(there, checks)
 
 

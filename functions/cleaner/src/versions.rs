@@ -26,8 +26,8 @@ pub(crate) async fn look_at_versions(pass: Pass<'_>, places: &[SeenPlace]) -> Ve
                 Some(left) if left < WARNED_BEFORE => Some(left.whole_days()),
                 _ => continue,
             },
-            // GitHub does not say.
-            Ok(None) | Err(GitHubError::Denied { .. }) if is_at_floor => None,
+            // GitHub does not say, or not yet. The floor holds in any case.
+            Ok(None) | Err(GitHubError::Denied { .. } | GitHubError::TokenTooNew { .. }) if is_at_floor => None,
             Ok(None) | Err(GitHubError::Denied { .. } | GitHubError::TokenTooNew { .. }) => continue,
             Err(error) => {
                 tracing::error!(runner.version = %version, error = %error, "end of the version not asked for");

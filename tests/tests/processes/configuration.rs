@@ -43,6 +43,7 @@ fn malformed() -> Vec<(&'static [&'static str], &'static str, &'static str, &'st
         (&FLEET, "GITHUB_ENTERPRISE", "octo corp", "found \"octo corp\"", "the enterprise's slug"),
         (&FLEET, "GITHUB_CA_FILE", "/no/such.pem", "found \"/no/such.pem\"", "PEM"),
         (&EVERY, "ALLOWED_INSTALLATIONS", "octo org", "found \"octo org\"", "logins"),
+        (&EVERY, "REPORT_TO_GITHUB", "statuses", "found \"statuses\"", "\"none\" or \"checks\""),
         (&["worker"], "MAX_RUNNERS", "-1", "found \"-1\"", "a whole number of runners"),
         (&["worker"], "RUNNER_SECURITY_GROUPS", "default", "found \"default\"", "ids of security groups"),
         (&EVERY, "RUNNER_NAME_PREFIX", "jit-eu", "found \"jit-eu\"", "1 to 12 lower-case letters and digits"),
