@@ -234,9 +234,10 @@ async fn a_class_may_take_pull_requests_from_forks_and_then_github_is_not_asked(
 #[tokio::test]
 async fn a_run_that_github_does_not_show_yet_is_asked_for_again_soon() {
     let mut world = public_world(&["public_repositories"]).await;
-    // Before a new token has worked once, its 404 may only mean that GitHub does not know the token everywhere.
     world.queue_and_deliver().await;
     world.work().await;
+    // Until then a 404 may only mean that GitHub does not know the new token everywhere.
+    world.clock.advance(Duration::from_mins(1));
     let job = world.queue_and_deliver().await;
     world.api.faults.script("get-run", Fault::Refuse(github::answers::not_found()));
     world.work().await;
