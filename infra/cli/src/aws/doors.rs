@@ -85,7 +85,7 @@ impl Aws {
     pub async fn open_door(&self, function: &str, door: Door) -> Result<(), Trouble> {
         let what = format!("{function} (lambda:AddPermission)");
         let path = format!("2015-03-31/functions/{function}/policy");
-        let (status, text) = self.lambda("POST", &path, &door.request().to_string(), &what).await?;
+        let (status, text) = self.rest("lambda", "POST", &path, &door.request().to_string(), &what).await?;
         if status.is_success() { Ok(()) } else { Err(refused(&what, status, &text)) }
     }
 }

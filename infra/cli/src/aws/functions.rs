@@ -3,7 +3,6 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::signed::Signed;
 use super::{Aws, errors};
 use crate::trouble::Trouble;
 
@@ -12,7 +11,7 @@ impl Aws {
     pub async fn run_cleaner(&self, function: &str) -> Result<(), Trouble> {
         let what = format!("{function} (lambda:InvokeFunction)");
         let (status, text) =
-            self.lambda("POST", &format!("2015-03-31/functions/{function}/invocations"), "{}", &what).await?;
+            self.rest("lambda", "POST", &format!("2015-03-31/functions/{function}/invocations"), "{}", &what).await?;
         if !status.is_success() {
             return Err(refused(&what, status, &text));
         }
@@ -30,7 +29,7 @@ impl Aws {
     pub async fn close(&self, function: &str) -> Result<(), Trouble> {
         let what = format!("{function} (lambda:PutFunctionConcurrency)");
         let path = format!("2017-10-31/functions/{function}/concurrency");
-        let (status, text) = self.lambda("PUT", &path, r#"{"ReservedConcurrentExecutions":0}"#, &what).await?;
+        let (status, text) = self.rest("lambda", "PUT", &path, r#"{"ReservedConcurrentExecutions":0}"#, &what).await?;
         if status.is_success() || status == StatusCode::NOT_FOUND { Ok(()) } else { Err(refused(&what, status, &text)) }
     }
 
@@ -58,12 +57,12 @@ impl Aws {
     pub async fn enable_event_source(&self, id: &str) -> Result<(), Trouble> {
         let what = "the event source (lambda:UpdateEventSourceMapping)";
         let path = format!("2015-03-31/event-source-mappings/{id}");
-        let (status, text) = self.lambda("PUT", &path, r#"{"Enabled":true}"#, what).await?;
+        let (status, text) = self.rest("lambda", "PUT", &path, r#"{"Enabled":true}"#, what).await?;
         if status.is_success() { Ok(()) } else { Err(refused(what, status, &text)) }
     }
 
     pub(super) async fn read_lambda(&self, path: &str, what: &str) -> Result<Option<Value>, Trouble> {
-        let (status, text) = self.lambda("GET", path, "", what).await?;
+        let (status, text) = self.rest("lambda", "GET", path, "", what).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -71,26 +70,6 @@ impl Aws {
             return Err(refused(what, status, &text));
         }
         Ok(serde_json::from_str(&text).ok())
-    }
-
-    pub(super) async fn lambda(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-        what: &str,
-    ) -> Result<(StatusCode, String), Trouble> {
-        let address = format!("{}/{path}", self.endpoint(&format!("lambda.{}", self.region)));
-        let call = Signed {
-            service: "lambda",
-            region: &self.region,
-            method,
-            address: &address,
-            content_type: "application/json",
-            target: None,
-            body,
-        };
-        call.send(self, what).await
     }
 }
 

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 use super::json::Json;
-use super::signed::Signed;
 use super::{Aws, errors};
 use crate::trouble::Trouble;
 
@@ -80,17 +79,7 @@ impl Aws {
 
     async fn scheduler(&self, method: &str, path: &str, body: &str, operation: &str) -> Result<Value, Trouble> {
         let what = format!("scheduler:{operation}");
-        let address = format!("{}/{path}", self.endpoint(&format!("scheduler.{}", self.region)));
-        let request = Signed {
-            service: "scheduler",
-            region: &self.region,
-            method,
-            address: &address,
-            content_type: "application/json",
-            target: None,
-            body,
-        };
-        let (status, text) = request.send(self, &what).await?;
+        let (status, text) = self.rest("scheduler", method, path, body, &what).await?;
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
         if status.is_success() {
             return Ok(answer);

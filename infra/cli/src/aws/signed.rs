@@ -33,6 +33,30 @@ pub(super) struct Signed<'a> {
     pub(super) body: &'a str,
 }
 
+impl Aws {
+    /// Calls a service of the region whose operations are paths, and whose host has its name in signatures.
+    pub(super) async fn rest(
+        &self,
+        service: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+        what: &str,
+    ) -> Result<(StatusCode, String), Trouble> {
+        let address = format!("{}/{path}", self.endpoint(&format!("{service}.{}", self.region)));
+        let call = Signed {
+            service,
+            region: &self.region,
+            method,
+            address: &address,
+            content_type: "application/json",
+            target: None,
+            body,
+        };
+        call.send(self, what).await
+    }
+}
+
 impl Signed<'_> {
     /// Makes the call, again if that may help, and returns status and text, whatever they are. `what` names it in errors.
     pub(super) async fn send(&self, aws: &Aws, what: &str) -> Result<(StatusCode, String), Trouble> {
