@@ -245,7 +245,7 @@ def _keeps_a_receipt(there: Scene, checks: Checks) -> None:
 
 def _leaves_what_it_cannot_see(there: Scene, checks: Checks) -> None:
     """An owner has suspended the App while a runner is there: GitHub does not show whether it is busy."""
-    there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY, fate="slow")
+    job = there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY, fate="slow")["job_id"]
     tasks = _until(lambda: _tasks(there))
     [app] = there.github.apps()
     [installation] = app["installations"]
@@ -259,6 +259,8 @@ def _leaves_what_it_cannot_see(there: Scene, checks: Checks) -> None:
     checks.that("and so is all that it needs", "ClusterName" in _outputs(there), done.json)
     snapshots.check(checks, "destroy-unseen", done)
     there.github.unsuspend(installation["id"])
+    # Otherwise another job's runner would take it.
+    there.github.cancel_job(job)
     # The command has closed the webhook, so that no further job comes. One more shall come.
     functions = there.aws.client("lambda")
     [webhook] = [
@@ -288,7 +290,7 @@ def _destroys(there: Scene, checks: Checks) -> None:
     snapshots.check(checks, "destroy-plan", plan)
     checks.that("and removes nothing", "ClusterName" in _outputs(there), plan.text)
     there.github.queue_job("build", ["fargate"], 0, repository=REPOSITORY)
-    # Its runner may take the other job, which has the same labels.
+    # Its runner may take a job with the same labels that an earlier check has left.
     busy = _until(lambda: [job for job in there.github.state()["jobs"] if job["status"] == "in_progress"])
     run = there.command.start("destroy", "--yes", "--no-browser", "--running", "wait")
     page = run.until(r"Open in a browser (\S+/advanced)|^error")
