@@ -28,7 +28,8 @@ RANDOM = [
     (r"jitgate-code-[a-z0-9-]+", "BUCKET"),
     (r"jitgate-[0-9a-f]{6}\b", "jitgate-RANDOM"),
     (r"arn:aws:secretsmanager:\S+:secret:\S+", "SECRET_ARN"),
-    (r"arn:aws:ecs:\S+:task/[\w-]+/[0-9a-f-]+", "TASK_ARN"),
+    (r"what \d+ tasks? may still run", "what N tasks may still run"),
+    (r"arn:aws:ecs:\S+?:task/[\w-]+/[0-9a-f-]+(, arn:aws:ecs:\S+?:task/[\w-]+/[0-9a-f-]+)*", "TASK_ARNS"),
     (r"/\S*/state/tmp\w+", "SCRATCH"),
 ]
 """What differs, and what stands in its place."""

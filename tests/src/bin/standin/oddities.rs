@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jitgate::job::InstallationId;
-use jitgate_tests::github::{EndOfLife, GitHub, ORGANIZATION, Scope, answers};
+use jitgate_tests::github::{EndOfLife, GitHub, ORGANIZATION, Scope, Secondary, answers};
 use jitgate_tests::wire::{self, Answer, Request};
 use serde::Deserialize;
 use serde_json::json;
@@ -29,6 +29,9 @@ struct Change {
     /// Calls an hour, from now on.
     #[serde(default)]
     calls_an_hour: Option<u64>,
+    /// Points a minute, from now on.
+    #[serde(default)]
+    points_a_minute: Option<u64>,
     /// Whether idle runners get jobs.
     #[serde(default)]
     dispatches: Option<bool>,
@@ -89,6 +92,9 @@ fn change_behaviour(github: &GitHub, change: Change) -> Result<(), String> {
     if let Some(calls) = change.calls_an_hour {
         github.limit(|limits| limits.primary = calls);
         github.begin_hour();
+    }
+    if let Some(points) = change.points_a_minute {
+        github.limit(|limits| limits.secondary = Some(Secondary { points, ..Secondary::default() }));
     }
     github.behave(|behaviour| {
         behaviour.dispatches = change.dispatches.unwrap_or(behaviour.dispatches);
