@@ -114,6 +114,7 @@ impl Removal<'_> {
             self.delete_app(app, description).await?;
         }
         self.delete_stacks(&found).await?;
+        self.delete_late_logs().await;
         let proof = Proof { fleet: &self.fleet, app: found.app.as_ref().filter(|_| !self.options.keep_app) };
         let (left, more) = proof.look().await;
         unknown.extend(more);
@@ -225,6 +226,17 @@ impl Removal<'_> {
             format!("App {} is still there", description.slug),
             format!("delete it at {page}, then run the command again; or leave it by --keep-app"),
         ))
+    }
+
+    /// A function that was at work when its stack was deleted writes its last lines later, which makes its log group anew. What
+    /// fails here, the proof finds.
+    async fn delete_late_logs(&self) {
+        let groups = self.fleet.aws.log_groups(&format!("/jitgate/{}/", self.fleet.name)).await;
+        for group in groups.unwrap_or_default() {
+            if let Err(trouble) = self.fleet.aws.delete_log_group(&group).await {
+                self.screen.warn(trouble.what);
+            }
+        }
     }
 
     async fn delete_stacks(&self, found: &Found) -> Result<(), Trouble> {
