@@ -101,7 +101,7 @@ async fn delete_in_turn(pass: Pass<'_>, place: &Place, id: RunnerId) -> Result<O
 async fn retire(pass: Pass<'_>, seen: &Seen, place: &Place, id: RunnerId, task: &TaskArn, because: Useless) -> Done {
     match own_job(pass, seen, task).await {
         Ok(job) => retire_unless(has_job(job.as_ref(), id), pass, place, id, task, because).await,
-        Err(error) => not_retired(&error),
+        Err(error) => undone(&error, "runner not retired"),
     }
 }
 
@@ -129,12 +129,8 @@ async fn retire_unless(
             Done::LeftBusy
         }
         Ok(None) => Done::Left,
-        Err(error) => not_retired(&error),
+        Err(error) => undone(&error, "runner not retired"),
     }
-}
-
-fn not_retired(error: &GitHubError) -> Done {
-    undone(error, "runner not retired")
 }
 
 /// What GitHub's refusal makes of a step.

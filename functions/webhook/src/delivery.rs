@@ -261,13 +261,14 @@ pub fn read(
         queued_at: now,
     };
     let asked = Asked::from(&job);
+    let is_reported = purpose == Purpose::Launch && job.commit.is_some();
     let (reason, may_tell, is_refused) = match config.classes.fit(&asked) {
         Ok(fit) => match job.provenance().check(fit.class) {
             Ok(()) => {
                 job.class.clone_from(&fit.class.name);
                 return Ok(Meaning::Job(Box::new(Message::new(purpose, job, Attempt::FIRST, now))));
             }
-            Err(unwelcome) => (unwelcome.to_string(), true, false),
+            Err(unwelcome) => (unwelcome.to_string(), is_reported, false),
         },
         // Some `completed` events have no labels, and a release needs only the job's id.
         Err(Misfit::NoLabels) if purpose == Purpose::Release => {
@@ -275,10 +276,10 @@ pub fn read(
         }
         Err(misfit) => {
             let is_refused = matches!(misfit, Misfit::Refused(_)) && purpose == Purpose::Launch;
-            (misfit.to_string(), config.classes.refusal(&asked, &misfit).is_some(), is_refused)
+            (misfit.to_string(), is_reported && config.classes.refusal(&asked, &misfit).is_some(), is_refused)
         }
     };
-    let (job_id, may_tell) = (job.id, may_tell && purpose == Purpose::Launch && job.commit.is_some());
+    let job_id = job.id;
     let report =
         may_tell.then(|| Box::new(Message::new(Purpose::Report, job, Attempt::FIRST, now).saying(News::Refused, now)));
     Ok(if is_refused {

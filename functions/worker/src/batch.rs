@@ -45,7 +45,7 @@ impl Worker {
         let mut batch: Vec<_> =
             event.records.iter().map(|record| Received::of(record, &self.context.config.classes)).collect();
         for received in &mut batch {
-            received.tell_copy(&self.context);
+            received.mark_copy(&self.context);
         }
         self.apply_limits(&mut batch).await;
         brake::apply(&self.context, &mut batch).await;

@@ -11,7 +11,7 @@ use jitgate::names::LaunchToken;
 
 use crate::brake;
 use crate::capacity::Shortages;
-use crate::remembered::{Started, Told, Waiting};
+use crate::remembered::{Announcements, Started, Waiting};
 use crate::report::Reports;
 
 /// Lives as long as its process.
@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) shortages: Shortages,
     pub(crate) started: Started,
     pub(crate) waiting: Waiting,
-    pub(crate) told: Told,
+    pub(crate) announcements: Announcements,
     pub(crate) brake: brake::Memory,
     pub(crate) reports: Reports,
 }
@@ -40,7 +40,7 @@ impl Context {
             shortages: Shortages::default(),
             started: Started::default(),
             waiting: Waiting::default(),
-            told: Told::default(),
+            announcements: Announcements::default(),
             brake: brake::Memory::default(),
             reports: Reports::default(),
         }

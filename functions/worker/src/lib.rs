@@ -17,6 +17,8 @@ mod received;
 mod release;
 mod remembered;
 mod report;
+#[cfg(test)]
+mod samples;
 mod swaps;
 pub mod verdict;
 

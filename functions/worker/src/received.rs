@@ -47,11 +47,12 @@ impl<'a> Received<'a> {
 
     /// Makes the message a copy if another delivery's message is the job's own. Later messages of a job come from launches, which
     /// see to that themselves.
-    pub(crate) fn tell_copy(&mut self, context: &Context) {
+    pub(crate) fn mark_copy(&mut self, context: &Context) {
         let Work::Launch { message, .. } = &mut self.work else { return };
         let Message { purpose, job, progress, .. } = &*message;
         let is_of_delivery = *purpose == Purpose::Launch && progress.attempt == Attempt::FIRST && !progress.is_copy;
-        let is_second = is_of_delivery && context.told.is_second(context.token(message), job, context.clock.now());
+        let is_second =
+            is_of_delivery && context.announcements.is_second(context.token(message), job, context.clock.now());
         message.progress.is_copy |= is_second;
     }
 

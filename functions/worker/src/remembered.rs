@@ -20,11 +20,11 @@ pub(crate) const REMEMBERED_FOR: Duration = Duration::minutes(3);
 
 /// How long it is remembered which delivery announced a job. A message that waits comes by every five minutes, to any process,
 /// and has all day to meet the other one.
-const TOLD_FOR: Duration = Duration::minutes(15);
+const ANNOUNCED_FOR: Duration = Duration::minutes(15);
 
 /// The jobs whose first launch came by, with the delivery that announced each and when it came in. A delivery may come in twice.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<HashMap<LaunchToken, Announced>>);
+pub(crate) struct Announcements(Mutex<HashMap<LaunchToken, Announced>>);
 
 #[derive(Debug)]
 struct Announced {
@@ -32,16 +32,16 @@ struct Announced {
     seen_at: OffsetDateTime,
 }
 
-impl Told {
+impl Announcements {
     /// Whether the job was announced before, too. Of two messages of one launch, that of the lesser delivery becomes the dead
     /// letter should both wait to the end. All processes agree on which it is.
     pub(crate) fn is_second(&self, token: LaunchToken, job: &Job, now: OffsetDateTime) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, announced| now - announced.seen_at < TOLD_FOR);
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.retain(|_, announced| now - announced.seen_at < ANNOUNCED_FOR);
         let by = (job.delivery_id.clone(), job.queued_at);
-        let is_second = told.get(&token).is_some_and(|announced| announced.by < by);
+        let is_second = jobs.get(&token).is_some_and(|announced| announced.by < by);
         if !is_second {
-            told.insert(token, Announced { by, seen_at: now });
+            jobs.insert(token, Announced { by, seen_at: now });
         }
         is_second
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cleaner::CleanError;
+use jitgate::job::JobId;
 use jitgate_tests::aws::answers;
 use jitgate_tests::github::{self, JobSpec, JobStatus, ORGANIZATION};
 use jitgate_tests::wire::Fault;
@@ -54,17 +55,22 @@ async fn the_idle_limit_is_the_classes_own() {
     assert_eq!(world.live_tasks(), 0);
 }
 
+/// An idle runner takes a job that no delivery announced, seconds before the next pass: `busy` is still false.
+async fn take_a_job_before_github_shows_it(world: &mut World) -> JobId {
+    world.github.behave(|behaviour| behaviour.busy_lag = MINUTE);
+    surplus(world).await;
+    world.clean().await.expect("a pass that works");
+    world.pass(PASS * 2);
+    let job = world.queue_job();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.github.job(job).expect("it exists").status, JobStatus::InProgress);
+    job
+}
+
 #[tokio::test]
 async fn a_runner_whose_busy_lags_by_a_minute_is_left_to_its_job() {
     let mut world = World::new().await;
-    world.github.behave(|behaviour| behaviour.busy_lag = MINUTE);
-    surplus(&mut world).await;
-    world.clean().await.unwrap();
-    world.pass(PASS * 2);
-    // The runner takes a job that no delivery announced, seconds before the pass: `busy` is still false.
-    let job = world.queue_job();
-    world.pass(Duration::from_secs(10));
-    assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress);
+    let job = take_a_job_before_github_shows_it(&mut world).await;
     world.clean().await.unwrap();
     assert_eq!((world.live_tasks(), world.api_calls("delete-runner")), (1, 1), "GitHub refused");
     world.pass(PASS);
@@ -76,13 +82,7 @@ async fn a_runner_whose_busy_lags_by_a_minute_is_left_to_its_job() {
 #[tokio::test]
 async fn a_runner_that_a_new_token_does_not_find_is_not_taken_for_gone() {
     let mut world = World::new().await;
-    world.github.behave(|behaviour| behaviour.busy_lag = MINUTE);
-    surplus(&mut world).await;
-    world.clean().await.unwrap();
-    world.pass(PASS * 2);
-    let job = world.queue_job();
-    world.pass(Duration::from_secs(10));
-    assert_eq!(world.github.job(job).unwrap().status, JobStatus::InProgress);
+    let job = take_a_job_before_github_shows_it(&mut world).await;
     // Each pass is that of a new process, with a new token.
     for operation in ["get-runner", "delete-runner"] {
         world.api.faults.script_times(operation, Fault::Refuse(github::answers::not_found()), 3);

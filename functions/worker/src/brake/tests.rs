@@ -1,36 +1,16 @@
-use jitgate::job::{Attempt, Job, JobId, Message, OwnerId, RunId};
-use time::macros::datetime;
+use jitgate::job::Message;
 
 use super::*;
-
-const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+use crate::samples::{self, NOW};
 
 fn minutes(minutes: i64) -> Duration {
     Duration::minutes(minutes)
 }
 
 fn message(class: &str) -> Message {
-    let job = Job {
-        id: JobId(1),
-        run_id: RunId(2),
-        run_attempt: 1,
-        owner: "octo-org".to_owned(),
-        owner_id: OwnerId(3),
-        repository: "octo-repo".to_owned(),
-        organization: None,
-        is_public: false,
-        is_from_fork: None,
-        installation_id: None,
-        labels: vec!["fargate".to_owned()],
-        class: class.to_owned(),
-        created_at: NOW,
-        html_url: None,
-        workflow: None,
-        commit: None,
-        delivery_id: String::new(),
-        queued_at: NOW,
-    };
-    Message::new(Purpose::Launch, job, Attempt::FIRST, NOW)
+    let mut message = samples::message();
+    class.clone_into(&mut message.job.class);
+    message
 }
 
 /// A task that stopped so long ago, at once after its start.

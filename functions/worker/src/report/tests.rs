@@ -1,5 +1,4 @@
-use jitgate::ids::{CheckRunId, JobId, OwnerId, RunId};
-use jitgate::job::{Attempt, Job};
+use jitgate::ids::CheckRunId;
 use jitgate::report::Wait;
 use proptest::prelude::*;
 
@@ -8,8 +7,7 @@ use jitgate::github::CheckText;
 use super::plan::{BETWEEN_CHANGES, WORTH_TELLING};
 use super::text::LONGEST_TITLE;
 use super::*;
-
-const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
+use crate::samples::{self, NOW};
 
 const ALL: [News; 13] = [
     News::NoCapacity,
@@ -29,27 +27,9 @@ const ALL: [News; 13] = [
 
 /// A job that came in at [`NOW`].
 fn message(job_name: &str) -> Message {
-    let job = Job {
-        id: JobId(4711),
-        run_id: RunId(815),
-        run_attempt: 1,
-        owner: "octo-org".to_owned(),
-        owner_id: OwnerId(1),
-        repository: "octo-repo".to_owned(),
-        organization: None,
-        is_public: false,
-        is_from_fork: None,
-        installation_id: None,
-        labels: vec!["fargate".to_owned()],
-        class: "default".to_owned(),
-        created_at: NOW,
-        html_url: None,
-        workflow: None,
-        commit: OnCommit::of(job_name, "3484a3fb816e0859fd6e1cea078d76385ff50625"),
-        delivery_id: "d".to_owned(),
-        queued_at: NOW,
-    };
-    Message::new(Purpose::Launch, job, Attempt::FIRST, NOW)
+    let mut message = samples::message();
+    message.job.commit = OnCommit::of(job_name, "3484a3fb816e0859fd6e1cea078d76385ff50625");
+    message
 }
 
 fn told(news: News, at: OffsetDateTime) -> Message {
