@@ -9,7 +9,7 @@ locals {
   ours = { for function in ["worker", "cleaner"] : function => { deployment = var.runner_name_prefix, function = function } }
 
   # `basic` marks the alarms without which jobs can be lost unnoticed. Those use AWS's own metrics, which cost nothing,
-  # apart from JobWaited, which is only written while jobs wait.
+  # apart from JobsStarving, which is only written while jobs wait for long.
   usual_alarm = {
     basic      = false
     namespace  = "jitgate"
@@ -44,13 +44,11 @@ locals {
     }
     jobs-starve = {
       basic       = true
-      description = "A job has waited for more than half an hour and was deferred again: Fargate has no capacity, the runners of its class fail, GitHub limits requests, is down, gives idle runners no jobs or turns the runner's image away, or the runner limit is reached. The query why-jobs-wait shows which."
-      metric      = "JobWaited"
+      description = "A job waits until something is mended, or because the runners of its class fail or GitHub gives them no jobs; or it has waited for more than half an hour for another reason: Fargate has no capacity, GitHub limits requests or is down, or the runner limit is reached. The query why-jobs-wait shows which."
+      metric      = "JobsStarving"
       dimensions  = local.ours["worker"]
-      statistic   = "Maximum"
-      threshold   = 1800
-      # A waiting job is counted only every few minutes, when it is deferred again. One period above the threshold sets
-      # the alarm off; three periods without one end it.
+      # A waiting job is counted only every few minutes, when it is deferred again. One period with a job sets the alarm
+      # off; three periods without one end it.
       periods    = 3
       datapoints = 1
     }

@@ -12,5 +12,8 @@ mod tasks;
 pub use gate::{COMPLETED_HOOK_VARIABLE, GATE_VARIABLE, HOOK_VARIABLE};
 pub use run::{JIT_CONFIG_VARIABLE, Launch, Started, VERSION_VARIABLE};
 pub use run_error::{LONGEST_OVERRIDES, RunError};
-pub use task::{JOB_VARIABLE, TaskArn, TaskView, VERSION_REFUSED, ended_by_itself, tag};
+pub use task::{
+    CONTAINER_EXITED, IDLE, JOB_VARIABLE, NEVER_CONNECTED, TaskArn, TaskView, VERSION_REFUSED, ended_by_itself, tag,
+    words_of_stop,
+};
 pub use tasks::{EcsError, Tasks};

@@ -24,7 +24,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::ecs::{TaskView, VERSION_REFUSED};
+use crate::ecs::{CONTAINER_EXITED, IDLE, NEVER_CONNECTED, TaskView, VERSION_REFUSED};
 use crate::job::{Message, Progress, brief};
 
 /// What became of a launch whose job still waits.
@@ -39,9 +39,6 @@ pub enum Fruitless {
     /// Its runner did another job, or its gate refused one.
     Swapped,
 }
-
-/// ECS's reason for a task whose runner had no job for as long as its class permits.
-pub const IDLE: &str = "jitgate: its runner has no job";
 
 impl Fruitless {
     /// What became of a task's launch, if its runner did no job.
@@ -113,13 +110,25 @@ pub fn is_copy(task: &TaskView, has_deleted: bool) -> bool {
     !has_deleted && task.stop_code.as_deref() != Some("UserInitiated")
 }
 
+/// Whether a task was stopped because its runner did not come online.
+pub fn never_connected(task: &TaskView) -> bool {
+    task.stopped_reason.as_deref().is_some_and(|reason| reason.contains(NEVER_CONNECTED))
+}
+
 /// Why a task came to nothing, as far as ECS tells. Only one of the runner's exit codes says more than that.
 pub fn trouble(task: &TaskView) -> Option<String> {
-    if task.exit_code == Some(VERSION_REFUSED) {
-        let image = task.image.as_deref().map(|image| format!(" than {image}")).unwrap_or_default();
-        return Some(format!("GitHub turns this version of the runner away (exit code 7): use another image{image}"));
+    let image = || task.image.as_deref().unwrap_or("the class's");
+    match (task.exit_code, task.stopped_reason.as_deref()) {
+        (Some(VERSION_REFUSED), _) => Some(format!(
+            "GitHub turns this version of the runner away (exit code 7): use another image than {}",
+            image()
+        )),
+        (Some(code), Some(CONTAINER_EXITED)) => Some(format!(
+            "its runner ended before it had a job (exit code {code}): its log says why; its image is {}",
+            image()
+        )),
+        (_, reason) => reason.map(str::to_owned),
     }
-    task.stopped_reason.clone()
 }
 
 fn pause(how: Fruitless, progress: &Progress) -> Duration {

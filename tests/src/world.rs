@@ -18,7 +18,7 @@ use webhook::{HttpResponse, Webhook};
 use worker::Worker;
 
 use crate::aws::Aws;
-use crate::aws::ecs::{TaskChange, TaskDefinition};
+use crate::aws::ecs::{Started, TaskChange, TaskDefinition};
 use crate::aws::sqs::QueueSettings;
 use crate::aws::sqs::mapping::EventSource;
 use crate::github::{GitHub, JobSpec, JobStatus, Scope};
@@ -68,6 +68,8 @@ pub struct World {
     settings: Vec<(String, String)>,
     changes: UnboundedReceiver<TaskChange>,
     runners: HashMap<String, Runner>,
+    /// Tasks whose containers run, and whose runners have not connected.
+    starting: Vec<Started>,
     talks_nonsense: bool,
 }
 
@@ -128,6 +130,7 @@ impl World {
             source: EventSource::new(Arc::clone(&aws.sqs), JOB_QUEUE),
             changes: aws.ecs.changes(),
             runners: HashMap::new(),
+            starting: Vec::new(),
             talks_nonsense: false,
             settings,
             clock,

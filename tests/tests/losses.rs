@@ -47,7 +47,7 @@ fn alarm_of_queues(world: &World) -> Option<&'static str> {
     if now - oldest? > LONG_MILLIS {
         return Some("jobs-wait");
     }
-    // The message is younger than its job: it was deferred, and `JobWaited` says since when the job waits.
+    // The message is younger than its job: it was deferred, and the worker counts the job in `JobsStarving`.
     (now - millis(START) > LONG_MILLIS).then_some("jobs-starve")
 }
 
@@ -219,5 +219,5 @@ fn only_one_basic_alarm_watches_a_metric_of_our_own() {
         resource.split("OKActions").next().is_some_and(|alarm| alarm.contains("Namespace: jitgate\n"))
     });
     let names: Vec<_> = ours.filter_map(|alarm| alarm.split_once("MetricName: ")?.1.lines().next()).collect();
-    assert_eq!(names, ["JobWaited"]);
+    assert_eq!(names, ["JobsStarving"]);
 }

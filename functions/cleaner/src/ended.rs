@@ -2,7 +2,7 @@
 //!
 //! Everything stands in ECS's event, so this costs no call. Source: ECS's "Amazon ECS task state change events".
 
-use jitgate::ecs::{JOB_VARIABLE, ended_by_itself};
+use jitgate::ecs::{JOB_VARIABLE, ended_by_itself, words_of_stop};
 use jitgate::job::{Job, Message};
 use jitgate::metrics::{Metrics, Unit};
 use jitgate::names::LaunchToken;
@@ -55,6 +55,7 @@ impl Ended {
         let message = message.and_then(|message| Message::parse(message.as_str()?).ok());
         let own = items(&task["containers"]).find(|each| Some(&each["name"]) == container);
         let exit_code = own.and_then(|own| own["exitCode"].as_i64());
+        let words = own.into_iter().chain(items(&task["containers"])).filter_map(|each| each["reason"].as_str());
         Self {
             arn: text("taskArn").unwrap_or_default(),
             started_by: text("startedBy").unwrap_or_default(),
@@ -65,7 +66,7 @@ impl Ended {
             architecture: architecture_of(task),
             capacity: text("capacityProviderName").or_else(|| text("launchType")),
             stop_code: text("stopCode"),
-            stopped_reason: text("stoppedReason"),
+            stopped_reason: words_of_stop(task["stoppedReason"].as_str(), words).map(str::to_owned),
             exit_code: exit_code.and_then(|code| code.try_into().ok()),
             start_wait: between("createdAt", "pullStartedAt"),
             image_pull: between("pullStartedAt", "pullStoppedAt"),

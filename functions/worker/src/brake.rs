@@ -1,30 +1,35 @@
 //! The brake: while a class's runners fail one after the other, or GitHub gives them no jobs, only a probe goes now and then.
 //!
-//! Nothing is remembered. What ECS shows of the class's tasks, for an hour after their stop, says how it fares:
+//! What ECS shows of the class's tasks, for an hour after their stop, says how it fares:
 //!
 //! | seen | so |
 //! |---|---|
-//! | the last [`ENOUGH`] tasks whose end is known, or that run, have all failed to start | one retry in [`PROBE_INTERVAL`] |
+//! | the last [`ENOUGH`] tasks whose end is known, or that are up, have all failed | one retry in [`PROBE_INTERVAL`] |
 //! | an idle runner that the cleaner keeps as a probe | no retry until the probe has a job or is gone |
 //! | anything else | every retry at its own time |
 //!
+//! `run.sh` ends with 0 after a job, and after nearly all that can go wrong before one. So where that came soon, GitHub is asked whether
+//! the task's job still waits, while retries have to know.
+//!
 //! A first launch always goes: it costs one task a job, and its success is the best sign that all is well. So the brake
-//! cannot lock a class up, for the next probe always comes, and one task that runs for [`UP`] releases all retries. Nor does
+//! cannot lock a class up, for the next probe always comes, and one task that is [up](up_after) releases all retries. Nor does
 //! it stop a class whose other jobs run well: one of the last three is enough. A single job that fails is no class that
 //! fails: it goes on at the growing intervals of `jitgate::relaunch`.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jitgate::ecs::{EcsError, TaskView};
+use jitgate::ecs::{EcsError, TaskArn, TaskView};
+use jitgate::github::{GitHubError, JobState};
 use jitgate::job::Purpose;
 use jitgate::names::LaunchToken;
-use jitgate::relaunch::trouble;
+use jitgate::relaunch::{never_connected, trouble};
 use time::{Duration, OffsetDateTime};
 
 use crate::context::Context;
 use crate::received::Received;
+use crate::swaps::repository;
 use crate::verdict::LaunchError;
 
 /// So many failures in a row are no accident: of tasks that fail by chance, one in ten, three in a row are one in a thousand.
@@ -33,7 +38,7 @@ const ENOUGH: usize = 3;
 /// One retry of a class goes in this time.
 const PROBE_INTERVAL: Duration = Duration::minutes(5);
 
-/// A task that has run for so long has a runner: one that GitHub turns away ends within seconds.
+/// A task that has run for so long has a runner, if the last failures ended sooner: one that GitHub turns away ends within seconds.
 const UP: Duration = Duration::minutes(1);
 
 /// Retries that wait look again after this time, give or take a quarter: how long a job waits once all is well again. With
@@ -49,12 +54,19 @@ const LISTED_AFTER: Duration = Duration::minutes(1);
 
 /// The reason of a class whose idle runners get no jobs.
 pub(crate) const NO_JOBS: &str =
-    "GitHub gives the class's idle runners no jobs; one of them stays, to show when it does again";
+    "GitHub gives idle runners no jobs; one of the class's stays, to show when it does again";
+
+/// Whether the job of a task that ended as after a job still waits, so that it had none.
+type Answers = HashMap<TaskArn, bool>;
+
+/// That a job still waits is asked again after this time: its task may have done another job with the same labels.
+const ANSWER_LASTS: Duration = PROBE_INTERVAL;
 
 /// What this process saw a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     tasks: Mutex<Option<(OffsetDateTime, Arc<Vec<TaskView>>)>>,
+    answers: Mutex<HashMap<TaskArn, (OffsetDateTime, bool)>>,
     /// When a probe of a class went.
     probes: Mutex<HashMap<String, OffsetDateTime>>,
 }
@@ -101,7 +113,8 @@ pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {
     }
     match context.brake.tasks(context, now).await {
         Ok(tasks) => {
-            for (retry, reason) in held_back(retries, &tasks, &mut lock(&context.brake.probes), now) {
+            let answers = answers(context, &retries, &tasks, now).await;
+            for (retry, reason) in held_back(retries, &tasks, &answers, &mut lock(&context.brake.probes), now) {
                 let until = now + LOOK_AGAIN * (0.75 + 0.5 * context.clock.chance());
                 batch[retry.index].held_back = Some(LaunchError::Braked { until, reason });
             }
@@ -122,12 +135,46 @@ struct Retry {
     token: String,
 }
 
+/// What has to be known of the jobs of tasks in these retries' classes.
+async fn answers(context: &Context, retries: &[Retry], tasks: &[TaskView], now: OffsetDateTime) -> Answers {
+    let mut answers: Answers = {
+        let mut known = lock(&context.brake.answers);
+        known.retain(|arn, (at, waits)| {
+            (!*waits || now - *at < ANSWER_LASTS) && tasks.iter().any(|task| task.arn == *arn)
+        });
+        known.iter().map(|(arn, (_, waits))| (arn.clone(), *waits)).collect()
+    };
+    for class in retries.iter().map(|retry| &retry.class).collect::<BTreeSet<_>>() {
+        let tasks = of_class(tasks, class);
+        while let Err(task) = state(&tasks, &answers, now) {
+            // The retries will meet the error themselves.
+            let Ok(waits) = still_waits(context, task).await else { break };
+            lock(&context.brake.answers).insert(task.arn.clone(), (now, waits));
+            answers.insert(task.arn.clone(), waits);
+        }
+    }
+    answers
+}
+
+/// Whether the task's job waits for a runner.
+async fn still_waits(context: &Context, task: &TaskView) -> Result<bool, GitHubError> {
+    let Some(message) = &task.message else { return Ok(false) };
+    let place = context.github.place_of(&message.job);
+    let job = repository(context, &place, message).job(message.job.id).await?;
+    Ok(job.is_some_and(|job| job.state == Some(JobState::Queued)))
+}
+
+fn of_class<'a>(tasks: &'a [TaskView], class: &str) -> Vec<&'a TaskView> {
+    tasks.iter().filter(|task| task.message.as_ref().is_some_and(|message| message.job.class == class)).collect()
+}
+
 /// The retries that must wait, and why. Of each class that fails, the one that has waited longest goes if a probe is due.
 /// A retry whose launch has a task already, by another message, starts none: it goes, and is done.
 /// `probes` is when a probe of each class went, as far as ECS may not list it yet.
 fn held_back(
     mut retries: Vec<Retry>,
     tasks: &[TaskView],
+    answers: &Answers,
     probes: &mut HashMap<String, OffsetDateTime>,
     now: OffsetDateTime,
 ) -> Vec<(Retry, String)> {
@@ -136,11 +183,10 @@ fn held_back(
     retries.sort_by(|one, other| (&one.class, one.since).cmp(&(&other.class, other.since)));
     let mut held = Vec::new();
     for retries in retries.chunk_by(|one, other| one.class == other.class) {
-        let of_class = |task: &&TaskView| task.message.as_ref().is_some_and(|each| each.job.class == retries[0].class);
-        let (reason, may_probe) = match state(&tasks.iter().filter(of_class).collect::<Vec<_>>(), now) {
-            State::Well => continue,
-            State::Unassigned => (NO_JOBS.to_owned(), false),
-            State::Failing { reason, may_probe } => {
+        let (reason, may_probe) = match state(&of_class(tasks, &retries[0].class), answers, now) {
+            Ok(State::Well) | Err(_) => continue,
+            Ok(State::Unassigned) => (NO_JOBS.to_owned(), false),
+            Ok(State::Failing { reason, may_probe }) => {
                 let may_probe = may_probe && !probes.contains_key(&retries[0].class);
                 if may_probe {
                     probes.insert(retries[0].class.clone(), now);
@@ -164,35 +210,77 @@ enum State {
     },
 }
 
-fn state(tasks: &[&TaskView], now: OffsetDateTime) -> State {
+/// How the class of these tasks fares, or the task about whose job GitHub has to be asked first.
+fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> Result<State, &'a TaskView> {
     if tasks.iter().any(|task| task.probe_since.is_some() && task.busy_since.is_none() && !task.is_over) {
-        return State::Unassigned;
+        return Ok(State::Unassigned);
     }
-    let mut fates: Vec<_> = tasks.iter().filter_map(|task| fate(task, now)).collect();
-    fates.sort_by_key(|(at, _)| Reverse(*at));
-    let last: Option<Vec<String>> = fates.into_iter().take(ENOUGH).map(|(_, failure)| failure).collect();
-    let Some([reason, ..]) = last.as_deref().filter(|last| last.len() == ENOUGH) else { return State::Well };
+    let mut ends: Vec<_> =
+        tasks.iter().filter_map(|task| Some((task.stopped_at?, *task, fate(task, answers)?))).collect();
+    ends.sort_by_key(|(at, ..)| Reverse(*at));
+    let mut failures = Vec::with_capacity(ENOUGH);
+    for (at, task, fate) in ends {
+        match fate {
+            Fate::Well => return Ok(State::Well),
+            Fate::Unclear => return Err(task),
+            Fate::Failed(reason) => failures.push((at, task, reason)),
+        }
+        if failures.len() == ENOUGH {
+            break;
+        }
+    }
+    let [(_, _, reason), .., (earliest, ..)] = failures.as_slice() else { return Ok(State::Well) };
+    if failures.len() < ENOUGH {
+        return Ok(State::Well);
+    }
+    let up_after = up_after(failures.iter().map(|(_, task, _)| *task));
+    let mut up = tasks.iter().filter(|task| !task.is_over).filter_map(|task| Some(task.started_at? + up_after));
+    if up.any(|at| at <= now && at > *earliest) {
+        return Ok(State::Well);
+    }
     let is_retry = |task: &&&TaskView| task.message.as_ref().is_some_and(|message| message.progress.is_retry());
     let last = tasks.iter().filter(is_retry).filter_map(|task| task.created_at).max();
-    State::Failing { reason: reason.clone(), may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) }
+    Ok(State::Failing { reason: reason.clone(), may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) })
 }
 
-/// Why a task failed, or `None` if it did well, and when that showed. Absent while that is unknown, or where it says nothing about
-/// the class: we stopped it, or there was no capacity, which other placements may have.
-fn fate(task: &TaskView, now: OffsetDateTime) -> Option<(OffsetDateTime, Option<String>)> {
-    if !task.is_over {
-        let up = task.started_at? + UP;
-        return (up <= now).then_some((up, None));
-    }
-    if task.lost_capacity() {
+/// After this time, a running task has outlived the failures, and something beyond, since they do not all take the same time: a runner
+/// that cannot reach GitHub runs for as long as its class lets it try, and until the next pass.
+fn up_after<'a>(failures: impl Iterator<Item = &'a TaskView>) -> Duration {
+    failures.filter_map(ran).max().map_or(UP, |longest| UP.max(longest * 3 / 2))
+}
+
+fn ran(task: &TaskView) -> Option<Duration> {
+    Some(task.stopped_at? - task.started_at?)
+}
+
+/// How a task ended.
+enum Fate {
+    Well,
+    Failed(String),
+    /// As after a job: GitHub knows whether it had one.
+    Unclear,
+}
+
+/// Absent for a task that lives, and for an end that says nothing about the class: we stopped it for another reason, or there was no
+/// capacity, which other placements may have.
+fn fate(task: &TaskView, answers: &Answers) -> Option<Fate> {
+    if !task.is_over || task.lost_capacity() {
         return None;
     }
-    let failure = match (task.stop_code.as_deref()?, task.exit_code) {
-        ("EssentialContainerExited", Some(0)) => None,
-        ("TaskFailedToStart" | "EssentialContainerExited", _) => Some(trouble(task).unwrap_or_default()),
-        _ => return None,
-    };
-    Some((task.stopped_at?, failure))
+    let failed = || Fate::Failed(trouble(task).unwrap_or_default());
+    match (task.stop_code.as_deref()?, task.exit_code) {
+        ("EssentialContainerExited", Some(0)) if ran(task).is_some_and(|ran| ran >= UP) => Some(Fate::Well),
+        // No job waits for a warm runner.
+        ("EssentialContainerExited", Some(0)) if task.message.as_ref()?.purpose != Purpose::Launch => None,
+        ("EssentialContainerExited", Some(0)) => match answers.get(&task.arn) {
+            Some(true) => Some(failed()),
+            Some(false) => Some(Fate::Well),
+            None => Some(Fate::Unclear),
+        },
+        ("TaskFailedToStart" | "EssentialContainerExited", _) => Some(failed()),
+        ("UserInitiated", _) if never_connected(task) => Some(failed()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub(crate) enum Outcome {
     GivenUp,
 }
 
+/// Longer than a launch that waits its turn. A class that fails, and what a person has to mend, does not wait for that to be told.
+const STARVES_AFTER: i64 = 30 * 60;
+
 /// Counts the outcomes, and how long their jobs have waited.
 pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Metrics<'_>) {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
@@ -51,10 +54,14 @@ pub(crate) fn measure(outcomes: &[Result<Outcome, MustReturn>], metrics: &mut Me
             Ok(Outcome::GivenUp) => ("JobsGivenUp", 1),
             Ok(Outcome::Deferred { waited, cause }) => {
                 so_far.extend(*waited);
+                let is_denied = matches!(cause, Cause::Person | Cause::Brake);
                 if *cause == Cause::Limit {
                     *counts.entry("JobsOverLimit").or_default() += 1;
                 }
-                (if matches!(cause, Cause::Person | Cause::Brake) { "JobsDenied" } else { "JobsDeferred" }, 1)
+                if waited.is_some_and(|waited| is_denied || waited > STARVES_AFTER) {
+                    *counts.entry("JobsStarving").or_default() += 1;
+                }
+                (if is_denied { "JobsDenied" } else { "JobsDeferred" }, 1)
             }
         };
         *counts.entry(name).or_default() += count;

@@ -50,6 +50,26 @@ pub fn ended_by_itself(stop_code: Option<&str>, exit_code: Option<i32>) -> bool 
     stop_code == Some("EssentialContainerExited") && exit_code == Some(0)
 }
 
+/// Our reason for stopping a task whose runner had no job for as long as its class permits.
+pub const IDLE: &str = "jitgate: its runner has no job";
+
+/// Our reason for stopping a task whose runner did not come online within its class's `start_minutes`.
+pub const NEVER_CONNECTED: &str = "jitgate: its runner never connected";
+
+/// What ECS says of a task that failed to start for a reason of a container's.
+const FAILED_TO_START: &str = "Task failed to start";
+
+/// What ECS says of a task one of whose containers ended.
+pub const CONTAINER_EXITED: &str = "Essential container in task exited";
+
+/// ECS's words for a stop. Some only say that there was one; then those about the containers, the runner's first, say why.
+pub fn words_of_stop<'a>(task: Option<&'a str>, mut containers: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    match task {
+        Some(FAILED_TO_START | CONTAINER_EXITED) => containers.find(|words| !words.is_empty()).or(task),
+        _ => task,
+    }
+}
+
 /// A task's ARN.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskArn(pub String);
@@ -100,24 +120,34 @@ pub struct TaskView {
     pub exit_code: Option<i32>,
     /// The image of that container, with the beginning of the digest that its tag stood for.
     pub image: Option<String>,
-    /// ECS's words for the stop.
+    /// ECS's [words for the stop](words_of_stop).
     pub stopped_reason: Option<String>,
+    /// Whether it never came onto an instance of its capacity provider. ECS waits for one for half an hour, and then says no more than
+    /// that the task failed to start; or the cleaner stops it before. Source: ECS's `PROVISIONING` state; the half hour, users'
+    /// reports.
+    pub is_unplaced: bool,
     /// When it stopped.
     pub stopped_at: Option<OffsetDateTime>,
 }
 
 impl TaskView {
     /// Whether AWS took the capacity away: Spot was interrupted, or there turned out to be none after `RunTask` had accepted the
-    /// launch. Sources: ECS's "Stopped tasks error messages" and "API failures messages".
+    /// launch. Sources: ECS's "Fargate Spot termination notices", whose example had another stop code until 2023, and "API failure
+    /// reasons".
     pub fn lost_capacity(&self) -> bool {
-        self.stop_code.as_deref() == Some("SpotInterruption") || self.never_got_capacity()
+        let says = |words| self.stopped_reason.as_deref().is_some_and(|reason| reason.contains(words));
+        self.stop_code.as_deref() == Some("SpotInterruption")
+            || says("Spot Task was interrupted")
+            || self.never_got_capacity()
     }
 
     /// Whether there turned out to be no capacity after `RunTask` had accepted the launch. On a capacity provider of instances,
     /// that is the usual way to hear of it.
     pub fn never_got_capacity(&self) -> bool {
-        self.stop_code.as_deref() == Some("TaskFailedToStart")
-            && self.stopped_reason.as_deref().is_some_and(speaks_of_capacity)
+        let Some(reason) = self.stopped_reason.as_deref() else { return false };
+        let is_unplaced = self.is_unplaced && (reason == FAILED_TO_START || reason.contains(NEVER_CONNECTED));
+        self.is_over
+            && (is_unplaced || self.stop_code.as_deref() == Some("TaskFailedToStart") && speaks_of_capacity(reason))
     }
 
     /// Which placement the next launch of its job tries first: the next one if it lost this one's capacity, the same one
@@ -140,6 +170,8 @@ impl TaskView {
         let containers = task.containers.unwrap_or_default();
         let container = containers.iter().find(|each| each.name() == own_container);
         let exit_code = container.and_then(Container::exit_code);
+        let words = container.into_iter().chain(&containers).filter_map(Container::reason);
+        let is_on_fargate = task.capacity_provider_name.as_deref().is_none_or(|name| name.starts_with("FARGATE"));
         Some(Self {
             arn: TaskArn(task.task_arn?),
             is_over: over(task.desired_status) || over(task.last_status),
@@ -160,7 +192,8 @@ impl TaskView {
             repository: tags.get(tag::REPOSITORY).cloned(),
             runner_name: tags.get(tag::RUNNER_NAME).cloned(),
             runner_id: tags.get(tag::RUNNER_ID).and_then(|id| id.parse().ok()).map(RunnerId),
-            stopped_reason: task.stopped_reason,
+            stopped_reason: words_of_stop(task.stopped_reason.as_deref(), words).map(str::to_owned),
+            is_unplaced: !is_on_fargate && task.pull_started_at.is_none() && task.started_at.is_none(),
         })
     }
 }

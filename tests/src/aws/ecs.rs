@@ -138,6 +138,14 @@ impl Ecs {
         self.at_now(|state| state.outage = reason.map(str::to_owned));
     }
 
+    /// From now on all tasks of this family fail for this reason, or none.
+    pub fn fail_starts_of(&self, family: &str, reason: Option<&str>) {
+        self.at_now(|state| match reason {
+            Some(reason) => state.outages_of.insert(family.to_owned(), reason.to_owned()),
+            None => state.outages_of.remove(family),
+        });
+    }
+
     /// Starts a task that is being provisioned; does nothing to any other.
     pub fn start(&self, task: &str) {
         self.at_now(|state| state.start(task));

@@ -122,6 +122,16 @@ impl GitHub {
         self.state().0.behaviour.turns_runners_away
     }
 
+    /// Whether runners reach GitHub.
+    pub fn is_reachable(&self) -> bool {
+        self.state().0.behaviour.is_reachable
+    }
+
+    /// Whether runners that are turned away can say so.
+    pub fn runners_say_why(&self) -> bool {
+        self.state().0.behaviour.runners_say_why
+    }
+
     /// The runner asks for a job and gets the oldest that it may take.
     pub fn take_job(&self, runner: RunnerId) -> Result<Option<Job>, Gone> {
         let (mut state, now) = self.state();

@@ -50,6 +50,11 @@ pub struct Behaviour {
     /// Whether GitHub turns runners away when they open a session, as it did for hours in August 2026. Source:
     /// actions/runner#4613.
     pub turns_runners_away: bool,
+    /// Whether runners reach GitHub. Those that do not go on trying.
+    pub is_reachable: bool,
+    /// Whether runners that are turned away say so if they are asked to: those from before March 2026 end with 0 whatever happens.
+    /// Source: actions/runner#4285.
+    pub runners_say_why: bool,
     /// The version of the runner stand-ins.
     pub runner_version: String,
     /// Whether to keep the payloads of successful deliveries, which take most of a long run's memory.
@@ -75,6 +80,8 @@ impl Default for Behaviour {
             end_of_life: BTreeMap::new(),
             dispatches: true,
             turns_runners_away: false,
+            is_reachable: true,
+            runners_say_why: true,
             runner_version: "2.336.0".to_owned(),
             keep_payloads: true,
         }

@@ -1,11 +1,12 @@
 //! Time passes, and runners work.
 
+use std::mem;
 use std::time::Duration;
 
 use jitgate::ecs::{VERSION_REFUSED, VERSION_VARIABLE};
 
 use super::World;
-use crate::aws::ecs::{Pace, TaskChange};
+use crate::aws::ecs::{Pace, Started, TaskChange};
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 
 /// How long a job takes.
@@ -35,31 +36,24 @@ impl World {
         self.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                TaskChange::Running(started) => {
-                    let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
-                    if let Ok(runner) = Runner::start(&self.github, &config, WORK) {
-                        self.runners.insert(started.task, runner.gated(started.environment));
-                        continue;
-                    }
-                    // `run.sh` says that GitHub turned it away only if it is asked to.
-                    let says_so = started.environment.get(VERSION_VARIABLE).is_some_and(|value| value == "1");
-                    let code = match (self.github.turns_runners_away(), says_so) {
-                        (true, true) => VERSION_REFUSED,
-                        (true, false) => 0,
-                        (false, _) => 1,
-                    };
-                    self.aws.ecs.exit(&started.task, code);
-                }
+                TaskChange::Running(started) => self.starting.push(started),
                 TaskChange::Stopping { task, .. } => {
+                    self.starting.retain(|started| started.task != task);
                     if let Some(runner) = self.runners.remove(&task) {
                         runner.terminate();
                     }
                 }
                 TaskChange::Stopped { task } => {
+                    self.starting.retain(|started| started.task != task);
                     if let Some(runner) = self.runners.remove(&task) {
                         runner.kill();
                     }
                 }
+            }
+        }
+        if self.github.is_reachable() {
+            for started in mem::take(&mut self.starting) {
+                self.connect(started);
             }
         }
         let ended: Vec<_> = self
@@ -71,6 +65,23 @@ impl World {
             self.runners.remove(&task);
             self.aws.ecs.exit(&task, 0);
         }
+    }
+
+    fn connect(&mut self, started: Started) {
+        let config = started.environment.get(JIT_CONFIG_VARIABLE).cloned().unwrap_or_default();
+        if let Ok(runner) = Runner::start(&self.github, &config, WORK) {
+            self.runners.insert(started.task, runner.gated(started.environment));
+            return;
+        }
+        // `run.sh` says that GitHub turned it away only if it can and is asked to.
+        let is_asked = started.environment.get(VERSION_VARIABLE).is_some_and(|value| value == "1");
+        let says_so = is_asked && self.github.runners_say_why();
+        let code = match (self.github.turns_runners_away(), says_so) {
+            (true, true) => VERSION_REFUSED,
+            (true, false) => 0,
+            (false, _) => 1,
+        };
+        self.aws.ecs.exit(&started.task, code);
     }
 
     /// The runners that are online lose their connections for good, and their containers go on.

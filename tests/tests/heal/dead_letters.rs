@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use jitgate::clock::Clock;
 use jitgate_tests::aws::ecs;
 use jitgate_tests::github::{JobSpec, ORGANIZATION, Scope};
-use jitgate_tests::world::{self, World, runner_classes};
+use jitgate_tests::world::{World, runner_classes};
 
 use crate::incidents::{START, live_in_steps, queue};
-use crate::{BAD_IMAGE, MINUTE};
+use crate::{BAD_IMAGE, MINUTE, SCOPES, long};
 
 /// How often passes come here, so that a day takes no longer than it must.
 const STEP: Duration = Duration::from_mins(15);
-
-/// A world for a story of a day: its calls are those of shorter stories, so they are not checked again.
-async fn long(changes: &[(&str, &str)]) -> World {
-    World::unchecked_on(Clock::manual(world::START), changes).await
-}
 
 /// GitHub gives a job's runners no job for as long as the job waits. Returns what was logged, and the reason on the job's
 /// only dead letter.
@@ -33,11 +27,17 @@ async fn unused_for_a_day(world: &mut World) -> (String, String) {
 
 #[tokio::test]
 async fn a_runner_that_never_gets_its_job_is_tried_four_times_in_a_day() {
-    let mut world = long(&[]).await;
-    world.github.behave(|behaviour| behaviour.dispatches = false);
-    let (said, letter) = unused_for_a_day(&mut world).await;
-    assert!(letter.contains("runners without a job: 4; GitHub gave its runners no job, although their"), "{letter}");
-    assert!(!said.contains("does not admit"));
+    for settings in SCOPES {
+        let mut world = long(settings).await;
+        world.github.behave(|behaviour| behaviour.dispatches = false);
+        let (said, letter) = unused_for_a_day(&mut world).await;
+        assert!(letter.contains("runners without a job: 4; "), "{settings:?}: {letter}");
+        assert!(!said.contains("does not admit"), "{settings:?}");
+        // A repository's own runners have no group.
+        let has_group = !letter.ends_with("jitgate: its runner has no job");
+        assert_eq!(has_group, settings != SCOPES[1], "{settings:?}: {letter}");
+        assert_eq!(world.api_calls("list-runner-groups") > 0, has_group, "{settings:?}");
+    }
 }
 
 const CLOSED: &str = "GitHub gives its runners no job: their runner group does not admit the repository";
@@ -76,20 +76,22 @@ async fn a_runner_group_that_does_not_admit_the_repository_is_named_after_the_se
 }
 
 #[tokio::test]
+async fn an_enterprises_runner_group_that_does_not_admit_the_organization_is_named_as_well() {
+    let classes = classes_of_group(false, false);
+    let mut world = long(&[SCOPES[2], &[("RUNNER_CLASSES", &classes)]].concat()).await;
+    world.github.add_runner_group(&Scope::enterprise("octo-corp"), "Builds", Some(&["octo-labs"]));
+    world.start_tasks_after(START);
+    queue(&world, 1).await;
+    let said = live_in_steps(&mut world, MINUTE * 50, MINUTE).await;
+    assert_eq!((world.aws.ecs.tasks().len(), said.contains(CLOSED)), (2, true));
+}
+
+#[tokio::test]
 async fn a_runner_group_that_does_not_admit_the_repository_stands_on_the_dead_letter() {
     let mut world = long(&[("RUNNER_CLASSES", &classes_of_group(false, false))]).await;
     close_group(&world, false);
     let (_, letter) = unused_for_a_day(&mut world).await;
     assert!(letter.ends_with(&format!("runners without a job: 4; {CLOSED}")), "{letter}");
-}
-
-#[tokio::test]
-async fn nobody_asks_about_the_group_of_a_repositorys_own_runners() {
-    let mut world = long(&[("RUNNER_SCOPE", "repo")]).await;
-    world.github.behave(|behaviour| behaviour.dispatches = false);
-    let (_, letter) = unused_for_a_day(&mut world).await;
-    assert!(letter.ends_with("jitgate: its runner has no job"), "{letter}");
-    assert_eq!(world.api_calls("list-runner-groups"), 0);
 }
 
 #[tokio::test]

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use jitgate::job::JobId;
-use jitgate_tests::github::JobStatus;
+use jitgate_tests::aws::ecs::TaskDefinition;
+use jitgate_tests::github::{JobSpec, JobStatus};
 use jitgate_tests::logs::logged;
-use jitgate_tests::world::World;
+use jitgate_tests::world::{World, runner_classes};
+use serde_json::json;
 
-use crate::{MINUTE, PASS};
+use crate::{BAD_IMAGE, MINUTE, PASS, SCOPES, long};
 
 /// Tasks run within this time.
 pub(crate) const START: Duration = Duration::from_secs(45);
@@ -76,22 +78,25 @@ fn most_tasks_of_a_job(world: &World, jobs: &[JobId]) -> usize {
 
 #[tokio::test]
 async fn while_github_assigns_no_jobs_for_three_hours_one_idle_runner_waits_for_its_return() {
-    let mut world = World::new().await;
-    world.start_tasks_after(START);
-    world.github.behave(|behaviour| behaviour.dispatches = false);
-    let jobs = queue(&world, 20).await;
-    let said = live(&mut world, MINUTE * 180).await;
-    assert!(said.contains("GitHub gives idle runners no jobs"));
-    assert_eq!((world.live_tasks(), world.dead_letters().len()), (1, 0), "the others are gone, and none is given up");
-    world.github.behave(|behaviour| behaviour.dispatches = true);
-    until_done(&mut world, &jobs, MINUTE * 15).await;
-    let (most, tasks) = (most_tasks_of_a_job(&world, &jobs), world.aws.ecs.tasks().len());
-    assert!(most <= 3 && tasks <= 50, "{most} tasks for a job, {tasks} in all");
+    for settings in SCOPES {
+        let mut world = long(settings).await;
+        world.start_tasks_after(START);
+        world.github.behave(|behaviour| behaviour.dispatches = false);
+        let jobs = queue(&world, 20).await;
+        let said = live(&mut world, MINUTE * 180).await;
+        assert!(said.contains("GitHub gives idle runners no jobs"), "{settings:?}");
+        let left = (world.live_tasks(), world.dead_letters().len());
+        assert_eq!(left, (1, 0), "{settings:?}: the others are gone, and none is given up");
+        world.github.behave(|behaviour| behaviour.dispatches = true);
+        until_done(&mut world, &jobs, MINUTE * 15).await;
+        let (most, tasks) = (most_tasks_of_a_job(&world, &jobs), world.aws.ecs.tasks().len());
+        assert!(most <= 3 && tasks <= 50, "{settings:?}: {most} tasks for a job, {tasks} in all");
+    }
 }
 
 #[tokio::test]
 async fn while_github_turns_runners_away_for_two_hours_one_probe_goes_in_five_minutes() {
-    let mut world = World::new().await;
+    let mut world = long(&[]).await;
     world.start_tasks_after(START);
     world.github.behave(|behaviour| behaviour.turns_runners_away = true);
     let jobs = queue(&world, 50).await;
@@ -105,6 +110,37 @@ async fn while_github_turns_runners_away_for_two_hours_one_probe_goes_in_five_mi
     until_done(&mut world, &jobs, MINUTE * 15).await;
 }
 
+/// Runners from before March 2026 end with 0 whatever happens.
+#[tokio::test]
+async fn runners_that_are_turned_away_without_a_word_are_held_back_as_well() {
+    let mut world = long(&[]).await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| (behaviour.turns_runners_away, behaviour.runners_say_why) = (true, false));
+    let jobs = queue(&world, 50).await;
+    let said = live(&mut world, MINUTE * 120).await;
+    let refused = "held back: the last runners of the class failed: its runner ended before it had a job (exit code 0): \
+                   its log says why; its image is ghcr.io/actions/actions-runner:latest@sha256:4f0a2c61b7d3";
+    assert!(said.contains(refused), "it names the image");
+    let tasks = world.aws.ecs.tasks().len();
+    assert!((60..=80).contains(&tasks), "{tasks} tasks: one a job, and the probes");
+    world.github.behave(|behaviour| behaviour.turns_runners_away = false);
+    until_done(&mut world, &jobs, MINUTE * 15).await;
+}
+
+#[tokio::test]
+async fn while_runners_cannot_reach_github_for_three_hours_one_probe_goes_in_five_minutes() {
+    let mut world = long(&[]).await;
+    world.start_tasks_after(START);
+    world.github.behave(|behaviour| behaviour.is_reachable = false);
+    let jobs = queue(&world, 20).await;
+    let said = live(&mut world, MINUTE * 180).await;
+    assert!(said.contains("held back: the last runners of the class failed: jitgate: its runner never connected"));
+    let tasks = world.aws.ecs.tasks().len();
+    assert!(tasks <= 3 * jobs.len(), "{tasks} tasks");
+    world.github.behave(|behaviour| behaviour.is_reachable = true);
+    until_done(&mut world, &jobs, MINUTE * 15).await;
+}
+
 #[tokio::test]
 async fn starts_that_fail_late_for_forty_minutes_are_waited_out() {
     for (reason, after) in [
@@ -113,7 +149,7 @@ async fn starts_that_fail_late_for_forty_minutes_are_waited_out() {
         ("CannotPullContainerError: toomanyrequests: 429", 180),
         ("Capacity is unavailable at this time. Please try again later or in a different availability zone", 180),
     ] {
-        let mut world = World::new().await;
+        let mut world = long(&[]).await;
         world.start_tasks_after(Duration::from_secs(after));
         world.aws.ecs.fail_starts(Some(reason));
         let jobs = queue(&world, 10).await;
@@ -127,22 +163,53 @@ async fn starts_that_fail_late_for_forty_minutes_are_waited_out() {
 }
 
 #[tokio::test]
-async fn a_runner_that_loses_its_connection_for_good_is_replaced_within_half_an_hour() {
-    let mut world = World::new().await;
+async fn a_class_that_fails_holds_nothing_back_in_another() {
+    let mut classes = runner_classes();
+    let mut broken = classes[0].clone();
+    (broken["name"], broken["labels"], broken["task_definition"]) = ("broken".into(), json!(["gpu"]), "broken".into());
+    classes.as_array_mut().expect("a list").push(broken);
+    let mut world = long(&[("RUNNER_CLASSES", &classes.to_string())]).await;
+    world.aws.ecs.add_task_definition(TaskDefinition::new("broken"));
+    world.aws.ecs.fail_starts_of("broken", Some(BAD_IMAGE));
     world.start_tasks_after(START);
-    world.github.behave(|behaviour| behaviour.dispatches = false);
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        waiting.push(world.github.queue_job(JobSpec::labels(["gpu"])));
+        world.deliver_queued(waiting[waiting.len() - 1]).await;
+    }
+    let said = live(&mut world, MINUTE * 15).await;
+    assert!(said.contains("held back"));
+    let tasks = world.aws.ecs.tasks().len();
+    assert!(tasks <= 6 + 6, "{tasks} tasks: the probes beside one for each job");
+    // Its jobs are launched again at their own times, although one of them fails three times.
+    for _ in 0..3 {
+        world.aws.ecs.fail_next_start(BAD_IMAGE);
+    }
     let jobs = queue(&world, 1).await;
-    live(&mut world, MINUTE).await;
-    world.hang_runners();
-    world.github.behave(|behaviour| behaviour.dispatches = true);
-    assert_eq!(world.live_tasks(), 1, "its container goes on");
-    until_done(&mut world, &jobs, MINUTE * 25).await;
-    assert_eq!(world.aws.ecs.tasks().len(), 2);
+    until_done(&mut world, &jobs, MINUTE * 5).await;
+    world.aws.ecs.fail_starts_of("broken", None);
+    until_done(&mut world, &waiting, MINUTE * 10).await;
+}
+
+#[tokio::test]
+async fn a_runner_that_loses_its_connection_for_good_is_replaced_within_half_an_hour() {
+    for settings in SCOPES {
+        let mut world = long(settings).await;
+        world.start_tasks_after(START);
+        world.github.behave(|behaviour| behaviour.dispatches = false);
+        let jobs = queue(&world, 1).await;
+        live(&mut world, MINUTE).await;
+        world.hang_runners();
+        world.github.behave(|behaviour| behaviour.dispatches = true);
+        assert_eq!(world.live_tasks(), 1, "{settings:?}: its container goes on");
+        until_done(&mut world, &jobs, MINUTE * 25).await;
+        assert_eq!(world.aws.ecs.tasks().len(), 2, "{settings:?}");
+    }
 }
 
 #[tokio::test]
 async fn two_hundred_tasks_that_fail_at_once_make_no_event_fail() {
-    let mut world = World::new().await;
+    let mut world = long(&[]).await;
     world.start_tasks_after(START);
     world.aws.ecs.fail_starts(Some("CannotPullContainerError: toomanyrequests: 429"));
     let jobs = queue(&world, 200).await;
@@ -161,7 +228,7 @@ fn described(world: &World) -> usize {
 
 #[tokio::test]
 async fn retries_that_come_by_one_after_the_other_share_a_look_and_ask_about_each_stopped_task_once() {
-    let mut world = World::new().await;
+    let mut world = long(&[]).await;
     world.start_tasks_after(START);
     world.aws.ecs.fail_starts(Some("CannotPullContainerError: toomanyrequests: 429"));
     queue(&world, 35).await;

@@ -16,13 +16,28 @@ mod task_ends;
 
 use std::time::Duration;
 
+use jitgate::clock::Clock;
 use jitgate::job::{JobId, RunnerId};
 use jitgate_tests::github::Outcome;
 pub(crate) use jitgate_tests::logs::logged;
 use jitgate_tests::wire::Faults;
-use jitgate_tests::world::{Delivery, World};
+use jitgate_tests::world::{self, Delivery, World};
 
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// The settings of the three scopes.
+const SCOPES: [&[(&str, &str)]; 3] =
+    [&[], &[("RUNNER_SCOPE", "repo")], &[("RUNNER_SCOPE", "enterprise"), ("GITHUB_ENTERPRISE", "octo-corp")]];
+
+/// A world for a story of hours or a day: its calls are those of shorter stories, so they are not checked again. Enterprises
+/// require a personal access token.
+async fn long(changes: &[(&str, &str)]) -> World {
+    let world = World::unchecked_on(Clock::manual(world::START), changes).await;
+    if changes.iter().any(|(name, _)| *name == "GITHUB_ENTERPRISE") {
+        world.use_personal_token(&["manage_runners:enterprise", "repo", "read:org"]);
+    }
+    world
+}
 
 /// The interval between passes. Source: `template.yaml`.
 const PASS: Duration = Duration::from_mins(5);

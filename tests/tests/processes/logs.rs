@@ -87,6 +87,11 @@ async fn waits_are_measured() {
     world.aws.faults().script("RunTask", Fault::Refuse(answers::access_denied("RunTask")));
     work(&worker, &world).await.1.expect("an answer");
     assert_eq!((measured(&worker, "JobsDenied"), measured(&worker, "JobsDeferred").len()), (vec![json!(1)], 0));
+    assert_eq!(
+        measured(&worker, "JobsStarving"),
+        [json!(1)],
+        "a person has to mend it, so nobody waits half an hour for the alarm"
+    );
     let waited = measured(&worker, "JobWaited");
     assert!(matches!(&waited[..], [Value::Array(waits)] if waits.len() == 1), "{waited:?}");
 }

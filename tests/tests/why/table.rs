@@ -64,6 +64,7 @@ const HERE: &[(&str, &str)] = &[
     ("no-way-out", "a_task_that_does_not_start"),
     ("image-missing", "a_task_that_does_not_start"),
     ("image-denied", "a_task_that_does_not_start"),
+    ("registry-limits-pulls", "a_task_that_does_not_start"),
     ("image-architecture", "a_task_that_does_not_start"),
     ("spot-interruption", "spot_capacity_that_was_taken_back"),
     ("out-of-memory", "a_runner_that_runs_out_of_memory_or_ends"),

@@ -47,6 +47,7 @@ async fn a_task_that_does_not_start() {
             "image-architecture",
         ),
         ("ResourceInitializationError: failed to validate logger args".to_owned(), "no-way-out"),
+        ("CannotPullContainerError: toomanyrequests: Too Many Requests.".to_owned(), "registry-limits-pulls"),
         ("Capacity is unavailable at this time".to_owned(), "no-capacity"),
         ("InsufficientInstanceCapacity".to_owned(), "no-capacity"),
     ] {
@@ -164,6 +165,27 @@ async fn github_that_gives_nobody_a_job() {
     assert!(cause.todo.contains("githubstatus.com"), "{cause:?}");
     story.world.github.behave(|behaviour| behaviour.dispatches = true);
     story.goes_on(job).await;
+}
+
+#[tokio::test]
+async fn jobs_that_are_held_back_while_github_gives_nobody_a_job() {
+    let mut story = Story::new().await;
+    story.world.github.behave(|behaviour| behaviour.dispatches = false);
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(story.job().await);
+    }
+    // Idle for its ten minutes, seen twice; then the worker looks at the retries.
+    for _ in 0..20 {
+        story.work().await;
+        story.clean().await;
+        story.heal().await;
+        story.world.pass(MINUTE * 2);
+    }
+    for job in jobs {
+        let cause = story.named(job, "github-assigns-nothing").await;
+        assert!(cause.todo.contains("githubstatus.com"), "{cause:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! What a plan asks to be done about registrations and tasks.
 
-use jitgate::ecs::TaskArn;
+use jitgate::ecs::{IDLE, NEVER_CONNECTED, TaskArn};
 use jitgate::github::{Runner, RunnerStatus};
 use jitgate::job::RunnerId;
-use jitgate::relaunch::IDLE;
 use time::OffsetDateTime;
 
 /// One thing to do.
@@ -80,7 +79,7 @@ impl Useless {
     /// In words, for ECS and the log.
     pub fn words(self) -> &'static str {
         match self {
-            Self::NeverConnected => "jitgate: its runner never connected",
+            Self::NeverConnected => NEVER_CONNECTED,
             Self::Idle => IDLE,
             Self::Hangs => "jitgate: its runner lost its connection",
         }

@@ -145,7 +145,5 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
     if !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
-    // Where the runner did another job, nothing has sent this one's message yet.
-    let cause = if did_a_job(world, task) { Cause::Stopped } else { Cause::StillWaiting };
-    question_of(world.now, world.settings.prefix, task.view, cause)
+    question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)
 }

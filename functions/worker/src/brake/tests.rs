@@ -1,3 +1,4 @@
+use jitgate::ecs::NEVER_CONNECTED;
 use jitgate::job::Message;
 
 use super::*;
@@ -31,8 +32,19 @@ fn failed(ago: i64) -> TaskView {
     stopped(minutes(ago), "TaskFailedToStart", None)
 }
 
-fn ran(ago: i64) -> TaskView {
-    stopped(minutes(ago), "EssentialContainerExited", Some(0))
+/// A task that ended as after a job.
+fn ended(ago: i64) -> TaskView {
+    let arn = TaskArn(format!("ended {ago} minutes ago"));
+    TaskView { arn, ..stopped(minutes(ago), "EssentialContainerExited", Some(0)) }
+}
+
+/// One that was stopped because its runner had not connected for so long.
+fn unreachable(ago: i64, ran: i64) -> TaskView {
+    TaskView {
+        started_at: Some(NOW - minutes(ago + ran)),
+        stopped_reason: Some(NEVER_CONNECTED.to_owned()),
+        ..stopped(minutes(ago), "UserInitiated", Some(0))
+    }
 }
 
 fn running_for(seconds: i64) -> TaskView {
@@ -51,17 +63,24 @@ fn probe(mut task: TaskView, ago: i64) -> TaskView {
 
 /// Which of four retries of the class wait.
 fn waiting(tasks: &[TaskView]) -> Vec<usize> {
-    waiting_at(NOW, tasks, &mut HashMap::new())
+    waiting_at(NOW, tasks, &Answers::new(), &mut HashMap::new())
 }
 
-fn waiting_at(now: OffsetDateTime, tasks: &[TaskView], probes: &mut HashMap<String, OffsetDateTime>) -> Vec<usize> {
+fn waiting_at(
+    now: OffsetDateTime,
+    tasks: &[TaskView],
+    answers: &Answers,
+    probes: &mut HashMap<String, OffsetDateTime>,
+) -> Vec<usize> {
     let retry = |index: usize| {
         // The second one has waited longest.
         let since = NOW - minutes(if index == 1 { 60 } else { 30 });
         Retry { index, class: "default".to_owned(), since, token: format!("jit-{index}-2") }
     };
-    let mut held: Vec<_> =
-        held_back((0..4).map(retry).collect(), tasks, probes, now).into_iter().map(|held| held.0.index).collect();
+    let mut held: Vec<_> = held_back((0..4).map(retry).collect(), tasks, answers, probes, now)
+        .into_iter()
+        .map(|held| held.0.index)
+        .collect();
     held.sort_unstable();
     held
 }
@@ -74,10 +93,40 @@ fn a_class_whose_last_three_tasks_failed_lets_one_retry_go_and_the_oldest_job_is
 
 #[test]
 fn one_of_the_last_three_that_did_well_is_enough() {
-    assert_eq!(waiting(&[failed(4), failed(3), ran(2), failed(1)]), [0_usize; 0]);
+    let did_a_job = Answers::from([(ended(2).arn, false), (ended(9).arn, false)]);
+    let waiting_with = |tasks: &[TaskView]| waiting_at(NOW, tasks, &did_a_job, &mut HashMap::new());
+    assert_eq!(waiting_with(&[failed(4), failed(3), ended(2), failed(1)]), [0_usize; 0]);
+    assert_eq!(waiting_with(&[ended(9), failed(3), failed(2), failed(1)]), [0, 2, 3], "that was before");
     assert_eq!(waiting(&[failed(3), failed(2), failed(1), running_for(60)]), [0_usize; 0], "it is up");
     assert_eq!(waiting(&[failed(3), failed(2), failed(1), running_for(59)]), [0, 2, 3], "it may still fail");
-    assert_eq!(waiting(&[ran(9), failed(3), failed(2), failed(1)]), [0, 2, 3], "that was before");
+}
+
+#[test]
+fn github_is_asked_about_an_end_as_after_a_job_only_if_it_decides() {
+    let of = |tasks: &[TaskView], answers: &Answers| {
+        let tasks: Vec<_> = tasks.iter().collect();
+        state(&tasks, answers, NOW).map(|state| matches!(state, State::Failing { .. })).map_err(|task| task.arn.clone())
+    };
+    let unknown = Answers::new();
+    assert_eq!(of(&[failed(4), failed(3), ended(2), failed(1)], &unknown), Err(ended(2).arn));
+    assert_eq!(of(&[ended(4), failed(3), failed(2), failed(1)], &unknown), Ok(true), "that was before");
+    let tasks = [failed(4), failed(3), ended(2), failed(1)];
+    for waits in [true, false] {
+        assert_eq!(of(&tasks, &Answers::from([(ended(2).arn, waits)])), Ok(waits), "it failed if its job still waits");
+    }
+    let did_a_job = TaskView { started_at: Some(NOW - minutes(3)), ..ended(2) };
+    assert_eq!(of(&[failed(4), failed(3), did_a_job, failed(1)], &unknown), Ok(false), "it ran for a minute");
+    let mut warm = ended(2);
+    warm.message.as_mut().expect("its message").purpose = Purpose::Warm;
+    assert_eq!(of(&[failed(4), failed(3), warm, failed(1)], &unknown), Ok(true), "nobody can say");
+}
+
+#[test]
+fn a_runner_that_never_connected_has_failed_and_others_have_to_outlive_it() {
+    let unreachable = [unreachable(8, 21), unreachable(7, 21), unreachable(6, 20)];
+    let with = |minutes: i64| waiting(&[&unreachable[..], &[running_for(minutes * 60)]].concat());
+    assert_eq!(with(5), [0, 2, 3], "it may not reach GitHub either");
+    assert_eq!((with(31).len(), with(32).len()), (3, 0));
 }
 
 #[test]
@@ -91,7 +140,7 @@ fn a_probe_goes_every_five_minutes() {
 #[test]
 fn no_other_probe_goes_while_ecs_may_not_list_the_last_one() {
     let (failing, mut probes) = ([failed(3), failed(2), failed(1)], HashMap::new());
-    let mut at = |seconds| waiting_at(NOW + Duration::seconds(seconds), &failing, &mut probes);
+    let mut at = |seconds| waiting_at(NOW + Duration::seconds(seconds), &failing, &Answers::new(), &mut probes);
     assert_eq!(at(0), [0, 2, 3]);
     assert_eq!(at(59), [0, 1, 2, 3]);
     assert_eq!(at(60), [0, 2, 3], "it was not started");

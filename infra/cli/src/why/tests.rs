@@ -199,7 +199,20 @@ fn each_cause_is_named() {
                 "held back: the last runners of the class failed: GitHub turns this version of the runner away (exit code 7): use another image",
             ),
         ),
-        ("github-assigns-nothing", deferred("held back: GitHub gives idle runners no jobs")),
+        (
+            "registry-limits-pulls",
+            deferred("held back: the last runners of the class failed: CannotPullContainerError: toomanyrequests: 429"),
+        ),
+        (
+            "runner-offline",
+            deferred("held back: the last runners of the class failed: jitgate: its runner never connected"),
+        ),
+        (
+            "github-assigns-nothing",
+            deferred(
+                "held back: GitHub gives idle runners no jobs; one of the class's stays, to show when it does again",
+            ),
+        ),
         ("github-limit", deferred("rate limited until 2026-11-01 13:00:00")),
         ("github-pace", deferred("paced: to be called from 2026-11-01 12:10:00")),
         ("github-denies", deferred("GitHub denies access: Resource not accessible by integration")),
@@ -241,6 +254,11 @@ fn each_cause_is_named() {
             stopped("TaskFailedToStart", "ResourceInitializationError: failed to validate logger args", None),
         ),
         ("image-missing", stopped("TaskFailedToStart", "CannotPullContainerError: ref x: not found", None)),
+        ("image-missing", stopped("TaskFailedToStart", "CannotPullImageManifestError: manifest unknown", None)),
+        (
+            "registry-limits-pulls",
+            stopped("TaskFailedToStart", "You have reached your pull rate limit. You may…", None),
+        ),
         ("image-denied", stopped("TaskFailedToStart", "CannotPullContainerError: pull access denied", None)),
         (
             "image-architecture",

@@ -24,6 +24,11 @@ const VERSION: Meaning = meaning(
     "use a newer image: `jitgate upgrade --image IMAGE`",
 );
 
+/// What the runner's output or its exit code says.
+pub fn version_refused() -> Meaning {
+    VERSION
+}
+
 const DOCKER: Meaning = meaning(
     "docker-failed",
     "the image's Docker daemon ended, or did not answer within a minute",
@@ -34,6 +39,12 @@ const NO_WAY_OUT: Meaning = meaning(
     "no-way-out",
     "the task's subnet has no way out to the registry",
     "use public subnets with AssignPublicIp=true, or private ones behind a NAT: `jitgate upgrade --set …`; see docs/NETWORK.md",
+);
+
+const PULLS_LIMITED: Meaning = meaning(
+    "registry-limits-pulls",
+    "the registry limits how often images are pulled",
+    "keep the image in ECR: RunnerRepository=true, see docs/OPERATIONS.md; meanwhile it is launched again",
 );
 
 /// Why a launch waits or was given up: rows of the worker's `error`, the first that fits. The worker's `LaunchError` and
@@ -47,7 +58,6 @@ const ERRORS: &[Row] = &[
             "wait for a runner to end, or raise the limit that it names: `jitgate upgrade --set MaxRunners=N`",
         ),
     ),
-    (&["held back", "exit code 7"], VERSION),
     (
         &["held back", "GitHub gives idle runners no jobs"],
         meaning(
@@ -56,7 +66,6 @@ const ERRORS: &[Row] = &[
             "see githubstatus.com; if GitHub is well, admit the repository in the settings of the class's runner group",
         ),
     ),
-    (&["held back", "CannotPullContainerError"], NO_WAY_OUT),
     (
         &["held back"],
         meaning(
@@ -269,6 +278,8 @@ const STOPS: &[Row] = &[
     // The entry point of infra/image/docker.
     (&["exit code 70"], DOCKER),
     (&["exit code 75"], DOCKER),
+    (&["toomanyrequests"], PULLS_LIMITED),
+    (&["pull rate limit"], PULLS_LIMITED),
     (
         &["CannotPullContainerError", "platform"],
         meaning(
@@ -282,7 +293,7 @@ const STOPS: &[Row] = &[
         meaning("image-missing", "the image does not exist", "correct RunnerImage: `jitgate upgrade --image IMAGE`"),
     ),
     (
-        &["CannotPullContainerError", "manifest unknown"],
+        &["manifest unknown"],
         meaning("image-missing", "the image does not exist", "correct RunnerImage: `jitgate upgrade --image IMAGE`"),
     ),
     (
@@ -303,6 +314,14 @@ const STOPS: &[Row] = &[
     ),
     (&["CannotPullContainerError"], NO_WAY_OUT),
     (&["ResourceInitializationError"], NO_WAY_OUT),
+    (
+        &["its runner never connected"],
+        meaning(
+            "runner-offline",
+            "the runner did not reach GitHub",
+            "let the subnet reach GitHub; see docs/NETWORK.md, and the runner's output",
+        ),
+    ),
     (
         &["SpotInterruption"],
         meaning(
@@ -334,9 +353,11 @@ const STOPS: &[Row] = &[
     ),
 ];
 
-/// What a worker's error means.
+/// What a worker's error means. A class is held back for what its last task ended with.
 pub fn of_error(words: &str) -> Meaning {
-    find(ERRORS, words).unwrap_or(meaning("other", "its launch failed", "mend what the message names"))
+    let of_class = words.split_once("held back: the last runners of the class failed: ");
+    let found = of_class.and_then(|(_, stop)| of_stop(stop)).or_else(|| find(ERRORS, words));
+    found.unwrap_or(meaning("other", "its launch failed", "mend what the message names"))
 }
 
 /// What the reason of an ignored delivery means.

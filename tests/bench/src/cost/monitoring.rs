@@ -46,7 +46,7 @@ pub(super) const RARE: Quantity =
     Quantity::new("Jobs that write a metric of something rare", 0.001, "", "an estimate for each such metric");
 
 /// Our metrics by function, each with the share of jobs that write it.
-pub(super) const METRICS: [(&str, &str, f64); 31] = [
+pub(super) const METRICS: [(&str, &str, f64); 32] = [
     ("webhook", "JobsRefused", RARE.value),
     ("worker", "JobsLaunched", EACH),
     ("worker", "QueueToLaunch", EACH),
@@ -56,6 +56,7 @@ pub(super) const METRICS: [(&str, &str, f64); 31] = [
     ("worker", "TasksReleased", SOME),
     ("worker", "JobsOverLimit", RARE.value),
     ("worker", "JobsDenied", RARE.value),
+    ("worker", "JobsStarving", RARE.value),
     ("worker", "WarmRunnersLaunched", RARE.value),
     ("worker", "JobsGivenUp", RARE.value),
     ("worker", "JobsExpired", RARE.value),
@@ -132,7 +133,7 @@ mod tests {
         assert!(is(metric_hours(0.0) + 1.0, 1.0), "nothing is written while nothing happens");
         let hours = metric_hours(1.0);
         assert!((6.9..8.0).contains(&hours), "one job writes seven metrics, for an hour: {hours}");
-        assert!(is(metric_hours(1e12), 31.0 * 720.0), "never more than each hour");
+        assert!(is(metric_hours(1e12), 32.0 * 720.0), "never more than each hour");
         assert!(is(of_hours(720.0), 0.30));
     }
 }

@@ -243,7 +243,8 @@ impl State {
         overrides: &Arc<Value>,
     ) -> usize {
         let network = input.network_configuration.as_ref().map(|network| network["awsvpcConfiguration"].clone());
-        let bad_start = self.bad_starts.pop_front().or_else(|| self.outage.clone());
+        let of_family = || self.outages_of.get(&definition.family).cloned();
+        let bad_start = self.bad_starts.pop_front().or_else(|| self.outage.clone()).or_else(of_family);
         self.add_task(Task {
             arn: task_arn(cluster, &task_id(self.tasks.len())),
             cluster: cluster.to_owned(),

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) refusals: VecDeque<String>,
     pub(super) bad_starts: VecDeque<String>,
     pub(super) outage: Option<String>,
+    /// Why all tasks of these families fail.
+    pub(super) outages_of: BTreeMap<String, String>,
     pub(super) tokens: Tokens,
     pub(super) tasks: Vec<Task>,
     /// Tasks that run or are about to.

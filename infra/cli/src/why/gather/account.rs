@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecs::types::{Container, TaskOverride};
+use jitgate::ecs::words_of_stop;
 use jitgate::job::{Attempt, JobId};
 use jitgate::names::{LaunchToken, NamePrefix};
 use serde_json::Value;
@@ -140,7 +141,8 @@ fn shown(task: &aws_sdk_ecs::types::Task, attempt: u16) -> Task {
     // Only the name is taken: the rest of the overrides has the JIT config.
     let own = overrides.iter().find(|container| container.environment().iter().any(is_own)).and_then(|own| own.name());
     let containers = task.containers();
-    let exit_code = containers.iter().find(|each| own.is_none() || each.name() == own).and_then(Container::exit_code);
+    let container = containers.iter().find(|each| own.is_none() || each.name() == own);
+    let words = container.into_iter().chain(containers).filter_map(Container::reason);
     Task {
         id: task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default().to_owned(),
         attempt,
@@ -151,8 +153,8 @@ fn shown(task: &aws_sdk_ecs::types::Task, attempt: u16) -> Task {
         started_at: moment(task.started_at),
         stopped_at: moment(task.stopped_at),
         stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
-        stopped_reason: task.stopped_reason().map(redact::text),
-        exit_code,
+        stopped_reason: words_of_stop(task.stopped_reason(), words).map(redact::text),
+        exit_code: container.and_then(Container::exit_code),
     }
 }
 
