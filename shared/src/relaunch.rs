@@ -20,7 +20,7 @@
 //! of whoever deleted the registration of the launch. GitHub confirms a deletion once, so all others are copies.
 //!
 //! So one job costs at most 4 tasks that get no job, 12 that fail within the first 40 minutes and 25 in the rest of the
-//! day. Where a class fails as a whole, its brake lets far fewer go: see the worker's `brake`.
+//! day; or 27 whose runners never connect, each for its class's `start_minutes` and until the next pass. Where a class fails as a whole, its brake lets far fewer go: see the worker's `brake`.
 
 use time::{Duration, OffsetDateTime};
 
@@ -184,6 +184,8 @@ mod tests {
         let pauses = failing.windows(2).filter(|pair| pair[0] < Duration::minutes(40)).map(|pair| pair[1] - pair[0]);
         assert!(pauses.max() < Some(Duration::minutes(6)), "while it is fresh");
         assert_eq!(launches(Fruitless::Unused, Duration::minutes(15)).len(), 4);
+        let never_connecting = launches(Fruitless::FailedToStart, Duration::minutes(25));
+        assert_eq!(never_connecting.len(), 27, "twenty minutes until it counts, and five until the next pass");
     }
 
     #[test]

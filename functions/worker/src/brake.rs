@@ -8,8 +8,8 @@
 //! | an idle runner that the cleaner keeps as a probe | no retry until the probe has a job or is gone |
 //! | anything else | every retry at its own time |
 //!
-//! `run.sh` ends with 0 after a job, and after nearly all that can go wrong before one. So where that came soon, GitHub is asked whether
-//! the task's job still waits, while retries have to know.
+//! `run.sh` ends with 0 after a job, and after nearly all that can go wrong before one; and what ends with another code may have had a
+//! job before. So where neither is plain, GitHub is asked whether the task's job still waits, while retries have to know.
 //!
 //! A first launch always goes: it costs one task a job, and its success is the best sign that all is well. So the brake
 //! cannot lock a class up, for the next probe always comes, and one task that is [up](up_after) releases all retries. Nor does
@@ -229,18 +229,16 @@ fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> 
             break;
         }
     }
-    let [(_, _, reason), .., (earliest, ..)] = failures.as_slice() else { return Ok(State::Well) };
-    if failures.len() < ENOUGH {
-        return Ok(State::Well);
-    }
+    let Ok(failures) = <[_; ENOUGH]>::try_from(failures) else { return Ok(State::Well) };
     let up_after = up_after(failures.iter().map(|(_, task, _)| *task));
+    let [(_, _, reason), .., (earliest, ..)] = failures;
     let mut up = tasks.iter().filter(|task| !task.is_over).filter_map(|task| Some(task.started_at? + up_after));
-    if up.any(|at| at <= now && at > *earliest) {
+    if up.any(|at| at <= now && at > earliest) {
         return Ok(State::Well);
     }
     let is_retry = |task: &&&TaskView| task.message.as_ref().is_some_and(|message| message.progress.is_retry());
     let last = tasks.iter().filter(is_retry).filter_map(|task| task.created_at).max();
-    Ok(State::Failing { reason: reason.clone(), may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) })
+    Ok(State::Failing { reason, may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) })
 }
 
 /// After this time, a running task has outlived the failures, and something beyond, since they do not all take the same time: a runner
@@ -267,18 +265,19 @@ fn fate(task: &TaskView, answers: &Answers) -> Option<Fate> {
     if !task.is_over || task.lost_capacity() {
         return None;
     }
-    let failed = || Fate::Failed(trouble(task).unwrap_or_default());
+    let failed = || Some(Fate::Failed(trouble(task).unwrap_or_default()));
+    let was_up = ran(task).is_some_and(|ran| ran >= UP);
     match (task.stop_code.as_deref()?, task.exit_code) {
-        ("EssentialContainerExited", Some(0)) if ran(task).is_some_and(|ran| ran >= UP) => Some(Fate::Well),
-        // No job waits for a warm runner.
-        ("EssentialContainerExited", Some(0)) if task.message.as_ref()?.purpose != Purpose::Launch => None,
-        ("EssentialContainerExited", Some(0)) => match answers.get(&task.arn) {
-            Some(true) => Some(failed()),
+        ("EssentialContainerExited", Some(0)) if was_up => Some(Fate::Well),
+        ("EssentialContainerExited", Some(code)) if code == 0 || was_up => match answers.get(&task.arn) {
+            // No job waits for a warm runner.
+            _ if task.message.as_ref()?.purpose != Purpose::Launch => None,
+            Some(true) => failed(),
             Some(false) => Some(Fate::Well),
             None => Some(Fate::Unclear),
         },
-        ("TaskFailedToStart" | "EssentialContainerExited", _) => Some(failed()),
-        ("UserInitiated", _) if never_connected(task) => Some(failed()),
+        ("TaskFailedToStart" | "EssentialContainerExited", _) => failed(),
+        ("UserInitiated", _) if never_connected(task) => failed(),
         _ => None,
     }
 }

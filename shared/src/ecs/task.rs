@@ -146,8 +146,7 @@ impl TaskView {
     pub fn never_got_capacity(&self) -> bool {
         let Some(reason) = self.stopped_reason.as_deref() else { return false };
         let is_unplaced = self.is_unplaced && (reason == FAILED_TO_START || reason.contains(NEVER_CONNECTED));
-        self.is_over
-            && (is_unplaced || self.stop_code.as_deref() == Some("TaskFailedToStart") && speaks_of_capacity(reason))
+        is_unplaced || self.stop_code.as_deref() == Some("TaskFailedToStart") && speaks_of_capacity(reason)
     }
 
     /// Which placement the next launch of its job tries first: the next one if it lost this one's capacity, the same one

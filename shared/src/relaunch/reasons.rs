@@ -229,8 +229,7 @@ const REASONS: &[(&str, &str, Meaning, &str)] = &[
 fn what_ecs_says_of_a_stopped_task_is_understood_on_purpose() {
     for (code, words, meaning, source) in REASONS {
         let said = |words: &str| (!words.is_empty()).then(|| words.to_owned());
-        let task =
-            TaskView { is_over: true, stop_code: said(code), stopped_reason: said(words), ..TaskView::default() };
+        let task = TaskView { stop_code: said(code), stopped_reason: said(words), ..TaskView::default() };
         let followed = match (Fruitless::of(&task), task.lost_capacity()) {
             (Fruitless::NoCapacity, true) => vec![Capacity],
             (Fruitless::FailedToStart, true) => vec![TakenAway],
@@ -245,7 +244,6 @@ fn what_ecs_says_of_a_stopped_task_is_understood_on_purpose() {
 #[test]
 fn a_task_that_no_instance_took_is_tried_on_the_next_placement() {
     let stopped = |code: &str, words: &str| TaskView {
-        is_over: true,
         is_unplaced: true,
         stop_code: Some(code.to_owned()),
         stopped_reason: Some(words.to_owned()),

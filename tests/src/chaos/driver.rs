@@ -82,6 +82,8 @@ pub(super) struct Driver {
     serial: u64,
     changes: UnboundedReceiver<TaskChange>,
     runners: BTreeMap<String, AtWork>,
+    /// Tasks whose runners cannot reach GitHub, with their variables.
+    cut_off: BTreeMap<String, BTreeMap<String, String>>,
     idle: BTreeSet<String>,
     working: HashMap<String, JobId>,
     /// After which time GitHub announces a job again.

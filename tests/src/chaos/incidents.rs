@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | GitHub assigns no jobs | all runners, for a while | actions/runner#4076 |
 //! | runners are turned away and end within seconds, with exit code 0 or 7 | the same | actions/runner#4613 |
+//! | runners cannot reach GitHub, and go on trying | the same | docs/NETWORK.md: a way out that is missing, until it is there |
 //! | starts fail late | the same | ECS's "Stopped tasks error messages" |
 //! | a runner hangs: offline, its container goes on | one in fifty | actions/runner#4668 |
 //! | a sidecar is listed first, with another exit code | all tasks of some runs | ECS lists containers in no order |
@@ -19,6 +20,7 @@ use crate::aws::answers;
 pub(super) enum Outage {
     NoDispatch,
     TurnsAway,
+    Unreachable,
     StartsFail,
 }
 
@@ -28,6 +30,7 @@ impl Outage {
         match self {
             Self::NoDispatch => "times GitHub assigned no jobs",
             Self::TurnsAway => "times GitHub turned runners away",
+            Self::Unreachable => "times runners could not reach GitHub",
             Self::StartsFail => "times starts failed late",
         }
     }
@@ -35,6 +38,7 @@ impl Outage {
 
 /// Names in the report of what strikes one task, runner or call.
 pub(super) const TURNED_AWAY: &str = "runners that GitHub turned away";
+pub(super) const CUT_OFF: &str = "runners that could not reach GitHub";
 pub(super) const FAILED_LATE: &str = "tasks that failed to start";
 pub(super) const INTERRUPTED: &str = "tasks that Spot interrupted";
 pub(super) const HUNG: &str = "runners that hung";
@@ -73,8 +77,14 @@ impl Incidents {
     /// One outage at most, since each has its own way to end; no longer than the two tries of a job that follow at once.
     pub(super) fn draw(seed: u64, within: Duration) -> Self {
         let mut chance = Chance::new(seed, "incidents");
-        let kinds = [Some(Outage::NoDispatch), Some(Outage::TurnsAway), Some(Outage::StartsFail), None];
-        let kind = kinds[usize::try_from(seed % 4).expect("few")];
+        let kinds = [
+            Some(Outage::NoDispatch),
+            Some(Outage::TurnsAway),
+            Some(Outage::StartsFail),
+            Some(Outage::Unreachable),
+            None,
+        ];
+        let kind = kinds[usize::try_from(seed % 5).expect("few")];
         let latest = within.as_secs().max(1);
         let outage = kind.map(|kind| Planned {
             kind,

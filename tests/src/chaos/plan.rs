@@ -337,7 +337,7 @@ mod tests {
     fn the_usual_storms_have_an_incident_of_each_kind_between_them() {
         let plans: Vec<_> = (1..=8).map(|seed| Plan::draw(seed, &Knobs::storm(25)).incidents).collect();
         let kinds: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.outages).map(|outage| outage.kind).collect();
-        assert_eq!(kinds.len(), 3, "{kinds:?}");
+        assert_eq!(kinds.len(), 4, "{kinds:?}");
         assert!(plans.iter().any(|plan| plan.sidecar) && plans.iter().any(|plan| plan.token_lag > Duration::ZERO));
     }
 }

@@ -32,6 +32,12 @@ async fn live(world: &mut World, time: Duration) -> String {
     live_in_steps(world, time, STEP).await
 }
 
+/// The same for hours, in which little changes after the first minutes.
+async fn live_long(world: &mut World, time: Duration) -> String {
+    let beginning = MINUTE * 20;
+    live(world, beginning).await + &live_in_steps(world, time - beginning, MINUTE).await
+}
+
 pub(crate) async fn live_in_steps(world: &mut World, time: Duration, step: Duration) -> String {
     let end = world.clock.now() + time;
     let mut said = String::new();
@@ -53,7 +59,7 @@ pub(crate) async fn live_in_steps(world: &mut World, time: Duration, step: Durat
     said
 }
 
-/// How long the functions work until all jobs are done; fails after that time.
+/// Lets the functions work until all jobs are done; fails after that time. Prints what the incident has cost.
 async fn until_done(world: &mut World, jobs: &[JobId], within: Duration) {
     let begun = world.clock.now();
     let is_done = |world: &World, job: &JobId| world.github.job(*job).expect("a job").status == JobStatus::Completed;
@@ -64,6 +70,9 @@ async fn until_done(world: &mut World, jobs: &[JobId], within: Duration) {
     }
     assert!(jobs.iter().all(|job| world.github.job(*job).expect("a job").times_taken == 1));
     assert_eq!(world.dead_letters(), Vec::<String>::new());
+    let minutes = (world.clock.now() - begun).as_seconds_f64() / 60.0;
+    let (tasks, most) = (world.aws.ecs.tasks().len(), most_tasks_of_a_job(world, jobs));
+    println!("{} jobs: done after {minutes:.1} min; {tasks} tasks in all, {most} for a job at most", jobs.len());
 }
 
 /// The most tasks that one job had.
@@ -78,12 +87,12 @@ fn most_tasks_of_a_job(world: &World, jobs: &[JobId]) -> usize {
 
 #[tokio::test]
 async fn while_github_assigns_no_jobs_for_three_hours_one_idle_runner_waits_for_its_return() {
-    for settings in SCOPES {
+    for (settings, hours) in SCOPES.into_iter().zip([3, 1, 1]) {
         let mut world = long(settings).await;
         world.start_tasks_after(START);
         world.github.behave(|behaviour| behaviour.dispatches = false);
         let jobs = queue(&world, 20).await;
-        let said = live(&mut world, MINUTE * 180).await;
+        let said = live_long(&mut world, MINUTE * 60 * hours).await;
         assert!(said.contains("GitHub gives idle runners no jobs"), "{settings:?}");
         let left = (world.live_tasks(), world.dead_letters().len());
         assert_eq!(left, (1, 0), "{settings:?}: the others are gone, and none is given up");
@@ -100,7 +109,7 @@ async fn while_github_turns_runners_away_for_two_hours_one_probe_goes_in_five_mi
     world.start_tasks_after(START);
     world.github.behave(|behaviour| behaviour.turns_runners_away = true);
     let jobs = queue(&world, 50).await;
-    let said = live(&mut world, MINUTE * 120).await;
+    let said = live_long(&mut world, MINUTE * 120).await;
     let refused = "held back: the last runners of the class failed: GitHub turns this version of the runner away (exit code 7): \
                    use another image than ghcr.io/actions/actions-runner:latest@sha256:4f0a2c61b7d3";
     assert!(said.contains(refused), "it names the image");
@@ -117,7 +126,7 @@ async fn runners_that_are_turned_away_without_a_word_are_held_back_as_well() {
     world.start_tasks_after(START);
     world.github.behave(|behaviour| (behaviour.turns_runners_away, behaviour.runners_say_why) = (true, false));
     let jobs = queue(&world, 50).await;
-    let said = live(&mut world, MINUTE * 120).await;
+    let said = live_long(&mut world, MINUTE * 120).await;
     let refused = "held back: the last runners of the class failed: its runner ended before it had a job (exit code 0): \
                    its log says why; its image is ghcr.io/actions/actions-runner:latest@sha256:4f0a2c61b7d3";
     assert!(said.contains(refused), "it names the image");
@@ -133,7 +142,7 @@ async fn while_runners_cannot_reach_github_for_three_hours_one_probe_goes_in_fiv
     world.start_tasks_after(START);
     world.github.behave(|behaviour| behaviour.is_reachable = false);
     let jobs = queue(&world, 20).await;
-    let said = live(&mut world, MINUTE * 180).await;
+    let said = live_long(&mut world, MINUTE * 180).await;
     assert!(said.contains("held back: the last runners of the class failed: jitgate: its runner never connected"));
     let tasks = world.aws.ecs.tasks().len();
     assert!(tasks <= 3 * jobs.len(), "{tasks} tasks");

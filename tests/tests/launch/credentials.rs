@@ -48,7 +48,8 @@ async fn a_new_token_that_some_servers_do_not_know_yet_costs_no_more_than_its_wa
             for _ in 0..10 {
                 jobs.push(world.queue_and_deliver().await);
             }
-            work_for(&mut world, Duration::from_secs(lag + 10)).await;
+            let ((), said) = logged(work_for(&mut world, Duration::from_secs(lag + 10))).await;
+            assert!(!said.contains("until this is mended"), "{answers:?} for {lag} s: {said}");
             assert_eq!(world.live_tasks(), 10, "{answers:?} for {lag} s: {:?}", world.api.calls.operations());
             assert_eq!(world.github.tokens_made(), 1, "{answers:?} for {lag} s: another one would be as new again");
             world.pass(Duration::from_mins(5));

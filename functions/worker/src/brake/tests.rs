@@ -116,6 +116,9 @@ fn github_is_asked_about_an_end_as_after_a_job_only_if_it_decides() {
     }
     let did_a_job = TaskView { started_at: Some(NOW - minutes(3)), ..ended(2) };
     assert_eq!(of(&[failed(4), failed(3), did_a_job, failed(1)], &unknown), Ok(false), "it ran for a minute");
+    let killed = TaskView { exit_code: Some(137), started_at: Some(NOW - minutes(90)), ..ended(2) };
+    let tasks = [failed(4), failed(3), killed, failed(1)];
+    assert_eq!(of(&tasks, &unknown), Err(ended(2).arn), "its runner may have been killed in its job");
     let mut warm = ended(2);
     warm.message.as_mut().expect("its message").purpose = Purpose::Warm;
     assert_eq!(of(&[failed(4), failed(3), warm, failed(1)], &unknown), Ok(true), "nobody can say");

@@ -1,6 +1,7 @@
 //! Incidents after the launch.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use jitgate::ecs::{VERSION_REFUSED, VERSION_VARIABLE};
 
@@ -37,6 +38,9 @@ impl Driver {
     pub(super) fn recover(&mut self, kind: Outage) {
         self.diary.note(self.now(), [], format!("{kind:?} is over"));
         self.set(kind, None);
+        for (task, environment) in mem::take(&mut self.cut_off) {
+            self.start_runner(&task, environment);
+        }
         self.offer();
     }
 
@@ -45,6 +49,7 @@ impl Driver {
         match kind {
             Outage::NoDispatch => self.world.github.behave(|behaviour| behaviour.dispatches = !is_on),
             Outage::TurnsAway => self.world.github.behave(|behaviour| behaviour.turns_runners_away = is_on),
+            Outage::Unreachable => self.world.github.behave(|behaviour| behaviour.is_reachable = !is_on),
             Outage::StartsFail => self.world.aws.ecs.fail_starts(reason),
         }
     }

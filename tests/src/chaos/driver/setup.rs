@@ -79,6 +79,7 @@ impl Driver {
             agenda: BTreeMap::new(),
             serial: 0,
             runners: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             idle: BTreeSet::new(),
             working: HashMap::new(),
             again: HashMap::new(),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::parts::{AtWork, Event};
 use super::{CLEANER_MENDS, Driver};
 use crate::aws::ecs::{Pace, StopCode, TaskChange};
+use crate::chaos::incidents::CUT_OFF;
 use crate::runner::{JIT_CONFIG_VARIABLE, Runner, Step};
 
 impl Driver {
@@ -40,7 +41,7 @@ impl Driver {
         self.world.aws.ecs.settle();
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                TaskChange::Running(started) => self.start_runner(&started.task, &started.environment),
+                TaskChange::Running(started) => self.start_runner(&started.task, started.environment),
                 TaskChange::Stopping { task, .. } => self.end_runner(&task, false),
                 TaskChange::Stopped { task } => {
                     self.count_stop(&task);
@@ -72,7 +73,13 @@ impl Driver {
         }))
     }
 
-    fn start_runner(&mut self, task: &str, environment: &BTreeMap<String, String>) {
+    pub(super) fn start_runner(&mut self, task: &str, environment: BTreeMap<String, String>) {
+        if !self.world.github.is_reachable() {
+            self.report.struck(CUT_OFF);
+            self.diary.note(self.now(), self.diary.job_of_task(task), "its runner cannot reach GitHub");
+            self.cut_off.insert(task.to_owned(), environment);
+            return;
+        }
         let config = environment.get(JIT_CONFIG_VARIABLE).map(String::as_str).unwrap_or_default();
         let work = self.chance.seconds(*self.knobs.work.start(), *self.knobs.work.end());
         let job = self.diary.job_of_task(task);
@@ -84,12 +91,13 @@ impl Driver {
             }
         } else {
             self.diary.note(self.now(), job, "its runner is refused");
-            self.refuse_runner(task, environment);
+            self.refuse_runner(task, &environment);
         }
     }
 
     fn end_runner(&mut self, task: &str, killed: bool) {
         self.idle.remove(task);
+        self.cut_off.remove(task);
         let job = self.diary.job_of_task(task);
         if let Some(working) = self.working.remove(task) {
             self.judge.complain(Some(working), "its runner was stopped while it worked");
