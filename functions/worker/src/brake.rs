@@ -5,7 +5,7 @@
 //! | seen | so |
 //! |---|---|
 //! | the last [`ENOUGH`] tasks whose end is known, or that are up, have all failed | one retry in [`PROBE_INTERVAL`] |
-//! | an idle runner that the cleaner keeps as a probe | no retry until the probe has a job or is gone |
+//! | an idle runner that the cleaner keeps as a probe | one retry in [`SECOND_PROBE_INTERVAL`], until the probe has a job or is gone, or another task did one |
 //! | anything else | every retry at its own time |
 //!
 //! `run.sh` ends with 0 after a job, and after nearly all that can go wrong before one; and what ends with another code may have had a
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jitgate::ecs::{EcsError, TaskArn, TaskView};
 use jitgate::github::{GitHubError, JobState};
-use jitgate::job::Purpose;
+use jitgate::job::{Attempt, Purpose};
 use jitgate::names::LaunchToken;
 use jitgate::relaunch::{never_connected, trouble};
 use time::{Duration, OffsetDateTime};
@@ -37,6 +37,10 @@ const ENOUGH: usize = 3;
 
 /// One retry of a class goes in this time.
 const PROBE_INTERVAL: Duration = Duration::minutes(5);
+
+/// One retry goes beside an idle runner in this time, should GitHub have forgotten just that one. Each costs its class's
+/// `idle_minutes`.
+const SECOND_PROBE_INTERVAL: Duration = Duration::HOUR;
 
 /// A task that has run for so long has a runner, if the last failures ended sooner: one that GitHub turns away ends within seconds.
 const UP: Duration = Duration::minutes(1);
@@ -104,6 +108,7 @@ pub(crate) async fn apply(context: &Context, batch: &mut [Received<'_>]) {
         .map(|(index, message)| Retry {
             index,
             class: message.job.class.clone(),
+            attempt: message.progress.attempt,
             since: message.job.queued_at,
             token: LaunchToken::of(&context.config.name_prefix, message).to_string(),
         })
@@ -129,6 +134,7 @@ struct Retry {
     /// Its place in the batch.
     index: usize,
     class: String,
+    attempt: Attempt,
     /// When its job began to wait.
     since: OffsetDateTime,
     /// Its launch's.
@@ -168,7 +174,8 @@ fn of_class<'a>(tasks: &'a [TaskView], class: &str) -> Vec<&'a TaskView> {
     tasks.iter().filter(|task| task.message.as_ref().is_some_and(|message| message.job.class == class)).collect()
 }
 
-/// The retries that must wait, and why. Of each class that fails, the one that has waited longest goes if a probe is due.
+/// The retries that must wait, and why. Of each class that fails, one goes if a probe is due: of those whose jobs had the fewest
+/// launches, the one that has waited longest.
 /// A retry whose launch has a task already, by another message, starts none: it goes, and is done.
 /// `probes` is when a probe of each class went, as far as ECS may not list it yet.
 fn held_back(
@@ -180,18 +187,18 @@ fn held_back(
 ) -> Vec<(Retry, String)> {
     probes.retain(|_, at| now - *at < LISTED_AFTER);
     retries.retain(|retry| !tasks.iter().any(|task| task.started_by == retry.token));
-    retries.sort_by(|one, other| (&one.class, one.since).cmp(&(&other.class, other.since)));
+    let order = |retry: &Retry| (retry.class.clone(), retry.attempt, retry.since);
+    retries.sort_by_cached_key(order);
     let mut held = Vec::new();
     for retries in retries.chunk_by(|one, other| one.class == other.class) {
         let (reason, may_probe) = match state(&of_class(tasks, &retries[0].class), answers, now) {
             Ok(State::Well) | Err(_) => continue,
-            Ok(State::Unassigned) => (NO_JOBS.to_owned(), false),
-            Ok(State::Failing { reason, may_probe }) => {
+            Ok(State::HeldBack { reason, may_probe }) => {
                 let may_probe = may_probe && !probes.contains_key(&retries[0].class);
                 if may_probe {
                     probes.insert(retries[0].class.clone(), now);
                 }
-                (format!("the last runners of the class failed: {reason}"), may_probe)
+                (reason, may_probe)
             }
         };
         held.extend(retries.iter().skip(usize::from(may_probe)).map(|retry| (retry.clone(), reason.clone())));
@@ -202,9 +209,8 @@ fn held_back(
 /// How a class fares.
 enum State {
     Well,
-    /// GitHub gives its runners no jobs.
-    Unassigned,
-    Failing {
+    /// Its runners fail, or GitHub gives them no jobs.
+    HeldBack {
         reason: String,
         may_probe: bool,
     },
@@ -212,14 +218,19 @@ enum State {
 
 /// How the class of these tasks fares, or the task about whose job GitHub has to be asked first.
 fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> Result<State, &'a TaskView> {
-    if tasks.iter().any(|task| task.probe_since.is_some() && task.busy_since.is_none() && !task.is_over) {
-        return Ok(State::Unassigned);
-    }
+    let is_retry = |task: &&&TaskView| task.message.as_ref().is_some_and(|message| message.progress.is_retry());
+    let last_retry = tasks.iter().filter(is_retry).filter_map(|task| task.created_at).max();
+    let is_due = |after| last_retry.is_none_or(|last| now - last >= after);
+    let is_idle_probe = |task: &&&TaskView| task.busy_since.is_none() && !task.is_over;
+    let idle_since = tasks.iter().filter(is_idle_probe).filter_map(|task| task.probe_since).max();
     let mut ends: Vec<_> =
         tasks.iter().filter_map(|task| Some((task.stopped_at?, *task, fate(task, answers)?))).collect();
     ends.sort_by_key(|(at, ..)| Reverse(*at));
     let mut failures = Vec::with_capacity(ENOUGH);
     for (at, task, fate) in ends {
+        if idle_since.is_some_and(|since| at <= since) {
+            break;
+        }
         match fate {
             Fate::Well => return Ok(State::Well),
             Fate::Unclear => return Err(task),
@@ -229,6 +240,10 @@ fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> 
             break;
         }
     }
+    if let Some(since) = idle_since {
+        let may_probe = now - since >= SECOND_PROBE_INTERVAL && is_due(SECOND_PROBE_INTERVAL);
+        return Ok(State::HeldBack { reason: NO_JOBS.to_owned(), may_probe });
+    }
     let Ok(failures) = <[_; ENOUGH]>::try_from(failures) else { return Ok(State::Well) };
     let up_after = up_after(failures.iter().map(|(_, task, _)| *task));
     let [(_, _, reason), .., (earliest, ..)] = failures;
@@ -236,9 +251,8 @@ fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> 
     if up.any(|at| at <= now && at > earliest) {
         return Ok(State::Well);
     }
-    let is_retry = |task: &&&TaskView| task.message.as_ref().is_some_and(|message| message.progress.is_retry());
-    let last = tasks.iter().filter(is_retry).filter_map(|task| task.created_at).max();
-    Ok(State::Failing { reason, may_probe: last.is_none_or(|last| now - last >= PROBE_INTERVAL) })
+    let reason = format!("the last runners of the class failed: {reason}");
+    Ok(State::HeldBack { reason, may_probe: is_due(PROBE_INTERVAL) })
 }
 
 /// After this time, a running task has outlived the failures, and something beyond, since they do not all take the same time: a runner

@@ -117,6 +117,13 @@ impl GitHub {
         state.connect(runner, now)
     }
 
+    /// From now on, GitHub gives this runner no job, although it is online.
+    pub fn forget_runner(&self, runner: RunnerId) {
+        if let Some(runner) = self.state().0.runners.get_mut(&runner.0) {
+            runner.has_taken = true;
+        }
+    }
+
     /// Whether GitHub turns runners away when they open a session.
     pub fn turns_runners_away(&self) -> bool {
         self.state().0.behaviour.turns_runners_away

@@ -75,7 +75,9 @@ fn waiting_at(
     let retry = |index: usize| {
         // The second one has waited longest.
         let since = NOW - minutes(if index == 1 { 60 } else { 30 });
-        Retry { index, class: "default".to_owned(), since, token: format!("jit-{index}-2") }
+        // The first one's job has had most launches.
+        let attempt = Attempt(if index == 0 { 3 } else { 2 });
+        Retry { index, class: "default".to_owned(), attempt, since, token: format!("jit-{index}-2") }
     };
     let mut held: Vec<_> = held_back((0..4).map(retry).collect(), tasks, answers, probes, now)
         .into_iter()
@@ -105,7 +107,9 @@ fn one_of_the_last_three_that_did_well_is_enough() {
 fn github_is_asked_about_an_end_as_after_a_job_only_if_it_decides() {
     let of = |tasks: &[TaskView], answers: &Answers| {
         let tasks: Vec<_> = tasks.iter().collect();
-        state(&tasks, answers, NOW).map(|state| matches!(state, State::Failing { .. })).map_err(|task| task.arn.clone())
+        state(&tasks, answers, NOW)
+            .map(|state| matches!(state, State::HeldBack { .. }))
+            .map_err(|task| task.arn.clone())
     };
     let unknown = Answers::new();
     assert_eq!(of(&[failed(4), failed(3), ended(2), failed(1)], &unknown), Err(ended(2).arn));
@@ -160,7 +164,7 @@ fn what_was_stopped_for_other_reasons_says_nothing_about_the_class() {
 #[test]
 fn a_retry_whose_launch_has_a_task_already_is_not_held_back_and_is_no_probe() {
     let launched = TaskView { started_by: "jit-1-2".to_owned(), ..failed(1) };
-    assert_eq!(waiting(&[failed(3), failed(2), launched]), [2, 3]);
+    assert_eq!(waiting(&[failed(3), failed(2), launched]), [0, 3]);
 }
 
 #[test]
@@ -174,6 +178,12 @@ fn other_classes_do_not_count() {
 fn while_an_idle_runner_shows_that_github_assigns_nothing_all_retries_wait() {
     let idle = TaskView { probe_since: Some(NOW), ..running_for(3600) };
     assert_eq!(waiting(std::slice::from_ref(&idle)), [0, 1, 2, 3]);
+    let for_an_hour = TaskView { probe_since: Some(NOW - minutes(60)), ..idle.clone() };
+    assert_eq!(waiting(std::slice::from_ref(&for_an_hour)), [0, 2, 3], "GitHub may have forgotten it");
+    assert_eq!(waiting(&[for_an_hour.clone(), probe(running_for(10), 59)]), [0, 1, 2, 3]);
+    let did_a_job = |ago| TaskView { started_at: Some(NOW - minutes(ago + 2)), ..ended(ago) };
+    assert_eq!(waiting(&[for_an_hour.clone(), did_a_job(1)]), [0_usize; 0], "GitHub gives jobs to others");
+    assert_eq!(waiting(&[for_an_hour, did_a_job(61)]).len(), 3, "that was before");
     assert_eq!(waiting(&[TaskView { busy_since: Some(NOW), ..idle.clone() }]), [0_usize; 0], "it has a job");
     assert_eq!(waiting(&[TaskView { is_over: true, ..idle }]), [0_usize; 0], "it is gone");
 }
