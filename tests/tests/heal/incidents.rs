@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jitgate::job::JobId;
 use jitgate_tests::aws::ecs::TaskDefinition;
-use jitgate_tests::github::{JobSpec, JobStatus};
+use jitgate_tests::github::{JobSpec, JobStatus, ORGANIZATION};
 use jitgate_tests::logs::logged;
 use jitgate_tests::world::{World, runner_classes};
 use serde_json::json;
@@ -23,6 +23,17 @@ pub(crate) async fn queue(world: &World, jobs: usize) -> Vec<JobId> {
     let mut queued = Vec::new();
     for _ in 0..jobs {
         queued.push(world.queue_and_deliver().await);
+    }
+    queued
+}
+
+/// The same, each in a repository of its own.
+async fn queue_in_many_repositories(world: &World, jobs: usize) -> Vec<JobId> {
+    let mut queued = Vec::new();
+    for number in 0..jobs {
+        let spec = JobSpec::labels(["fargate"]).in_repository(ORGANIZATION, &format!("repository-{number}"));
+        queued.push(world.github.queue_job(spec));
+        assert_eq!(world.deliver_queued(queued[number]).await.status_code, 202);
     }
     queued
 }
@@ -91,7 +102,7 @@ async fn while_github_assigns_no_jobs_for_three_hours_one_idle_runner_waits_for_
         let mut world = long(settings).await;
         world.start_tasks_after(START);
         world.github.behave(|behaviour| behaviour.dispatches = false);
-        let jobs = queue(&world, 20).await;
+        let jobs = queue_in_many_repositories(&world, 20).await;
         let said = live_long(&mut world, MINUTE * 60 * hours).await;
         assert!(said.contains("GitHub gives idle runners no jobs"), "{settings:?}");
         let left = (world.live_tasks(), world.dead_letters().len());

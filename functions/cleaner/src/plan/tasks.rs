@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jitgate::ecs::{TaskArn, tag};
-use jitgate::github::RunnerStatus;
+use jitgate::github::{RunnerStatus, Scope};
 use jitgate::job::Purpose;
 use time::Duration;
 
@@ -26,7 +26,7 @@ pub const NEVER_CAME: Duration = Duration::minutes(20);
 /// minutes, and a runner that ends after its job has no registration any more.
 const HANGS_AFTER: Duration = Duration::minutes(10);
 
-/// So many runners of one class and place without a job, and none with one: GitHub assigns no jobs. Fewer happen when jobs are
+/// So many runners of one class and account without a job, and none with one: GitHub assigns no jobs. Fewer happen when jobs are
 /// cancelled, or where one job's runner group does not admit its repository.
 const UNASSIGNED: usize = 3;
 
@@ -46,8 +46,9 @@ pub(super) fn plan(world: &World<'_>) -> Vec<Action> {
     with_probes(world, actions.collect())
 }
 
-/// While GitHub assigns no jobs to a class's runners in a place, one idle runner stays: as long as it gets no job, another one
-/// would not either. The worker holds further launches back until it has one.
+/// While GitHub assigns no jobs to a class's runners, one idle runner stays: as long as it gets no job, another one would not
+/// either. The worker holds further launches back until it has one. Where each repository has runners of its own, those of
+/// one owner's are seen together: a job in each would otherwise be one runner without a job, time and again.
 fn with_probes(world: &World<'_>, mut actions: Vec<Action>) -> Vec<Action> {
     let mut idle: HashMap<_, Vec<&TaskArn>> = HashMap::new();
     for action in &actions {
@@ -55,12 +56,13 @@ fn with_probes(world: &World<'_>, mut actions: Vec<Action>) -> Vec<Action> {
         let Some(task) = world.live.iter().find(|task| task.view.arn == *arn) else { continue };
         // No job waits for a warm runner.
         if task.view.message.as_ref().is_some_and(|message| message.purpose == Purpose::Launch) {
-            idle.entry((*place, task.view.class.as_deref())).or_default().push(arn);
+            idle.entry((owner_of(world, *place), task.view.class.as_deref())).or_default().push(arn);
         }
     }
     let mut probes = HashSet::new();
-    for ((place, class), retired) in idle {
-        let of_group = |task: &&Task<'_>| task.place == Some(place) && task.view.class.as_deref() == class;
+    for ((owner, class), retired) in idle {
+        let is_there = |place| owner_of(world, place) == owner;
+        let of_group = |task: &&Task<'_>| task.place.is_some_and(is_there) && task.view.class.as_deref() == class;
         let mut group = world.live.iter().filter(of_group);
         let probe = group.clone().find(|task| task.view.probe_since.is_some()).map(|task| &task.view.arn);
         let has_job = group.any(|task| task.is_busy() || task.view.busy_since.is_some());
@@ -76,6 +78,14 @@ fn with_probes(world: &World<'_>, mut actions: Vec<Action>) -> Vec<Action> {
         }
     }
     actions
+}
+
+/// Whose runners a place has.
+fn owner_of(world: &World<'_>, place: usize) -> String {
+    match &world.seen.places[place].place.scope {
+        Scope::Repository { owner, .. } => owner.to_lowercase(),
+        scope => scope.to_string(),
+    }
 }
 
 fn of_task(world: &World<'_>, task: &Task<'_>, is_kept: bool) -> Vec<Action> {
