@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jitgate::ecs::VERSION_REFUSED;
+use jitgate::ecs::{NEVER_CONNECTED, VERSION_REFUSED};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -21,6 +21,9 @@ const SLOW_PULL: f64 = 60.0;
 
 /// The container starts within seconds of the pull.
 const SLOW_REST: f64 = 20.0;
+
+/// While a class is held back, its retries say so every minute or so.
+const HELD_BACK: Duration = Duration::minutes(5);
 
 /// A line `task ended`, with its moment.
 pub(super) type Ended = (OffsetDateTime, Value);
@@ -44,14 +47,22 @@ pub(super) async fn ended(aws: &Aws, fleet: &Deployed) -> Result<Vec<Ended>, Tro
 pub(super) async fn failed(aws: &Aws, fleet: &Deployed, ended: Result<&[Ended], Trouble>) -> Look {
     let since = OffsetDateTime::now_utc() - Duration::HOUR;
     let to_mend = aws.log_lines(&fleet.worker.log_group, "until this is mended", since).await?;
-    let to_mend: Vec<Value> = to_mend.iter().filter_map(|(_, line)| serde_json::from_str(line).ok()).collect();
+    let held_back = aws.log_lines(&fleet.worker.log_group, "held back", OffsetDateTime::now_utc() - HELD_BACK).await?;
     let ended: Vec<&Value> = ended?.iter().map(|(_, line)| line).collect();
-    Ok(of_starts(&ended, &to_mend))
+    Ok(of_starts(&ended, last_error(&to_mend).as_deref(), last_error(&held_back).as_deref()))
 }
 
-fn of_starts(ended: &[&Value], to_mend: &[Value]) -> Result<String, Wrong> {
-    if let Some(error) = to_mend.last().and_then(|line| line["error"].as_str()) {
+fn last_error(lines: &[(OffsetDateTime, String)]) -> Option<String> {
+    let line: Value = serde_json::from_str(&lines.last()?.1).ok()?;
+    line["error"].as_str().map(str::to_owned)
+}
+
+fn of_starts(ended: &[&Value], to_mend: Option<&str>, held_back: Option<&str>) -> Result<String, Wrong> {
+    if let Some(error) = to_mend {
         return Err(Wrong::new(format!("nothing can be launched: {error}"), words::of_error(error).todo));
+    }
+    if let Some(error) = held_back {
+        return Err(Wrong::new(format!("a class is {error}"), words::of_error(error).todo));
     }
     let mut reasons: BTreeMap<&str, (usize, Meaning)> = BTreeMap::new();
     for line in ended.iter().filter(|line| did_not_start(line)) {
@@ -67,7 +78,8 @@ fn of_starts(ended: &[&Value], to_mend: &[Value]) -> Result<String, Wrong> {
 }
 
 fn did_not_start(line: &Value) -> bool {
-    line["stop_code"] == "TaskFailedToStart" || line["exit_code"] == VERSION_REFUSED
+    let never_connected = line["stopped_reason"].as_str().is_some_and(|reason| reason.contains(NEVER_CONNECTED));
+    line["stop_code"] == "TaskFailedToStart" || line["exit_code"] == VERSION_REFUSED || never_connected
 }
 
 fn meaning(line: &Value) -> Meaning {
@@ -127,9 +139,12 @@ mod tests {
     #[test]
     fn what_holds_all_launches_up_comes_first() {
         let ended = not_started("CannotPullContainerError: x: not found");
-        let to_mend = [json!({ "error": "secret \"s\" is unusable: private_key is missing" })];
-        let says = format!("{:?}", of_starts(&[&ended], &to_mend));
+        let to_mend = "secret \"s\" is unusable: private_key is missing";
+        let held_back = "held back: the last runners of the class failed: jitgate: its runner never connected";
+        let says = format!("{:?}", of_starts(&[&ended], Some(to_mend), Some(held_back)));
         assert!(says.contains("private_key is missing"), "{says}");
+        let says = format!("{:?}", of_starts(&[&ended], None, Some(held_back)));
+        assert!(says.contains("a class is held back") && says.contains("let the subnet reach GitHub"), "{says}");
     }
 
     #[test]
@@ -138,15 +153,17 @@ mod tests {
         let missing = not_started("CannotPullContainerError: x: not found");
         let refused = json!({ "stop_code": "EssentialContainerExited", "exit_code": 7 });
         let unknown = not_started("something new");
+        let cut_off = json!({ "stop_code": "UserInitiated", "stopped_reason": NEVER_CONNECTED, "exit_code": 0 });
         let good = json!({ "stop_code": "EssentialContainerExited", "exit_code": 0 });
-        let wrong = of_starts(&[&lost, &missing, &missing, &refused, &unknown, &good], &[]).unwrap_err();
+        let wrong =
+            of_starts(&[&lost, &missing, &missing, &refused, &unknown, &cut_off, &good], None, None).unwrap_err();
         let says = format!("{wrong:?}");
         for part in
-            ["5 of 6 tasks did not start", "2 × the image does not exist", "1 × GitHub turns this version", "--image"]
+            ["6 of 7 tasks did not start", "2 × the image does not exist", "1 × GitHub turns this version", "--image"]
         {
             assert!(says.contains(part), "{part}: {says}");
         }
-        assert_eq!(of_starts(&[&good], &[]), Ok("1 ended, all had started".to_owned()));
+        assert_eq!(of_starts(&[&good], None, None), Ok("1 ended, all had started".to_owned()));
     }
 
     #[test]
