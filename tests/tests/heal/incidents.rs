@@ -46,7 +46,7 @@ async fn live(world: &mut World, time: Duration) -> String {
 /// The same for hours, in which little changes after the first minutes.
 async fn live_long(world: &mut World, time: Duration) -> String {
     let beginning = MINUTE * 20;
-    live(world, beginning).await + &live_in_steps(world, time - beginning, MINUTE).await
+    live(world, beginning).await + &live_in_steps(world, time.saturating_sub(beginning), MINUTE).await
 }
 
 pub(crate) async fn live_in_steps(world: &mut World, time: Duration, step: Duration) -> String {
@@ -83,7 +83,7 @@ async fn until_done(world: &mut World, jobs: &[JobId], within: Duration) {
     assert_eq!(world.dead_letters(), Vec::<String>::new());
     let minutes = (world.clock.now() - begun).as_seconds_f64() / 60.0;
     let (tasks, most) = (world.aws.ecs.tasks().len(), most_tasks_of_a_job(world, jobs));
-    println!("{} jobs: done after {minutes:.1} min; {tasks} tasks in all, {most} for a job at most", jobs.len());
+    eprintln!("{} jobs: done after {minutes:.1} min; {tasks} tasks in all, {most} for a job at most", jobs.len());
 }
 
 /// The most tasks that one job had.
