@@ -123,11 +123,20 @@ pub fn side_by_side<I: Sync, O: Send + Sync>(items: &[I], work: impl Fn(&I) -> O
     outcomes.into_iter().map(|outcome| outcome.into_inner().expect("all were worked on")).collect()
 }
 
-/// Prints what `CHAOS_LEFTOVERS` and `CHAOS_JOB` ask for.
+/// Prints what `CHAOS_LEFTOVERS`, `CHAOS_SLOW` and `CHAOS_JOB` ask for.
 fn tell(seed: u64, driver: &Driver) {
     if std::env::var_os("CHAOS_LEFTOVERS").is_some() {
         for job in driver.judge.leftovers() {
             eprintln!("seed {seed}: a registration was left to the cleaner\n{}", driver.diary.of(*job));
+        }
+    }
+    for seconds in std::env::var("CHAOS_SLOW").iter().filter_map(|seconds| seconds.parse::<i64>().ok()) {
+        let waited = |job: &JobId| {
+            let job = driver.world.github.job(*job)?;
+            Some((job.started_at? - job.created_at).whole_seconds())
+        };
+        for job in driver.jobs.iter().filter(|job| waited(job) > Some(seconds)) {
+            eprintln!("seed {seed}: job {job} waited long\n{}", driver.diary.of(*job));
         }
     }
     for job in std::env::var("CHAOS_JOB").iter().filter_map(|job| job.parse().ok()) {

@@ -10,6 +10,7 @@
 //! - `CHAOS_SEEDS`: one seed, or the first and the last; default 1-100.
 //! - `CHAOS_JOBS`: jobs per seed; default 100. A seed with another number of jobs is another run.
 //! - `CHAOS_JOB`: the id of a job whose diary is printed in any case.
+//! - `CHAOS_SLOW`: prints the diaries of jobs that waited longer than so many seconds.
 //! - `CHAOS_LEFTOVERS`: if set, prints each registration that a launch left to the cleaner. That is no failure.
 //!
 //! For a seed that fails, the test prints the command that repeats it and the diaries of its jobs.

@@ -53,11 +53,12 @@ pub(crate) async fn look(pass: Pass<'_>, tally: &mut Tally) -> Result<Looked, Ec
     let mut places = list(pass, places, false, tally).await.seen;
     let live = pass.tasks.live(&pass.config.name_prefix).await?;
     let tasks_seen_at = pass.clock.now();
-    let stopped = pass.tasks.stopped(&pass.config.name_prefix).await.unwrap_or_else(|error| {
-        tracing::error!(error = %error, "stopped tasks not listed");
+    let stopped = pass.tasks.stopped(&pass.config.name_prefix).await.inspect_err(|error| {
+        tracing::error!(error = %error, "stopped tasks not listed, orphans stay");
         tally.add(Done::Failed);
-        Vec::new()
     });
+    let lacks_stopped = stopped.is_err();
+    let stopped = stopped.unwrap_or_default();
     let recent = repositories_of(live.iter().chain(&stopped));
     let of_token = !pass.github.is_app().await.unwrap_or(true);
     let mut gone = Vec::new();
@@ -81,7 +82,7 @@ pub(crate) async fn look(pass: Pass<'_>, tally: &mut Tally) -> Result<Looked, Ec
         accounts,
         repositories,
         recent,
-        seen: Seen { places, gone, live, stopped, ..Seen::default() },
+        seen: Seen { places, gone, live, stopped, lacks_stopped, ..Seen::default() },
         tasks_seen_at,
     })
 }

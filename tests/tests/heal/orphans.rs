@@ -202,3 +202,26 @@ async fn deletions_wait_for_their_turn_behind_launches() {
     let meter = &world.github.meters()["installation 77"];
     assert_eq!(meter.refused, 0);
 }
+
+/// Runners from before March 2026 end with 0 when GitHub turns them away. Only the registration tells such an end from that after a
+/// job.
+#[tokio::test]
+async fn a_pass_that_cannot_list_stopped_tasks_deletes_no_registration() {
+    let mut world = World::new().await;
+    world.github.behave(|behaviour| (behaviour.turns_runners_away, behaviour.runners_say_why) = (true, false));
+    let job = world.queue_and_deliver().await;
+    world.work().await;
+    world.pass(MINUTE * 12);
+    world.github.behave(|behaviour| behaviour.turns_runners_away = false);
+    let mut looks = 0;
+    world.aws.faults().choose(Box::new(move |operation| {
+        looks += usize::from(operation == "ListTasks");
+        (operation == "ListTasks" && looks > 1).then(|| Fault::Refuse(answers::throttling()))
+    }));
+    world.clean().await.expect_err("a step failed");
+    assert_eq!(world.github.runners().len(), 1, "it tells the next pass that nobody has seen to the job");
+    world.aws.faults().clear();
+    world.clean().await.expect("a pass");
+    world.work_until_quiet().await;
+    world.assert_done(&[job]);
+}

@@ -40,13 +40,20 @@ pub fn needs_second_look(world: &World<'_>) -> bool {
     suspects(world).any(|registration| is_in_doubt(world, registration))
 }
 
-/// What looks like an orphan at the first look.
+/// What looks like an orphan at the first look. That a stopped task's registration is left says that nobody has seen to its job
+/// yet, so none is deleted without a look at those tasks.
 fn suspects<'w>(world: &'w World<'_>) -> impl Iterator<Item = &'w Registration<'w>> {
     let is_old = |registration: &&Registration<'_>| world.now - registration.origin.born_at > GRACE;
     let is_ours = |registration: &&Registration<'_>| {
         !is_seen_to(world, (registration.origin.job_id, registration.origin.attempt))
     };
-    world.offline.iter().filter(is_old).filter(is_ours).filter(|registration| !world.running.includes(registration))
+    world
+        .offline
+        .iter()
+        .filter(|_| !world.seen.lacks_stopped)
+        .filter(is_old)
+        .filter(is_ours)
+        .filter(|registration| !world.running.includes(registration))
 }
 
 fn is_in_doubt(world: &World<'_>, registration: &Registration<'_>) -> bool {

@@ -29,6 +29,8 @@ pub struct Seen {
     pub live: Vec<TaskView>,
     /// Our tasks that stopped within about the last hour.
     pub stopped: Vec<TaskView>,
+    /// Whether the stopped tasks could not be listed.
+    pub lacks_stopped: bool,
     /// Which job a runner has, by the runner's name, as far as jobs in progress were listed. An id would not do: it is
     /// unique only within a place, and a job does not say where its runner is registered.
     pub working: HashMap<String, Working>,

@@ -71,6 +71,7 @@ struct Sight {
     live: Vec<TaskView>,
     live_later: Option<Vec<TaskView>>,
     stopped: Vec<TaskView>,
+    lacks_stopped: bool,
     working: HashMap<String, Working>,
     waiting: Vec<Message>,
 }
@@ -82,6 +83,7 @@ impl Sight {
             places: vec![place(self.runners.clone())],
             live: self.live.clone(),
             stopped: self.stopped.clone(),
+            lacks_stopped: self.lacks_stopped,
             working: self.working.clone(),
             waiting: self.waiting.clone(),
         };

@@ -56,3 +56,14 @@ fn a_runner_that_never_connected_is_an_orphan_only_at_a_second_look() {
         assert!(needs_second_look(&world));
     });
 }
+
+#[test]
+fn no_registration_is_deleted_while_the_stopped_tasks_are_unknown() {
+    let runners = vec![runner(7, &born(OLD), RunnerStatus::Offline, false)];
+    let deletes = |lacks_stopped| {
+        let (runners, live_later) = (runners.clone(), Some(Vec::new()));
+        let sight = Sight { runners, live_later, lacks_stopped, ..Sight::default() };
+        sight.plan(NOW).iter().any(|action| matches!(action, Action::DeleteRegistration { .. }))
+    };
+    assert!(deletes(false) && !deletes(true));
+}
