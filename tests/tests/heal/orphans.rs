@@ -213,11 +213,9 @@ async fn a_pass_that_cannot_list_stopped_tasks_deletes_no_registration() {
     world.work().await;
     world.pass(MINUTE * 12);
     world.github.behave(|behaviour| behaviour.turns_runners_away = false);
-    let mut looks = 0;
-    world.aws.faults().choose(Box::new(move |operation| {
-        looks += usize::from(operation == "ListTasks");
-        (operation == "ListTasks" && looks > 1).then(|| Fault::Refuse(answers::throttling()))
-    }));
+    // No task lives, so none but stopped ones are described.
+    let refuse = |operation: &str| (operation == "DescribeTasks").then(|| Fault::Refuse(answers::throttling()));
+    world.aws.faults().choose(Box::new(refuse));
     world.clean().await.expect_err("a step failed");
     assert_eq!(world.github.runners().len(), 1, "it tells the next pass that nobody has seen to the job");
     world.aws.faults().clear();
