@@ -145,5 +145,7 @@ fn while_waiting(world: &World<'_>, message: &Message) -> Option<Question> {
     if !falls_on(world.now - task.view.stopped_at?, &WHILE_WAITING) {
         return None;
     }
-    question_of(world.now, world.settings.prefix, task.view, Cause::StillWaiting)
+    // Its registration may have been deleted by whoever then failed to send the job's message, so it is not taken for queued.
+    let cause = if did_a_job(world, task) { Cause::FailedStart } else { Cause::StillWaiting };
+    question_of(world.now, world.settings.prefix, task.view, cause)
 }

@@ -82,7 +82,7 @@ fn a_job_that_github_lists_is_asked_about_unless_its_task_is_on_its_way() {
     assert_eq!(asked(6, &[task("jit-42-1", Some(7), Duration::ZERO)], &[]), []);
     let ended = over(2, "EssentialContainerExited", Duration::minutes(21));
     let again = asked(90, &[], &[ended]);
-    assert_eq!((again[0].cause, again[0].message.progress.attempt), (Cause::StillWaiting, Attempt(3)));
+    assert_eq!((again[0].cause, again[0].message.progress.attempt), (Cause::FailedStart, Attempt(3)));
 }
 
 #[test]
