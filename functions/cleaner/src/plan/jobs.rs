@@ -37,10 +37,10 @@ const AFTER_A_STOP: [Duration; 1] = [Duration::minutes(2)];
 /// After a start, while the runner has a job, perhaps another one, or its registration is gone.
 const WHILE_BUSY: [Duration; 3] = [Duration::minutes(5), Duration::minutes(20), Duration::HOUR];
 
-/// After a job's last task stopped, while GitHub lists the job as queued. Its message may be waiting for capacity: each of
-/// these moments may put one more on the queue.
-const WHILE_WAITING: [Duration; 5] =
-    [WORTH_LISTING, Duration::minutes(20), Duration::HOUR, Duration::hours(4), Duration::hours(16)];
+/// After a job's last task stopped, while GitHub lists the job as queued and ECS shows the task, for an hour. Its message may be
+/// waiting for capacity: each of these moments may put one more on the queue.
+const WHILE_WAITING: [Duration; 4] =
+    [WORTH_LISTING, Duration::minutes(20), Duration::minutes(35), Duration::minutes(50)];
 
 /// After a job was created, while GitHub lists it as queued and no task of it is known. Each pass in these times asks, since
 /// one may fail to reach the repository. Not in between: the job may have been given up, which no task tells once ECS has
