@@ -9,7 +9,7 @@ locals {
   ours = { for function in ["worker", "cleaner"] : function => { deployment = var.runner_name_prefix, function = function } }
 
   # `basic` marks the alarms without which jobs can be lost unnoticed. Those use AWS's own metrics, which cost nothing,
-  # apart from JobsStarving, which is only written while jobs wait for long.
+  # apart from JobsStarving, which is only written while jobs starve.
   usual_alarm = {
     basic      = false
     namespace  = "jitgate"

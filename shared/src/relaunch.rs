@@ -20,12 +20,19 @@
 //! of whoever deleted the registration of the launch. GitHub confirms a deletion once, so all others are copies.
 //!
 //! So one job costs at most 4 tasks that get no job, 12 that fail within the first 40 minutes and 25 in the rest of the
-//! day; or 27 whose runners never connect, each for its class's `start_minutes` and until the next pass. Where a class fails as a whole, its brake lets far fewer go: see the worker's `brake`.
+//! day; or 27 whose runners never connect, each for its class's `start_minutes` and until the next pass. Where a class fails as
+//! a whole, its brake lets far fewer go: see the worker's `brake`.
 
 use time::{Duration, OffsetDateTime};
 
-use crate::ecs::{CONTAINER_EXITED, IDLE, NEVER_CONNECTED, TaskView, VERSION_REFUSED};
+use crate::ecs::{CONTAINER_EXITED, IDLE, TaskView, VERSION_REFUSED};
 use crate::job::{Message, Progress, brief};
+
+/// What a launch waits for whose class fails; the reason follows.
+pub const CLASS_FAILS: &str = "the last runners of the class failed: ";
+
+/// What a launch waits for whose class's idle runners get no jobs.
+pub const NO_JOBS: &str = "GitHub gives idle runners no jobs; one of the class's stays, to show when it does again";
 
 /// What became of a launch whose job still waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +117,7 @@ pub fn is_copy(task: &TaskView, has_deleted: bool) -> bool {
     !has_deleted && task.stop_code.as_deref() != Some("UserInitiated")
 }
 
-/// Whether a task was stopped because its runner did not come online.
-pub fn never_connected(task: &TaskView) -> bool {
-    task.stopped_reason.as_deref().is_some_and(|reason| reason.contains(NEVER_CONNECTED))
-}
-
-/// Why a task came to nothing, as far as ECS tells. Only one of the runner's exit codes says more than that.
+/// Why a task came to nothing, in ECS's words, or in ours where the runner's exit code says more.
 pub fn trouble(task: &TaskView) -> Option<String> {
     let image = || task.image.as_deref().unwrap_or("the class's");
     match (task.exit_code, task.stopped_reason.as_deref()) {

@@ -24,7 +24,7 @@ use jitgate::ecs::{EcsError, TaskArn, TaskView};
 use jitgate::github::{GitHubError, JobState};
 use jitgate::job::{Attempt, Purpose};
 use jitgate::names::LaunchToken;
-use jitgate::relaunch::{never_connected, trouble};
+use jitgate::relaunch::{CLASS_FAILS, NO_JOBS, trouble};
 use time::{Duration, OffsetDateTime};
 
 use crate::context::Context;
@@ -56,12 +56,8 @@ const LOOK_LASTS: Duration = Duration::seconds(10);
 /// How long ECS may fail to list a probe. Its lists lag by seconds.
 const LISTED_AFTER: Duration = Duration::minutes(1);
 
-/// The reason of a class whose idle runners get no jobs.
-pub(crate) const NO_JOBS: &str =
-    "GitHub gives idle runners no jobs; one of the class's stays, to show when it does again";
-
-/// Whether the job of a task that ended as after a job still waits, so that it had none.
-type Answers = HashMap<TaskArn, bool>;
+/// Whether the job of a task that ended as after a job still waits, so that it had none, and when GitHub said so.
+type Answers = HashMap<TaskArn, (OffsetDateTime, bool)>;
 
 /// That a job still waits is asked again after this time: its task may have done another job with the same labels.
 const ANSWER_LASTS: Duration = PROBE_INTERVAL;
@@ -70,7 +66,7 @@ const ANSWER_LASTS: Duration = PROBE_INTERVAL;
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     tasks: Mutex<Option<(OffsetDateTime, Arc<Vec<TaskView>>)>>,
-    answers: Mutex<HashMap<TaskArn, (OffsetDateTime, bool)>>,
+    answers: Mutex<Answers>,
     /// When a probe of a class went.
     probes: Mutex<HashMap<String, OffsetDateTime>>,
 }
@@ -143,27 +139,23 @@ struct Retry {
 
 /// What has to be known of the jobs of tasks in these retries' classes.
 async fn answers(context: &Context, retries: &[Retry], tasks: &[TaskView], now: OffsetDateTime) -> Answers {
-    let mut answers: Answers = {
-        let mut known = lock(&context.brake.answers);
-        known.retain(|arn, (at, waits)| {
-            (!*waits || now - *at < ANSWER_LASTS) && tasks.iter().any(|task| task.arn == *arn)
-        });
-        known.iter().map(|(arn, (_, waits))| (arn.clone(), *waits)).collect()
-    };
+    let mut answers = lock(&context.brake.answers).clone();
+    answers
+        .retain(|arn, (at, waits)| (!*waits || now - *at < ANSWER_LASTS) && tasks.iter().any(|task| task.arn == *arn));
     for class in retries.iter().map(|retry| &retry.class).collect::<BTreeSet<_>>() {
         let tasks = of_class(tasks, class);
         while let Err(task) = state(&tasks, &answers, now) {
             // The retries will meet the error themselves.
-            let Ok(waits) = still_waits(context, task).await else { break };
-            lock(&context.brake.answers).insert(task.arn.clone(), (now, waits));
-            answers.insert(task.arn.clone(), waits);
+            let Ok(waits) = is_job_queued(context, task).await else { break };
+            answers.insert(task.arn.clone(), (now, waits));
         }
     }
+    lock(&context.brake.answers).clone_from(&answers);
     answers
 }
 
 /// Whether the task's job waits for a runner.
-async fn still_waits(context: &Context, task: &TaskView) -> Result<bool, GitHubError> {
+async fn is_job_queued(context: &Context, task: &TaskView) -> Result<bool, GitHubError> {
     let Some(message) = &task.message else { return Ok(false) };
     let place = context.github.place_of(&message.job);
     let job = repository(context, &place, message).job(message.job.id).await?;
@@ -191,16 +183,12 @@ fn held_back(
     retries.sort_by_cached_key(order);
     let mut held = Vec::new();
     for retries in retries.chunk_by(|one, other| one.class == other.class) {
-        let (reason, may_probe) = match state(&of_class(tasks, &retries[0].class), answers, now) {
-            Ok(State::Well) | Err(_) => continue,
-            Ok(State::HeldBack { reason, may_probe }) => {
-                let may_probe = may_probe && !probes.contains_key(&retries[0].class);
-                if may_probe {
-                    probes.insert(retries[0].class.clone(), now);
-                }
-                (reason, may_probe)
-            }
-        };
+        let class = &retries[0].class;
+        let Ok(State::HeldBack { reason, may_probe }) = state(&of_class(tasks, class), answers, now) else { continue };
+        let may_probe = may_probe && !probes.contains_key(class);
+        if may_probe {
+            probes.insert(class.clone(), now);
+        }
         held.extend(retries.iter().skip(usize::from(may_probe)).map(|retry| (retry.clone(), reason.clone())));
     }
     held
@@ -251,7 +239,7 @@ fn state<'a>(tasks: &[&'a TaskView], answers: &Answers, now: OffsetDateTime) -> 
     if up.any(|at| at <= now && at > earliest) {
         return Ok(State::Well);
     }
-    let reason = format!("the last runners of the class failed: {reason}");
+    let reason = format!("{CLASS_FAILS}{reason}");
     Ok(State::HeldBack { reason, may_probe: is_due(PROBE_INTERVAL) })
 }
 
@@ -286,12 +274,12 @@ fn fate(task: &TaskView, answers: &Answers) -> Option<Fate> {
         ("EssentialContainerExited", Some(code)) if code == 0 || was_up => match answers.get(&task.arn) {
             // No job waits for a warm runner.
             _ if task.message.as_ref()?.purpose != Purpose::Launch => None,
-            Some(true) => failed(),
-            Some(false) => Some(Fate::Well),
+            Some((_, true)) => failed(),
+            Some((_, false)) => Some(Fate::Well),
             None => Some(Fate::Unclear),
         },
         ("TaskFailedToStart" | "EssentialContainerExited", _) => failed(),
-        ("UserInitiated", _) if never_connected(task) => failed(),
+        ("UserInitiated", _) if task.never_connected() => failed(),
         _ => None,
     }
 }

@@ -32,7 +32,8 @@ pub(crate) enum Outcome {
     GivenUp,
 }
 
-/// Longer than a launch that waits its turn. A class that fails, and what a person has to mend, does not wait for that to be told.
+/// A job that has waited for more seconds than this starves, whatever it waits for. One that a person has to help, or whose class
+/// fails, starves from the start.
 const STARVES_AFTER: i64 = 30 * 60;
 
 /// Counts the outcomes, and how long their jobs have waited.

@@ -135,17 +135,25 @@ impl TaskView {
     /// launch. Sources: ECS's "Fargate Spot termination notices", whose example had another stop code until 2023, and "API failure
     /// reasons".
     pub fn lost_capacity(&self) -> bool {
-        let says = |words| self.stopped_reason.as_deref().is_some_and(|reason| reason.contains(words));
         self.stop_code.as_deref() == Some("SpotInterruption")
-            || says("Spot Task was interrupted")
+            || self.says("Spot Task was interrupted")
             || self.never_got_capacity()
+    }
+
+    /// Whether it was stopped because its runner did not come online.
+    pub fn never_connected(&self) -> bool {
+        self.says(NEVER_CONNECTED)
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.stopped_reason.as_deref().is_some_and(|reason| reason.contains(words))
     }
 
     /// Whether there turned out to be no capacity after `RunTask` had accepted the launch. On a capacity provider of instances,
     /// that is the usual way to hear of it.
     pub fn never_got_capacity(&self) -> bool {
         let Some(reason) = self.stopped_reason.as_deref() else { return false };
-        let is_unplaced = self.is_unplaced && (reason == FAILED_TO_START || reason.contains(NEVER_CONNECTED));
+        let is_unplaced = self.is_unplaced && (reason == FAILED_TO_START || self.never_connected());
         is_unplaced || self.stop_code.as_deref() == Some("TaskFailedToStart") && speaks_of_capacity(reason)
     }
 

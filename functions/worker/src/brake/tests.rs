@@ -95,7 +95,7 @@ fn a_class_whose_last_three_tasks_failed_lets_one_retry_go_and_the_oldest_job_is
 
 #[test]
 fn one_of_the_last_three_that_did_well_is_enough() {
-    let did_a_job = Answers::from([(ended(2).arn, false), (ended(9).arn, false)]);
+    let did_a_job = Answers::from([(ended(2).arn, (NOW, false)), (ended(9).arn, (NOW, false))]);
     let waiting_with = |tasks: &[TaskView]| waiting_at(NOW, tasks, &did_a_job, &mut HashMap::new());
     assert_eq!(waiting_with(&[failed(4), failed(3), ended(2), failed(1)]), [0_usize; 0]);
     assert_eq!(waiting_with(&[ended(9), failed(3), failed(2), failed(1)]), [0, 2, 3], "that was before");
@@ -116,7 +116,11 @@ fn github_is_asked_about_an_end_as_after_a_job_only_if_it_decides() {
     assert_eq!(of(&[ended(4), failed(3), failed(2), failed(1)], &unknown), Ok(true), "that was before");
     let tasks = [failed(4), failed(3), ended(2), failed(1)];
     for waits in [true, false] {
-        assert_eq!(of(&tasks, &Answers::from([(ended(2).arn, waits)])), Ok(waits), "it failed if its job still waits");
+        assert_eq!(
+            of(&tasks, &Answers::from([(ended(2).arn, (NOW, waits))])),
+            Ok(waits),
+            "it failed if its job still waits"
+        );
     }
     let did_a_job = TaskView { started_at: Some(NOW - minutes(3)), ..ended(2) };
     assert_eq!(of(&[failed(4), failed(3), did_a_job, failed(1)], &unknown), Ok(false), "it ran for a minute");

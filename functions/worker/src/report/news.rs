@@ -6,8 +6,8 @@ use jitgate::job::Progress;
 use jitgate::report::News;
 use jitgate::secret::SecretError;
 
-use crate::brake::NO_JOBS;
 use crate::verdict::LaunchError;
+use jitgate::relaunch::NO_JOBS;
 
 /// What an error is. The words of AWS and GitHub name accounts and addresses, so they stay in the log.
 pub(crate) fn of_error(error: &LaunchError) -> News {

@@ -1,5 +1,7 @@
 //! What the functions' and ECS's words mean: a table from each to its cause and what to do.
 
+use jitgate::relaunch::{CLASS_FAILS, NO_JOBS};
+
 /// A kind of cause, its words, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
@@ -18,16 +20,12 @@ const fn meaning(kind: &'static str, because: &'static str, todo: &'static str) 
     Meaning { kind, because, todo }
 }
 
-const VERSION: Meaning = meaning(
+/// GitHub turns the runner's version away.
+pub const VERSION: Meaning = meaning(
     "runner-version-refused",
     "GitHub turns this version of the runner away",
     "use a newer image: `jitgate upgrade --image IMAGE`",
 );
-
-/// What the runner's output or its exit code says.
-pub fn version_refused() -> Meaning {
-    VERSION
-}
 
 const DOCKER: Meaning = meaning(
     "docker-failed",
@@ -59,7 +57,7 @@ const ERRORS: &[Row] = &[
         ),
     ),
     (
-        &["held back", "GitHub gives idle runners no jobs"],
+        &[NO_JOBS],
         meaning(
             "github-assigns-nothing",
             "GitHub gives the runners of this class no jobs",
@@ -355,7 +353,7 @@ const STOPS: &[Row] = &[
 
 /// What a worker's error means. A class is held back for what its last task ended with.
 pub fn of_error(words: &str) -> Meaning {
-    let of_class = words.split_once("held back: the last runners of the class failed: ");
+    let of_class = words.split_once(CLASS_FAILS);
     let found = of_class.and_then(|(_, stop)| of_stop(stop)).or_else(|| find(ERRORS, words));
     found.unwrap_or(meaning("other", "its launch failed", "mend what the message names"))
 }

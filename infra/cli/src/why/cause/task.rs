@@ -45,7 +45,7 @@ pub(super) fn of_task(sources: &Sources) -> Option<Cause> {
 /// The task runs, and the job waits all the same.
 fn running(sources: &Sources, age: Duration) -> Cause {
     if says(sources, &["not supported", "deprecated", "too old", "must be updated"]) {
-        return Cause::of(words::version_refused(), "the runner's output says so");
+        return Cause::of(words::VERSION, "the runner's output says so");
     }
     match sources.runner.known() {
         Some(Some(runner)) if runner.is_busy => Cause::new(
